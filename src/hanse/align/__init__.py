@@ -1,0 +1,18 @@
+"""Private rows of several providers, joined into anonymous people on shares."""
+
+from hanse.align.join import Aligned, JoinPolicy, Table, align, dummies_per_provider
+from hanse.align.layout import Field, Layout, Part, merged
+from hanse.align.upload import padded
+
+__all__ = [
+    "Aligned",
+    "Field",
+    "JoinPolicy",
+    "Layout",
+    "Part",
+    "Table",
+    "align",
+    "dummies_per_provider",
+    "merged",
+    "padded",
+]

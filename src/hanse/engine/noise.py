@@ -1,0 +1,146 @@
+"""Discrete noise that no seat knows, sampled on shares; and counts of dummies that two seats know.
+
+`geometric_difference`: the binary digits of a geometric variable are independent coins with
+P(digit j = 1) = 1 / (1 + exp(2**j * eps)), so a two-sided geometric (discrete Laplace) value is the difference
+of two rows of biased coins, each coin a comparison of 64 random bits with a public constant.
+Reveals: nothing. Assumes: semi-honest seats, honest majority. The law is exact up to 2**-58.
+Source: Dwork et al. 2006, "Our Data, Ourselves", section 4; Champion, shelat, Ullman 2019, section 4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_FLOOR, Context, Decimal, localcontext
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hanse.engine.compare import combine, ring_bits
+from hanse.engine.masks import Stream
+from hanse.engine.session import Session
+from hanse.engine.shares import U64, Bits, Ring, words_for
+from hanse.errors import Fault
+
+_PRECISION = Context(prec=60)
+_TAIL = Decimal("41")  # exp(-41) < 2**-58
+
+
+def digits_for(epsilon: float) -> int:
+    """Binary digits of the geometric variable, so that what is cut off has mass below 2**-58."""
+    if not 1e-6 <= epsilon <= 64:
+        raise Fault("noise.epsilon", f"epsilon {epsilon} is outside 1e-6..64")
+    digits = 1
+    while Decimal(epsilon) * (1 << digits) < _TAIL:
+        digits += 1
+    return digits
+
+
+@lru_cache(maxsize=64)
+def coin_thresholds(epsilon: float) -> tuple[int, ...]:
+    """floor(2**64 * P(digit j = 1)) for each digit, low first."""
+    with localcontext(_PRECISION):
+        two64 = Decimal(1 << 64)
+        out = []
+        for j in range(digits_for(epsilon)):
+            p = 1 / (1 + (Decimal(epsilon) * (1 << j)).exp())
+            out.append(int((p * two64).to_integral_value(ROUND_FLOOR)))
+    return tuple(out)
+
+
+def geometric_difference(s: Session, epsilon: float, cells: int, step: str = "noise") -> Ring:
+    """``cells`` independent draws with P(x) proportional to exp(-epsilon * |x|).
+
+    About 125 ANDs a coin, 2 * digits coins a cell; 7 rounds and two for the conversion.
+    """
+    thresholds = coin_thresholds(epsilon)
+    digits = len(thresholds)
+    coins = 2 * digits * cells
+    random = s.random_bits(64, rows=coins)
+    below = _public_planes(np.tile(np.array(thresholds, np.uint64), 2 * cells), coins)
+    bits = less_than_public(s, random, below, step)
+    ones = ring_bits(s, bits, f"{step}.ring").reshape(cells, 2, digits)
+    powers = np.array([1 << j for j in range(digits)], np.uint64)
+    values = ones.times(powers).sum(axis=2)
+    return values[:, 0] - values[:, 1]
+
+
+def _public_planes(values: U64, rows: int) -> U64:
+    out = np.zeros((64, words_for(rows)), np.uint64)
+    octets = np.ascontiguousarray(values).view(np.uint8).reshape(rows, 8)
+    bits = np.unpackbits(octets, axis=1, bitorder="little")  # [rows, 64]
+    padded = np.zeros((64, out.shape[1] * 64), np.uint8)
+    padded[:, :rows] = bits.T
+    out[:] = np.packbits(padded, axis=1, bitorder="little").view(np.uint64)
+    return out
+
+
+def less_than_public(s: Session, x: Bits, constant: U64, step: str) -> Bits:
+    """x < constant, rowwise, for planes [64, words] and public planes of the same shape."""
+    inverted = s.invert(x)
+    less = Bits(inverted.left & constant, inverted.right & constant, x.rows)
+    flip = s.public_bits(~constant, x.rows)
+    return combine(s, less, x ^ flip, step)
+
+
+@dataclass(frozen=True)
+class ShiftedLaplace:
+    """Numbers of dummies: shift + discrete Laplace, cut to 0..2*shift (so never negative).
+
+    ``shift`` is the smallest for which the two cut-off tails have mass at most ``delta`` each:
+    then adding the number to a count makes the pair (count) epsilon, delta private for a change by one.
+    """
+
+    epsilon: float
+    shift: int
+    thresholds: tuple[int, ...]  # cumulative, in units of 2**-64
+
+    @staticmethod
+    @lru_cache(maxsize=64)
+    def for_privacy(epsilon: float, delta: float) -> ShiftedLaplace:
+        """The law for one count that one person changes by at most one."""
+        if not 0 < delta < 1 or not 1e-4 <= epsilon <= 10:
+            raise Fault("noise.padding", "padding needs 1e-4 <= epsilon <= 10 and 0 < delta < 1")
+        with localcontext(_PRECISION):
+            e, d = Decimal(epsilon), Decimal(delta)
+            shift = 1
+            while True:
+                weights = [(-e * k).exp() for k in range(shift + 1)]
+                mass = weights[0] + 2 * sum(weights[1:], Decimal(0))
+                if weights[shift] / mass <= d:
+                    break
+                # Jump by what the exponential still lacks; exact near the end.
+                lack = (weights[shift] / mass / d).ln() / e
+                shift += max(1, int(lack))
+            shift = _smallest_shift(e, d, shift)
+            weights = [(-e * abs(k)).exp() for k in range(-shift, shift + 1)]
+            mass = sum(weights, Decimal(0))
+            total, out = Decimal(0), []
+            for weight in weights[:-1]:
+                total += weight
+                out.append(int((total / mass * (1 << 64)).to_integral_value(ROUND_FLOOR)))
+        return ShiftedLaplace(epsilon, shift, tuple(out))
+
+    def probabilities(self) -> NDArray[np.float64]:
+        """The law itself, for tests and reports: P(n) for n = 0 .. 2*shift."""
+        edges = np.array([0, *self.thresholds, 1 << 64], dtype=object)
+        return np.array([float(b - a) / 2.0**64 for a, b in pairwise(edges)])
+
+    def draw(self, stream: Stream, count: int) -> NDArray[np.int64]:
+        """``count`` numbers from a stream that two seats share (both draw the same)."""
+        table = np.array(self.thresholds, np.uint64)
+        return np.searchsorted(table, stream.take(count), side="right").astype(np.int64)
+
+
+def _smallest_shift(e: Decimal, d: Decimal, start: int) -> int:
+    def tail(shift: int) -> Decimal:
+        mass = 1 + 2 * sum(((-e * k).exp() for k in range(1, shift + 1)), Decimal(0))
+        return (-e * shift).exp() / mass
+
+    shift = start
+    while shift > 1 and tail(shift - 1) <= d:
+        shift -= 1
+    while tail(shift) > d:
+        shift += 1
+    return shift

@@ -1,0 +1,198 @@
+"""Secret shuffle: rows in an order that no seat knows, and back.
+
+Three permutations, each known to one pair of seats, so every seat misses one. Two seats hold the table as two
+masked halves and pass them around; the third is never sent anything.
+Reveals: nothing (every message is masked by a stream its reader does not hold). Assumes: semi-honest seats,
+honest majority. Source: Asharov, Hamada, Ikarashi, Kikuchi, Nof, Pinkas, Takahashi, Tomida, "Efficient
+Secure Three-Party Sorting with Applications to Data Analysis and Heavy Hitters", CCS 2022, section 3
+(the shuffle of Araki et al., "Secure Graph Analysis at Scale", CCS 2021, with seed-derived masks).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hanse.engine import kernels
+from hanse.engine.costs import costs
+from hanse.engine.masks import Stream
+from hanse.engine.session import Session
+from hanse.engine.shares import SEATS, U64, Words
+from hanse.errors import Fault
+
+Order = NDArray[np.uint32]
+_SPARE = 64
+
+
+def draw_permutation(stream: Stream, rows: int) -> Order:
+    """A uniform permutation of ``rows`` from a stream that two seats share."""
+    if rows >= 1 << 32:
+        raise Fault("shuffle.size", f"cannot shuffle {rows} rows at once; the limit is 2**32 - 1")
+    order = np.empty(rows, np.uint32)
+    if not kernels.permutation(stream.take(rows + _SPARE), order):
+        raise Fault("shuffle.draw", "the random words ran out", remedy="rerun the job")
+    return order
+
+
+@dataclass(frozen=True)
+class Permutation:
+    """A seat's two of the three factors of a secret permutation (the third is another pair's).
+
+    The factors act in the order ``first``, ``second``, ``third`` of `shuffle`; ``turn`` says which seat
+    plays the one that is sent nothing, so that N tables can share the work evenly.
+    """
+
+    rows: int
+    turn: int
+    left: Order  # known to this seat and its left neighbour
+    right: Order  # known to this seat and its right neighbour
+
+    def __repr__(self) -> str:
+        return f"<Permutation of {self.rows} rows, not shown>"
+
+
+def secret_permutation(s: Session, rows: int, turn: int = 0) -> Permutation:
+    """Draw a permutation of ``rows`` that no seat knows; no message."""
+    return Permutation(
+        rows, turn % SEATS, draw_permutation(s.left, rows), draw_permutation(s.right, rows)
+    )
+
+
+def _inverse(order: Order) -> Order:
+    out = np.empty_like(order)
+    kernels.invert(order, out)
+    return out
+
+
+def _composed(first: Order, second: Order) -> Order:
+    """Gathering by ``first``, then by ``second``."""
+    out = np.empty_like(first)
+    kernels.compose(first, second, out)
+    return out
+
+
+@costs(rounds=2, bytes_per_item="16*width")
+def shuffle(s: Session, table: Words, by: Permutation, step: str = "shuffle") -> Words:
+    """Rows of ``table`` in the secret order. At most 16 bytes a word sent by one seat, 32 in all."""
+    return _apply(s, table, by, step, inverse=False)
+
+
+@costs(rounds=2, bytes_per_item="16*width")
+def unshuffle(s: Session, table: Words, by: Permutation, step: str = "unshuffle") -> Words:
+    """Undo `shuffle` with the same permutation."""
+    return _apply(s, table, by, step, inverse=True)
+
+
+def _apply(s: Session, table: Words, by: Permutation, step: str, *, inverse: bool) -> Words:
+    """Seats take the parts one, two, three from ``turn`` on; A, B, C are the table's components.
+
+    With orders p12, p23, p31 of the pairs (forward: p12, then p31, then p23):
+      one (A, B):  X = p31(p12(A ^ B) ^ Z12) ^ Z31  -> two
+      two (B, C):  Y = p12(C) ^ Z12                 -> three
+      two:   X' = p23(X) ^ Z23;   three (C, A):  Y' = p23(p31(Y) ^ Z31) ^ Z23
+      result X' ^ Y', reshared with the new A drawn by (three, one) and the new B by (one, two).
+    Backward uses the inverse orders, last first, with one's and three's parts adapted: the pair orders
+    are applied as p23, p31, p12, which is the same protocol with two and three's roles mirrored.
+    """
+    if table.rows != by.rows:
+        raise Fault("shuffle.size", f"a permutation of {by.rows} rows cannot move {table.rows}")
+    part = (s.seat - by.turn) % SEATS
+    if inverse:
+        return _backward(s, table, by, step, part)
+    return _forward(s, table, by, step, part)
+
+
+def _forward(s: Session, table: Words, by: Permutation, step: str, part: int) -> Words:
+    rows, width = table.left.shape
+    size = rows * width
+
+    def masks(stream: Stream) -> U64:
+        return stream.take(size).reshape(rows, width)
+
+    s.meter.rounds += 2
+    if part == 0:  # right is p12 (with two), left is p31 (with three)
+        z12 = masks(s.right)
+        x = masks(s.left)
+        kernels.gather_masked(z12, by.left, x)
+        kernels.gather_xor(table.left, table.right, True, _composed(by.right, by.left), x)
+        s.send(s.right_seat, f"{step}.x", x)
+        new_left, new_right = masks(s.left), masks(s.right)
+        return Words(new_left, new_right)
+    if part == 1:  # left is p12 (with one), right is p23 (with three)
+        y = masks(s.left)
+        kernels.gather_masked(table.right, by.left, y)
+        s.send(s.right_seat, f"{step}.y", y)
+        half = masks(s.right)  # Z23
+        new_left = masks(s.left)
+        x = s.receive(s.left_seat, f"{step}.x", (rows, width))
+        kernels.gather_masked(x, by.right, half)
+        kernels.xor_into(half.reshape(-1), new_left.reshape(-1))
+        s.send(s.right_seat, f"{step}.c1", half)
+        other = s.receive(s.right_seat, f"{step}.c2", (rows, width))
+        kernels.xor_into(half.reshape(-1), other.reshape(-1))
+        return Words(new_left, half)
+    # three: left is p23 (with two), right is p31 (with one)
+    z31 = masks(s.right)
+    half = masks(s.left)  # Z23
+    new_right = masks(s.right)
+    y = s.receive(s.left_seat, f"{step}.y", (rows, width))
+    kernels.gather_masked(z31, by.left, half)
+    kernels.gather_masked(y, _composed(by.right, by.left), half)
+    kernels.xor_into(half.reshape(-1), new_right.reshape(-1))
+    s.send(s.left_seat, f"{step}.c2", half)
+    other = s.receive(s.left_seat, f"{step}.c1", (rows, width))
+    kernels.xor_into(half.reshape(-1), other.reshape(-1))
+    return Words(half, new_right)
+
+
+def _backward(s: Session, table: Words, by: Permutation, step: str, part: int) -> Words:
+    """Undo p12, p31, p23: first p23 backwards, then p31, then p12.
+
+    Mirror image of the forward pass: three (C, A) plays one's part with p23 and p31, two (B, C) keeps B:
+      three: X = p31'(p23'(C ^ A) ^ Z23) ^ Z31  -> two;   two: Y = p23'(B) ^ Z23  -> one
+      two: X' = p12'(X) ^ Z12;   one: Y' = p12'(p31'(Y) ^ Z31) ^ Z12
+      the new A is drawn by (three, one), the new C by (two, three), B is what two and one exchange.
+    """
+    rows, width = table.left.shape
+    size = rows * width
+
+    def masks(stream: Stream) -> U64:
+        return stream.take(size).reshape(rows, width)
+
+    s.meter.rounds += 2
+    left, right = _inverse(by.left), _inverse(by.right)
+    if part == 2:  # left is p23, right is p31; components: left C, right A
+        z23 = masks(s.left)
+        x = masks(s.right)
+        kernels.gather_masked(z23, right, x)
+        kernels.gather_xor(table.left, table.right, True, _composed(left, right), x)
+        s.send(s.left_seat, f"{step}.x", x)
+        new_right, new_left = masks(s.right), masks(s.left)
+        return Words(new_left, new_right)
+    if part == 1:  # left is p12, right is p23; components: left B, right C
+        y = masks(s.right)
+        kernels.gather_masked(table.left, right, y)
+        s.send(s.left_seat, f"{step}.y", y)
+        half = masks(s.left)  # Z12
+        new_right = masks(s.right)
+        x = s.receive(s.right_seat, f"{step}.x", (rows, width))
+        kernels.gather_masked(x, left, half)
+        kernels.xor_into(half.reshape(-1), new_right.reshape(-1))
+        s.send(s.left_seat, f"{step}.b1", half)
+        other = s.receive(s.left_seat, f"{step}.b2", (rows, width))
+        kernels.xor_into(half.reshape(-1), other.reshape(-1))
+        return Words(half, new_right)
+    # one: left is p31, right is p12; components: left A, right B
+    z31 = masks(s.left)
+    half = masks(s.right)  # Z12
+    new_left = masks(s.left)
+    y = s.receive(s.right_seat, f"{step}.y", (rows, width))
+    kernels.gather_masked(z31, right, half)
+    kernels.gather_masked(y, _composed(left, right), half)
+    kernels.xor_into(half.reshape(-1), new_left.reshape(-1))
+    s.send(s.right_seat, f"{step}.b2", half)
+    other = s.receive(s.right_seat, f"{step}.b1", (rows, width))
+    kernels.xor_into(half.reshape(-1), other.reshape(-1))
+    return Words(new_left, half)

@@ -1,0 +1,103 @@
+"""Key agreement of the three seats, and the local stage that runs them in one process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from hanse.engine.masks import KEY_BYTES
+from hanse.engine.session import Meter, Session
+from hanse.engine.shares import SEATS
+from hanse.entropy import Entropy, SeededEntropy
+from hanse.errors import Fault, Foul, HanseError
+from hanse.wire import Channel, Hall, Tap
+
+T = TypeVar("T")
+_U8 = np.dtype("u1")
+
+
+def agree(
+    channel: Channel,
+    seat: int,
+    entropy: Entropy,
+    job: bytes,
+    *,
+    progress: Callable[[str, float], None] | None = None,
+) -> Session:
+    """A fresh `Session`: each pair of seats agrees on a key bound to the job and to three nonces.
+
+    Each seat sends both others an ephemeral X25519 key and its nonce; a pair's key is
+    HKDF(shared secret, job || nonce 0 || nonce 1 || nonce 2). Seats that do not agree on ``job`` (contract,
+    specification, attempt) compute unrelated keys; they find out in the check that follows, before any
+    data. Every attempt has fresh keys. Reveals: nothing. Source: RFC 7748, RFC 5869.
+    """
+    nonces: list[bytes] = [b""] * SEATS
+    nonces[seat] = entropy.take(32)
+    secret = X25519PrivateKey.from_private_bytes(entropy.take(32))
+    mine = np.frombuffer(secret.public_key().public_bytes_raw() + nonces[seat], np.uint8)
+    others = [(seat + 1) % SEATS, (seat - 1) % SEATS]
+    for other in others:
+        channel.send(other, "agree", mine)
+    shared: dict[int, bytes] = {}
+    for other in others:
+        theirs = channel.receive(other, "agree", _U8, (64,)).tobytes()
+        nonces[other] = theirs[32:]
+        try:
+            shared[other] = secret.exchange(X25519PublicKey.from_public_bytes(theirs[:32]))
+        except ValueError as error:
+            raise Foul("engine.key", f"seat {other} sent a key that is none") from error
+    context = b"hanse-seats-v1|" + job + b"".join(nonces)
+
+    def key(other: int) -> bytes:
+        low, high = sorted((seat, other))
+        info = context + bytes([low, high])
+        return HKDF(hashes.SHA256(), KEY_BYTES, None, info).derive(shared[other])
+
+    right, left = others
+    # Component `seat` is shared with the left neighbour, component `seat + 1` with the right one.
+    session = Session(channel, seat, key(left), key(right), meter=Meter(), progress=progress)
+    session.check_equal("agree.job", context, "descriptions of the job")
+    session.meter.bytes = session.meter.messages = 0
+    session.meter.by_step.clear()
+    return session
+
+
+def on_stage(
+    protocol: Callable[[Session], T],
+    *,
+    seed: str = "stage",
+    tap: Tap | None = None,
+    patience: float = 60.0,
+) -> list[T]:
+    """Run ``protocol`` at three seats in one process (three threads); results in seat order.
+
+    The first error of any seat ends the others' waits and is raised.
+    """
+    hall = Hall(SEATS, names=("seat 0", "seat 1", "seat 2"), tap=tap, patience=patience)
+    results: list[T | None] = [None] * SEATS
+    errors: list[BaseException] = []
+
+    def run(seat: int) -> None:
+        try:
+            session = agree(
+                hall.channel(seat), seat, SeededEntropy(f"{seed}|{seat}"), seed.encode()
+            )
+            results[seat] = protocol(session)
+        except BaseException as error:  # handed to the caller below
+            errors.append(error)
+            hall.fail(error if isinstance(error, HanseError) else Fault("stage.error", repr(error)))
+
+    threads = [threading.Thread(target=run, args=(seat,)) for seat in range(SEATS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return results  # type: ignore[return-value]

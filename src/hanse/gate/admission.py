@@ -1,0 +1,178 @@
+"""The way in: each node checks every job against its own copy of the contract and its own ledger.
+
+Order of a job at one node: `admit` (contract, price, plan; the budget is reserved), `permit` (signed, bound
+to the job's hash), the protocol, `commit` (before the first output leaves; from then on nothing is refunded),
+or `abandon` (if it stopped before). No coordinator can do any of this for another node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from hanse.clock import Clock
+from hanse.contracts import (
+    Bundle,
+    Grant,
+    History,
+    JobRequest,
+    Permit,
+    Use,
+    check,
+    permitting_parties,
+    sign_permit,
+    verify_permits,
+)
+from hanse.contracts import Spend as Spent
+from hanse.contracts.accounting import period_of
+from hanse.contracts.requests import providers_of
+from hanse.errors import HanseError, Refusal
+from hanse.gate.record import Record
+from hanse.gate.release import ReleasePlan
+from hanse.ledger import Answer, Answers, Ledger, Spend, Standing, answer_key
+
+
+class Planned(Protocol):
+    """What the gate needs to know of an analytic's plan: what it touches and what it opens."""
+
+    @property
+    def uses(self) -> tuple[Use, ...]: ...
+    @property
+    def release(self) -> ReleasePlan: ...
+
+
+class Gate:
+    """One node's gate for one contract."""
+
+    def __init__(
+        self,
+        party: str,
+        bundle: Bundle,
+        ledger: Ledger,
+        key: Ed25519PrivateKey,
+        clock: Clock,
+        *,
+        suspended: bool = False,
+        rehearsal: bool = False,
+    ) -> None:
+        self.party = party
+        self.bundle = bundle
+        self._ledger = ledger
+        self._spend = Spend(ledger)
+        self._answers = Answers(ledger)
+        self._key = key
+        self._clock = clock
+        self._suspended = suspended
+        self._rehearsal = rehearsal
+
+    def preview(self, request: JobRequest, planned: Planned) -> Grant:
+        """What `admit` would say now, without reserving anything."""
+        self._match(request, planned)
+        contract = self.bundle.contract
+        now = self._clock.now()
+        period = period_of(contract.privacy.period, now)
+        providers = providers_of(contract, request)
+        spent = {p: Spent(*_pair(self._spend.balance(contract.id, period, p))) for p in providers}
+        history = History(self._spend.jobs_used(contract.id), spent, self._suspended)
+        return check(self.bundle, request, history, now)
+
+    def admit(self, request: JobRequest, planned: Planned) -> Grant:
+        """Check the job and reserve its price; `Refusal` names the clause, and is noted."""
+        try:
+            return self._admit(request, planned)
+        except Refusal as refusal:
+            self._ledger.append(
+                "refusal",
+                {"job": request.job_hash, "analyst": request.analyst, **refusal.public()},
+            )
+            raise
+
+    def _admit(self, request: JobRequest, planned: Planned) -> Grant:
+        self._match(request, planned)
+        contract = self.bundle.contract
+        now = self._clock.now()
+        grants: list[Grant] = []
+
+        def limit(standing: Standing) -> None:
+            spent = {p: Spent(*_pair(b)) for p, b in standing.spent.items()}
+            history = History(standing.jobs_used, spent, self._suspended)
+            grants[:] = [check(self.bundle, request, history, now)]
+
+        self._spend.reserve(
+            request.job_hash,
+            contract=contract.id,
+            period=period_of(contract.privacy.period, now),
+            providers=providers_of(contract, request),
+            epsilon=request.epsilon,
+            epsilon_join=request.epsilon_join,
+            limit=limit,
+        )
+        return grants[0]
+
+    def _match(self, request: JobRequest, planned: Planned) -> None:
+        """The request must say exactly what its question amounts to here; nothing is taken on trust."""
+        release = planned.release.checked(rehearsal=self._rehearsal)
+        shapes = tuple(o.shape for o in request.outputs)
+        same = (
+            set(request.uses) == set(planned.uses)
+            and shapes == ((release.outputs,),)
+            and request.epsilon == (release.epsilon if release.noise else 0)
+            and request.noise == release.noise
+            and release.k == self.bundle.contract.privacy.k
+        )
+        if not same:
+            raise Refusal(
+                "gate.request",
+                "the request does not say what its question amounts to (columns, outputs, epsilon, k)",
+                remedy="check that all nodes run the same Hanse version and hold the same contract",
+                where=f"job {request.job_hash[:16]}",
+            )
+
+    def permit(self, request: JobRequest) -> Permit:
+        """This party's signed permit for the job it has admitted."""
+        permit = sign_permit(self.bundle.contract, request.job_hash, self.party, self._key)
+        self._ledger.append("permit", {"job": request.job_hash, "party": self.party})
+        return permit
+
+    def require_permits(self, request: JobRequest, permits: Iterable[Permit]) -> None:
+        """`Refusal` or `Foul` unless every seat and provider permitted this very job."""
+        required = permitting_parties(self.bundle.contract, request)
+        verify_permits(self.bundle.contract, request.job_hash, permits, required)
+
+    def commit(self, request: JobRequest, record: Record) -> None:
+        """Debit the price and write the disclosure; when this returns, outputs may leave."""
+        self._spend.commit(request.job_hash)
+        self._ledger.append(
+            "disclosure",
+            {"job": request.job_hash, "record": record.digest(), "openings": record.body()},
+        )
+
+    def abandon(self, request: JobRequest, reason: HanseError) -> None:
+        """The job stopped: give the price back unless it was committed. Never raises for the state."""
+        held = self._spend.reservation(request.job_hash)
+        if held is not None and held.state == "reserved":
+            self._spend.release(request.job_hash, reason.code)
+
+    def recorded(self, request: JobRequest) -> Answer | None:
+        """The answer to the same question over the same data, if this node has it: costs nothing."""
+        key = self._key_of(request)
+        return None if key is None else self._answers.find(key)
+
+    def record_answer(self, request: JobRequest, value: Mapping[str, Any]) -> None:
+        """Keep the answer, if the data it came from can be named."""
+        key = self._key_of(request)
+        if key is not None:
+            self._answers.record(key, request.job_hash, value)
+
+    @staticmethod
+    def _key_of(request: JobRequest) -> str | None:
+        complete = set(request.commitments) == set(request.datasets)
+        if not complete or not all(request.commitments.values()):
+            return None
+        return answer_key(request.question(), request.commitments)
+
+
+def _pair(balance: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return balance.recipients, balance.seats

@@ -1,0 +1,84 @@
+"""What the seats may see on the way: that ids are in order, and tags whose patterns were padded.
+
+With `release`, the only importer of ``engine.reveal``.
+"""
+
+from __future__ import annotations
+
+from hanse.engine.boolean import all_rows
+from hanse.engine.compare import ripple_less_than
+from hanse.engine.group import pattern_counts
+from hanse.engine.reveal import open_bits
+from hanse.engine.session import Session
+from hanse.engine.shares import U64, Bits, Words
+from hanse.engine.slicing import slice_range, values_of
+from hanse.errors import Foul
+from hanse.gate.record import Opening, Record
+
+SEATS_SEE = ("seats",)
+
+
+def require_sorted_unique(
+    s: Session, record: Record, table: Words, provider: str, step: str = "order"
+) -> None:
+    """`Foul` naming the provider unless its ids rise strictly.
+
+    Duplicates would let a provider give chosen people patterns of their own, which no padding hides.
+    Reveals: one bit per provider, true for every honest one. Cost: 65 ANDs a row, 64 + log2 rounds.
+    """
+    rows = table.rows
+    if rows < 2:
+        return
+    s = s.fork(step)
+    rising = ripple_less_than(
+        s, slice_range(table, 0, 0, rows - 1), slice_range(table, 0, 1, rows - 1)
+    )
+    verdict = all_rows(s, rising)
+    record.write(
+        Opening(step, f"whether the ids of {provider} are sorted and unique", SEATS_SEE, 1)
+    )
+    opened = open_bits(s, verdict, "open")
+    if not int(opened[0]) & 1:
+        raise Foul(
+            "align.order",
+            f"the rows of {provider} are not sorted by id, or an id occurs twice",
+            where=f"provider {provider}",
+            remedy=f"{provider} must check its node; an unmodified node removes duplicates before sharing",
+        )
+
+
+def open_tags(
+    s: Session,
+    record: Record,
+    tags: list[Bits],
+    providers: list[str],
+    epsilon: float,
+    delta: float,
+    step: str = "tags",
+) -> list[U64]:
+    """The tags of each provider's rows, to the three seats: 64-bit values under a key nobody knows.
+
+    Reveals: for each set of providers, how many (anonymous) groups it has, dummies included, which is
+    (epsilon, delta)-private per person; nothing else, since the order was shuffled and the key is fresh.
+    """
+    s = s.fork(step)
+    opened = [
+        values_of(open_bits(s, t, f"open.{name}"), t.rows)
+        for t, name in zip(tags, providers, strict=True)
+    ]
+    counts = pattern_counts(opened)
+    record.write(
+        Opening(
+            step,
+            "anonymous tags; they show how many people each set of providers shares, noise included",
+            SEATS_SEE,
+            int(sum(t.size for t in opened)),
+            epsilon,
+            delta,
+            {
+                " + ".join(n for i, n in enumerate(providers) if mask >> i & 1): count
+                for mask, count in sorted(counts.items())
+            },
+        )
+    )
+    return opened

@@ -1,0 +1,112 @@
+"""The funnel as its recipient reads it: counts, rates, intervals, and what was suppressed and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hanse.measure.funnel import FunnelPlan
+from hanse.measure.intervals import Interval, count_interval, rate_interval
+
+
+@dataclass(frozen=True)
+class FunnelRow:
+    """People of one arm and segment at one stage. ``people`` is None where suppressed."""
+
+    arm: str
+    segment: str
+    stage: str
+    people: int | None
+    low: float | None
+    high: float | None
+    rate: float | None  # of the previous stage
+    rate_low: float | None
+    rate_high: float | None
+    overall: float | None  # of the first stage
+    overall_low: float | None
+    overall_high: float | None
+    suppressed: str  # "" or why
+
+    def body(self) -> dict[str, Any]:
+        return dict(self.__dict__)
+
+
+@dataclass(frozen=True)
+class FunnelResult:
+    """All rows, in the order: arm, segment ("all" first), stage."""
+
+    rows: tuple[FunnelRow, ...]
+
+    def body(self) -> dict[str, Any]:
+        """Plain values for storage and the wire."""
+        return {"computation": "funnel", "rows": [row.body() for row in self.rows]}
+
+    def row(self, stage: str, segment: str = "all", arm: str | None = None) -> FunnelRow:
+        """One row; the first arm by default. KeyError if there is none."""
+        for row in self.rows:
+            if row.stage == stage and row.segment == segment and arm in (None, row.arm):
+                return row
+        raise KeyError((arm, segment, stage))
+
+
+def result(
+    plan: FunnelPlan, values: NDArray[np.int64], published: NDArray[np.bool_]
+) -> FunnelResult:
+    """The rows from the opened outputs [outputs]. Post-processing only: costs no privacy."""
+    thresholds = plan.release.thresholds()
+    firsts: dict[tuple[str, str], int] = {}
+    rows = []
+    previous: int | None = None
+    for i, (arm, segment, stage) in enumerate(plan.outputs):
+        if (arm, segment) not in firsts:
+            firsts[arm, segment] = i
+            previous = None
+        if not published[i]:
+            why = (
+                f"fewer than {plan.release.k} people, or too close to {plan.release.k} to tell "
+                f"(noised value below {thresholds[i]})"
+            )
+            rows.append(FunnelRow(arm, segment, stage, *(None,) * 9, why))
+            previous = i
+            continue
+        count = _count(plan, values, i)
+        step = _rate(plan, values, published, i, previous)
+        first = firsts[arm, segment]
+        overall = _rate(plan, values, published, i, first if first != i else None)
+        rows.append(
+            FunnelRow(
+                arm, segment, stage, int(values[i]), count.low, count.high, *step, *overall, ""
+            )
+        )
+        previous = i
+    return FunnelResult(tuple(rows))
+
+
+def _count(plan: FunnelPlan, values: NDArray[np.int64], i: int) -> Interval:
+    cells = int(plan.release.combine[i].sum())
+    return count_interval(
+        int(values[i]), plan.release.epsilon_per_cell, cells, noise=plan.release.noise
+    )
+
+
+def _rate(
+    plan: FunnelPlan,
+    values: NDArray[np.int64],
+    published: NDArray[np.bool_],
+    part: int,
+    whole: int | None,
+) -> tuple[float | None, float | None, float | None]:
+    """(rate, low, high) of output ``part`` in output ``whole``, or Nones if either is not shown."""
+    if whole is None or not published[whole] or not published[part]:
+        return None, None, None
+    release = plan.release
+    part_cells = int(release.combine[part].sum())
+    rest_cells = int(release.combine[whole].sum()) - part_cells
+    a, b = int(values[part]), int(values[whole])
+    interval = rate_interval(
+        a, b, release.epsilon_per_cell, part_cells, rest_cells, noise=release.noise
+    )
+    return min(1.0, max(0.0, a / b)) if b > 0 else 0.0, interval.low, interval.high

@@ -1,0 +1,155 @@
+"""The funnel's plain twin: the same question over everybody's tables in one place, in SQL.
+
+For tests, rehearsals and the demo's check; it sees all data, so no node ever runs it. Tables have the
+contract's column names and an ``id`` column of already normalised identifiers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from hanse.measure.funnel import FunnelPlan, SourcePlan, segment_names
+from hanse.measure.questions import Condition
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def twin(plan: FunnelPlan, tables: Mapping[str, Any]) -> NDArray[np.int64]:
+    """Exact people per output [outputs]; ``tables`` maps dataset names to Arrow tables."""
+    db = duckdb.connect()
+    try:
+        for name, table in tables.items():
+            db.register(f"data_{name}", table)
+        for x in plan.sources:
+            _events(db, plan, x)
+        arms = [_arm(db, plan, None)]
+        if plan.base is not None:
+            db.execute(
+                f"create table base as select distinct id from {_quoted('data_' + plan.base[1])} "
+                "where id not in (select id from stage_exposed_0)"
+            )
+            arms.append(_arm(db, plan, "base"))
+        cells = _cells(db, plan, arms)
+    finally:
+        db.close()
+    return plan.release.combine @ cells
+
+
+def _where(conditions: tuple[Condition, ...], values: list[Any]) -> str:
+    tests = ["true"]
+    for c in conditions:
+        column = _quoted(c.column)
+        if c.equals is not None:
+            tests.append(f"{column} = ?")
+            values.append(c.equals)
+        if c.one_of is not None:
+            tests.append(f"{column} in ({', '.join('?' * len(c.one_of))})")
+            values.extend(c.one_of)
+        if c.at_least is not None:
+            tests.append(f"{column} >= ?")
+            values.append(c.at_least)
+        if c.at_most is not None:
+            tests.append(f"{column} <= ?")
+            values.append(c.at_most)
+    return " and ".join(tests)
+
+
+def _events(db: duckdb.DuckDBPyConnection, plan: FunnelPlan, x: SourcePlan) -> None:
+    """Table of (id, t, first): each kept event, with the time of the first of its at_least in a row."""
+    values: list[Any] = []
+    where = _where(x.source.where, values)
+    if x.time:
+        time = f"epoch_us({_quoted(x.time)}::timestamp)"
+        start = int(plan.origin.timestamp() * 1_000_000)
+        unit = plan.unit_seconds * 1_000_000
+        end = start + (plan.question.ends - plan.question.starts).days * 86_400_000_000
+        where += f" and {time} >= {start} and {time} < {end}"
+        moment = f"({time} - {start}) // {unit}"
+    else:
+        moment = "0"
+    db.execute(
+        f"""create table {_quoted("events_" + x.name)} as
+        select id, t, lag(t, {x.source.at_least - 1}) over kept as first,
+               row_number() over kept as number
+        from (
+          select id, {moment} as t from {_quoted("data_" + x.source.dataset)} where {where}
+          qualify row_number() over (partition by id order by {moment}) <= {x.slots}
+        )
+        window kept as (partition by id order by t rows unbounded preceding)
+        qualify number >= {x.source.at_least}""",
+        values,
+    )
+
+
+def _arm(db: duckdb.DuckDBPyConnection, plan: FunnelPlan, entry: str | None) -> list[str]:
+    """One table of (id, source, dataset, t) per stage; their names."""
+    tag = "exposed" if entry is None else "others"
+    stages = [] if entry is None else [entry]
+    previous = None
+    for stage in range(0 if entry is None else 1, len(plan.question.stages)):
+        name = f"stage_{tag}_{stage}"
+        parts = [
+            _reached(plan, x, stage, previous, entry) for x in plan.sources if x.stage == stage
+        ]
+        db.execute(f"create table {name} as {' union all '.join(parts)}")
+        stages.append(name)
+        previous = name
+    return stages
+
+
+def _reached(
+    plan: FunnelPlan, x: SourcePlan, stage: int, previous: str | None, entry: str | None
+) -> str:
+    events = _quoted("events_" + x.name)
+    dataset = x.source.dataset.replace("'", "''")
+    head = f"select distinct e.id, '{dataset}' as dataset, e.t from {events} e"
+    if previous is None:
+        return head if entry is None else f"{head} where e.id in (select id from {entry})"
+    if not plan.question.ordered:
+        return f"{head} where e.id in (select id from {previous})"
+    window = plan.window(stage)
+    limit = "" if window is None else f" and e.t <= p.t + {window}"
+    return (
+        f"{head} join {previous} p on e.id = p.id{limit} and "
+        f"case when p.dataset = '{dataset}' then e.first > p.t else e.first >= p.t end"
+    )
+
+
+def _cells(
+    db: duckdb.DuckDBPyConnection, plan: FunnelPlan, arms: list[list[str]]
+) -> NDArray[np.int64]:
+    segments = segment_names(plan.label)
+    stages = len(plan.question.stages)
+    if plan.label is None:
+        db.execute("create table label (id varchar, code integer)")
+    else:
+        cases = " ".join(
+            f"when {_quoted(plan.label.column)}::varchar = '{v.replace(chr(39), chr(39) * 2)}' then {c}"
+            for v, c in plan.label.codes.items()
+        )
+        db.execute(
+            f"create table label as select id, any_value(case {cases} else 0 end) as code "
+            f"from {_quoted('data_' + plan.label.dataset)} group by id"
+        )
+    cells = np.zeros((len(arms), len(segments), stages), np.int64)
+    for a, tables in enumerate(arms):
+        for stage, table in enumerate(tables):
+            later = (
+                f"where id not in (select id from {tables[stage + 1]})"
+                if stage + 1 < len(tables)
+                else ""
+            )
+            rows = db.execute(
+                f"select coalesce(code, 0), count(distinct r.id) from (select distinct id from {table} "
+                f"{later}) r left join label using (id) group by 1"
+            ).fetchall()
+            for code, people in rows:
+                cells[a, code, stage] = people
+    return cells.reshape(-1)

@@ -1,0 +1,183 @@
+"""The words in which questions are asked: conditions, sources of events, stages, segments.
+
+Frozen models of a job's ``parameters``; unknown keys are refused. Everything in a question is public to
+the parties of the job: it names columns and values of the contract's public lists, never people.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hanse.contracts import Column, Contract, Dataset, Use, check_value
+from hanse.errors import Refusal
+
+MOST_STAGES = 8
+MOST_SOURCES = 4
+Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f]{1,64}$")]
+Scalar = str | int | float | bool
+
+
+class Question(BaseModel):
+    """Base of all questions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def read(cls, parameters: dict[str, Any]) -> Self:
+        """The question in a job's parameters; `Refusal` ``question.malformed`` in plain words."""
+        try:
+            return cls.model_validate(parameters)
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(str(p) for p in e['loc']) or 'question'}: {e['msg']}"
+                for e in error.errors(include_input=False, include_url=False)[:10]
+            )
+            raise Refusal(
+                "question.malformed",
+                f"the question cannot be read: {problems}",
+                remedy="correct these fields; the guide shows a complete question",
+            ) from error
+
+
+class Condition(Question):
+    """A test on one column, evaluated by the provider at home. Exactly one kind of test."""
+
+    column: Name
+    equals: Scalar | None = None
+    one_of: tuple[Scalar, ...] | None = None
+    at_least: int | float | None = None
+    at_most: int | float | None = None
+
+    @model_validator(mode="after")
+    def _one_test(self) -> Self:
+        exact = [self.equals is not None, self.one_of is not None]
+        ranged = self.at_least is not None or self.at_most is not None
+        if sum(exact) + ranged != 1:
+            raise ValueError("needs exactly one of equals, one_of, or at_least / at_most")
+        return self
+
+    def values(self) -> tuple[Scalar, ...]:
+        """All values that the condition compares with."""
+        if self.one_of is not None:
+            return self.one_of
+        return tuple(v for v in (self.equals, self.at_least, self.at_most) if v is not None)
+
+
+class Source(Question):
+    """Events of one dataset: those that meet ``where``, at least ``at_least`` of them."""
+
+    dataset: Name
+    where: tuple[Condition, ...] = ()
+    at_least: Annotated[int, Field(ge=1, le=8)] = 1
+
+
+class Stage(Question):
+    """One step of a funnel, reached through any of its sources.
+
+    ``within_days`` limits the time since the event that reached the previous stage.
+    """
+
+    name: Name
+    any_of: Annotated[tuple[Source, ...], Field(min_length=1, max_length=MOST_SOURCES)]
+    within_days: Annotated[float, Field(gt=0, le=3660)] | None = None
+
+
+class Segment(Question):
+    """A breakdown by a category or boolean column of any provider's dataset.
+
+    ``merge`` joins values into fewer, larger segments: {"under 45": ["19-24", "25-34", "35-44"], ...};
+    values that it does not name count as "unknown".
+    """
+
+    dataset: Name
+    column: Name
+    merge: dict[Name, tuple[Name, ...]] | None = None
+
+
+class FunnelQuestion(Question):
+    """People per stage, in order, within windows; by segment; exposed against not exposed.
+
+    ``starts`` and ``ends`` bound the events (UTC, the end is exclusive). With ``compare_with`` (a dataset that
+    says who could have been exposed) people of that dataset who did not reach the first stage form a
+    second arm, which enters at the second stage with no window before it.
+    """
+
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=MOST_STAGES)]
+    starts: date
+    ends: date
+    ordered: bool = True
+    by: Segment | None = None
+    compare_with: Name | None = None
+    time_unit: Literal["second", "minute", "hour", "day"] = "minute"
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.starts >= self.ends:
+            raise ValueError("ends must be later than starts")
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) < len(names):
+            raise ValueError("two stages have the same name")
+        if not self.ordered and any(stage.within_days is not None for stage in self.stages):
+            raise ValueError("within_days needs an ordered funnel")
+        if self.compare_with is not None and len(self.stages) < 2:
+            raise ValueError("a comparison needs at least two stages")
+        if self.by is not None and self.by.merge is not None and "unknown" in self.by.merge:
+            raise ValueError("the segment name 'unknown' is taken by people without a label")
+        return self
+
+
+UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+
+
+def dataset_of(contract: Contract, name: str) -> Dataset:
+    """The contract's dataset; `Refusal` naming those there are."""
+    found = contract.dataset(name)
+    if found is None:
+        known = ", ".join(d.name for d in contract.datasets)
+        raise Refusal("contract.dataset", f"the contract has no dataset {name!r}",
+                      remedy=f"use one of {known}", where=f"contract {contract.id}")  # fmt: skip
+    return found
+
+
+def column_of(contract: Contract, dataset: str, name: str) -> Column:
+    """The dataset's column; `Refusal` naming those there are."""
+    owner = dataset_of(contract, dataset)
+    found = owner.column(name)
+    if found is None:
+        known = ", ".join(c.name for c in owner.columns) or "none"
+        raise Refusal("contract.column", f"dataset {dataset!r} gives no column {name!r}",
+                      remedy=f"use one of {known}", where=f"dataset {dataset}")  # fmt: skip
+    return found
+
+
+def time_column(contract: Contract, dataset: str) -> Column:
+    """The column of ``dataset`` that orders its events."""
+    owner = dataset_of(contract, dataset)
+    times = [c for c in owner.columns if c.kind == "time" and "order" in c.uses]
+    if len(times) != 1:
+        raise Refusal(
+            "contract.time",
+            f"dataset {dataset!r} has {len(times)} time columns that may order events, not one",
+            remedy='give it one column of kind "time" with the use "order"',
+            where=f"dataset {dataset}",
+        )
+    return times[0]
+
+
+def condition_uses(contract: Contract, source: Source) -> list[Use]:
+    """Checks every condition against the contract's public lists; the uses they amount to."""
+    uses = []
+    for condition in source.where:
+        column = column_of(contract, source.dataset, condition.column)
+        for value in condition.values():
+            check_value(column, value)
+        ranged = condition.at_least is not None or condition.at_most is not None
+        if ranged and column.kind in ("category", "boolean"):
+            raise Refusal("question.condition",
+                          f"column {column.name!r} is a {column.kind}; it has no order",
+                          remedy="use equals or one_of", where=f"dataset {source.dataset}")  # fmt: skip
+        uses.append(Use(dataset=source.dataset, column=column.name, purpose="filter"))
+    return uses

@@ -1,0 +1,69 @@
+"""Every computation of the federation: its name, its words, its page, who learns what, its plain twin.
+
+A new capability is one file in a room below and one entry here; the conformance suite then tests it without a
+line more: equal to its twin, refused without a contract, suppressed under the threshold, charged to the budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hanse.align import Aligned
+from hanse.contracts import Contract
+from hanse.engine import Ring, Session
+from hanse.errors import Refusal
+from hanse.measure import funnel, funnel_result, funnel_rows
+from hanse.measure.questions import FunnelQuestion
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One computation."""
+
+    name: str
+    title: str
+    learns: str  # who learns what, in one sentence
+    plan: Callable[[Mapping[str, Any], Contract, float, bool], Any]
+    rows: Callable[..., Any]
+    compute: Callable[[Session, Aligned, Any], Ring]
+    read: Callable[[Any, NDArray[np.int64], NDArray[np.bool_]], Any]
+
+
+def _plan_funnel(
+    parameters: Mapping[str, Any], contract: Contract, epsilon: float, noise: bool
+) -> funnel.FunnelPlan:
+    question = FunnelQuestion.read(dict(parameters))
+    return funnel.plan(question, contract, epsilon=epsilon, noise=noise)
+
+
+MENU: dict[str, Entry] = {
+    entry.name: entry
+    for entry in (
+        Entry(
+            name="funnel",
+            title="Cross-scenario funnel",
+            learns="recipients learn noised people per stage, segment and arm, from k people on; "
+            "providers and seats learn nothing of the result",
+            plan=_plan_funnel,
+            rows=funnel_rows.rows,
+            compute=funnel.compute,
+            read=funnel_result.result,
+        ),
+    )
+}
+
+
+def entry(name: str) -> Entry:
+    """The computation called ``name``; `Refusal` naming those there are."""
+    if name not in MENU:
+        raise Refusal(
+            "menu.unknown",
+            f"there is no computation {name!r}",
+            remedy="use one of " + ", ".join(sorted(MENU)),
+        )
+    return MENU[name]

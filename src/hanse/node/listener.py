@@ -1,0 +1,161 @@
+"""A node's one open port: accepts connections, greets each in a thread of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import select
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from hanse.clock import Clock
+from hanse.errors import Fault, HanseError
+from hanse.node.connection import tune
+from hanse.node.greeting import Greeter, Met
+
+_log = logging.getLogger("hanse.node.listener")
+# Strangers may connect: so many greetings run at a time, the rest is hung up on.
+_MAX_GREETINGS = 32
+_KEPT_REFUSALS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A connection that was not accepted: when, from which address, and why."""
+
+    at: datetime
+    address: str
+    error: HanseError
+
+
+class Listener:
+    """``greeted(met)`` is called on the connection's own thread and keeps it until the end;
+    ``refused(error)`` is called when a greeting fails."""
+
+    def __init__(
+        self,
+        where: tuple[str, int],
+        greeter: Greeter,
+        clock: Clock,
+        *,
+        greeted: Callable[[Met], None],
+        refused: Callable[[HanseError], None],
+    ) -> None:
+        self._where = where
+        self._greeter = greeter
+        self._clock = clock
+        self._greeted = greeted
+        self._refused = refused
+        self._socket: socket.socket | None = None
+        self._free = threading.BoundedSemaphore(_MAX_GREETINGS)
+        self._refusals: deque[Refused] = deque(maxlen=_KEPT_REFUSALS)
+        self._threads: set[threading.Thread] = set()
+        self._lock = threading.Lock()
+        self._closing = False
+
+    def start(self) -> None:
+        """Bind and accept. Raises `Fault` ``node.port``."""
+        host, port = self._where
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            family, kind, protocol, _, address = found[0]
+            listening = socket.socket(family, kind, protocol)
+            try:
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                tune(listening)
+                listening.bind(address)
+                listening.listen(_MAX_GREETINGS)
+                listening.setblocking(False)
+            except OSError:
+                listening.close()
+                raise
+        except OSError as error:
+            raise Fault(
+                "node.port",
+                f"the node cannot listen on {host}:{port}: {error.strerror or error}",
+                remedy="stop what uses that port, or change listen in hanse.toml",
+                where=f"{host}:{port}",
+            ) from error
+        self._socket = listening
+        self._run(lambda: self._accept(listening), "accept")
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Where it listens, once started."""
+        if self._socket is None:
+            return None
+        host, port = self._socket.getsockname()[:2]
+        return str(host), int(port)
+
+    def refusals(self) -> list[Refused]:
+        """The latest refused connections, oldest first."""
+        with self._lock:
+            return list(self._refusals)
+
+    def close(self) -> None:
+        """Stop accepting; connections that were greeted go on."""
+        self._closing = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                # Wakes the accepting thread on systems where a close would not.
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    def join(self, patience: float) -> None:
+        """Wait for the threads to end, up to ``patience`` seconds each."""
+        with self._lock:
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join(patience)
+
+    def _accept(self, listening: socket.socket) -> None:
+        poll = select.poll()
+        poll.register(listening.fileno(), select.POLLIN)
+        with listening:
+            while not self._closing:
+                poll.poll(1000)
+                with contextlib.suppress(OSError):
+                    plain, address = listening.accept()
+                    self._greet(plain, f"{address[0]}:{address[1]}")
+
+    def _greet(self, plain: socket.socket, address: str) -> None:
+        if self._closing or not self._free.acquire(blocking=False):
+            plain.close()
+            return
+
+        def greet() -> None:
+            try:
+                plain.setblocking(True)
+                met = self._greeter.answer(plain)
+            except HanseError as error:
+                self._note(address, error)
+                return
+            finally:
+                self._free.release()
+            self._greeted(met)
+
+        self._run(greet, "peer")
+
+    def _note(self, address: str, error: HanseError) -> None:
+        if error.code == "link.duplicate":
+            return
+        _log.warning("refused a connection from %s: %s", address, error)
+        with self._lock:
+            self._refusals.append(Refused(self._clock.now(), address, error))
+        self._refused(error)
+
+    def _run(self, function: Callable[[], None], name: str) -> None:
+        def run() -> None:
+            try:
+                function()
+            finally:
+                with self._lock:
+                    self._threads.discard(threading.current_thread())
+
+        thread = threading.Thread(target=run, name=f"hanse-{name}", daemon=True)
+        with self._lock:
+            self._threads.add(thread)
+        thread.start()
