@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.align.layout import Layout
-from hanse.engine.group import Groups, group
+from hanse.engine.group import Groups
 from hanse.engine.noise import ShiftedLaplace
 from hanse.engine.prf import secret_key, tags
 from hanse.engine.session import Session
@@ -104,9 +104,9 @@ def align(
     tagging = s.fork("tag")
     key = secret_key(tagging)
     secret_tags = [tags(tagging, t, key, n) for t, n in zip(shuffled, names, strict=True)]
-    opened = opening.open_tags(s, record, secret_tags, names, policy.epsilon, policy.delta)
+    groups = opening.open_tags(s, record, secret_tags, names, policy.epsilon, policy.delta, keep)
     return Aligned(
-        group(opened, keep),
+        groups,
         tuple(Table(t.provider, rows, t.layout) for t, rows in zip(tables, shuffled, strict=True)),
     )
 

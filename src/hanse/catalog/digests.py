@@ -59,7 +59,9 @@ _SHA_START = np.array(
 )  # fmt: skip
 _MD5_CONSTANTS = np.floor(np.abs(np.sin(np.arange(1, 65))) * 2.0**32).astype(np.uint32)
 _MD5_START = np.array([0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476], dtype=np.uint32)
-_MD5_SHIFTS = np.array([[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]], np.uint32)
+_MD5_SHIFTS = np.array(
+    [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]], np.uint32
+)
 _MD5_FACTOR = np.array([1, 5, 3, 7])
 _MD5_OFFSET = np.array([0, 1, 5, 0])
 _HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
@@ -75,7 +77,10 @@ def _right(x: np.uint32, by: int) -> np.uint32:
 @inlined
 def _swap(x: np.uint32) -> np.uint32:
     return _u(
-        _u(x >> _u(24)) | _u((x >> _u(8)) & _u(0xFF00)) | _u((x << _u(8)) & _u(0xFF0000)) | _u(x << _u(24))
+        _u(x >> _u(24))
+        | _u((x >> _u(8)) & _u(0xFF00))
+        | _u((x << _u(8)) & _u(0xFF0000))
+        | _u(x << _u(24))
     )
 
 
@@ -95,7 +100,8 @@ def _sha_step(
             + w[t, lane]
         )
         second = _u(
-            (_right(y, 2) ^ _right(y, 13) ^ _right(y, 22)) + ((y & b[lane]) | (c[lane] & (y | b[lane])))
+            (_right(y, 2) ^ _right(y, 13) ^ _right(y, 22))
+            + ((y & b[lane]) | (c[lane] & (y | b[lane])))
         )
         d[lane] = _u(d[lane] + first)
         h[lane] = _u(first + second)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hanse.catalog.datasets import Column, Dataset, Presence
+from hanse.catalog.datasets import Column, Dataset, Presence, Record
 from hanse.catalog.expressions import expression, identifier
 from hanse.catalog.files import define_view, find_type, types_of
 from hanse.errors import Fault
@@ -19,14 +19,23 @@ SLICE = 3_600_000_000  # microseconds: an hour holds a visit or two and the play
 _SECOND = 1_000_000
 
 
+class VisitCounts(Record):
+    """Visits of a presence dataset: all, and those left out because of what they lack or are."""
+
+    visits: int
+    without_screen: int
+    without_times: int
+    backwards: int
+    too_long: int
+    too_far: int
+
+
 def derive_exposures(connection: Any, dataset: Dataset, label: str) -> None:
     """Create the view `source` (person ids, campaign, screen, exposed_at, overlap_seconds) over `visits`.
 
     Raises `Fault` for missing, mistyped or malformed columns of the visits or the schedule.
     """
-    rule = dataset.derive
-    if rule is None:
-        raise Fault("catalog.dataset", "the dataset derives nothing", where=dataset.name)
+    rule = _rule(dataset)
     define_view(connection, "plays", rule.schedule, dataset.name)
     _check_schedule(connection, rule, dataset.name)
     visits = _visits(connection, rule, dataset, label)
@@ -46,44 +55,105 @@ def derive_exposures(connection: Any, dataset: Dataset, label: str) -> None:
         WHERE v.arrived < p.ended AND p.started < v.departed
           AND greatest(v.arrived, p.started) // {SLICE} = v.slice
           AND {overlap} >= {round(rule.min_overlap_seconds * _SECOND)}
-        """  # noqa: S608 - only quoted names and numbers
+        """
     )
 
 
 def _sql(
-    connection: Any, view: str, column: str, kind: str, zone: str, label: str, dataset: str
+    connection: Any,
+    view: str,
+    column: str,
+    kind: str,
+    zone: str,
+    label: str,
+    dataset: str,
+    scale: int = 1,
 ) -> tuple[str, str | None]:
     """SQL of one column of `view` and of what is broken in it."""
     found = find_type(types_of(connection, view), column, label, dataset)
-    meant = Column.model_validate({"name": "x", "column": column, "kind": kind, "zone": zone})
+    meant = Column.model_validate(
+        {"name": "x", "column": column, "kind": kind, "zone": zone, "scale": scale}
+    )
     made = expression(meant, found, f"{dataset}.{column}")
     return made.sql, made.broken
 
 
 def _visits(connection: Any, rule: Presence, dataset: Dataset, label: str) -> str:
-    """Visits in canonical types: the person ids, screen, arrived and departed in microseconds."""
+    """Visits in canonical types: the person ids, screen, arrived and departed in microseconds, near."""
+    made = _visit_columns(connection, rule, dataset, label)
+    people = ", ".join(identifier(column.column) for column in dataset.ids)
+    return f"""
+        SELECT * FROM (SELECT {people}, {made["screen"]} AS screen, {made["arrived"]} AS arrived,
+                              {made["departed"]} AS departed, {made["near"]} AS near FROM visits)
+        WHERE near AND departed > arrived AND departed - arrived <= {_longest(rule)}
+        """
 
-    def sql(column: str, kind: str) -> str:
-        return _sql(connection, "visits", column, kind, rule.zone, label, dataset.name)[0]
+
+def _longest(rule: Presence) -> int:
+    return rule.max_dwell_hours * 3600 * _SECOND
+
+
+def _visit_columns(connection: Any, rule: Presence, dataset: Dataset, label: str) -> dict[str, str]:
+    """SQL of screen, arrived, departed and near, and of `broken`: text that cannot be read."""
+    broken: list[str] = []
+
+    def sql(column: str, kind: str, scale: int = 1) -> str:
+        found, wrong = _sql(
+            connection, "visits", column, kind, rule.zone, label, dataset.name, scale
+        )
+        broken.extend([wrong] if wrong else [])
+        return found
 
     arrived = sql(rule.arrival, "time")
     if rule.departure is not None:
         departed = sql(rule.departure, "time")
     else:
-        departed = f"({arrived}) + ({sql(str(rule.dwell_seconds), 'amount')}) * {_SECOND}"
+        departed = f"({arrived}) + ({sql(str(rule.dwell_seconds), 'amount', _SECOND)})"
     near = "true"
     if rule.distance is not None and rule.max_distance is not None:
-        find_type(types_of(connection, "visits"), rule.distance, label, dataset.name)
-        near = f"TRY_CAST({identifier(rule.distance)} AS DOUBLE) <= {float(rule.max_distance)!r}"
-    people = ", ".join(identifier(column.column) for column in dataset.ids)
-    longest = rule.max_dwell_hours * 3600 * _SECOND
-    return f"""
-        SELECT * FROM (
-            SELECT {people}, {sql(rule.screen, "category")} AS screen,
-                   {arrived} AS arrived, {departed} AS departed
-            FROM visits WHERE {near})
-        WHERE departed > arrived AND departed - arrived <= {longest}
-        """  # noqa: S608 - only quoted names and numbers
+        metres = sql(rule.distance, "amount", 1000)
+        near = f"coalesce(({metres}) <= {round(rule.max_distance * 1000)}, false)"
+    return {
+        "screen": sql(rule.screen, "category"),
+        "arrived": arrived,
+        "departed": departed,
+        "near": near,
+        "broken": " OR ".join(broken) or "false",
+    }
+
+
+def count_visits(connection: Any, dataset: Dataset, label: str) -> VisitCounts:
+    """Visits by what became of them; `Fault` ``catalog.malformed`` where some cannot be read."""
+    rule = _rule(dataset)
+    made = _visit_columns(connection, rule, dataset, label)
+    found = connection.sql(
+        f"""
+        SELECT count(*), count(*) FILTER (broken), count(*) FILTER (screen IS NULL),
+               count(*) FILTER (arrived IS NULL OR departed IS NULL),
+               count(*) FILTER (departed <= arrived),
+               count(*) FILTER (departed - arrived > {_longest(rule)}),
+               count(*) FILTER (NOT near)
+        FROM (SELECT {made["screen"]} AS screen, {made["arrived"]} AS arrived,
+                     {made["departed"]} AS departed, {made["near"]} AS near,
+                     ({made["broken"]}) AS broken FROM visits)
+        """
+    ).fetchall()[0]
+    if found[1]:
+        raise Fault(
+            "catalog.malformed",
+            f"{found[1]} visits of {label} have an arrival, departure, dwell time or distance that cannot "
+            "be read",
+            remedy='use times such as "2026-01-31 18:30:00", and numbers of zero or more',
+            where=dataset.name,
+        )
+    names = ("without_screen", "without_times", "backwards", "too_long", "too_far")
+    return VisitCounts(visits=found[0], **dict(zip(names, found[2:], strict=True)))
+
+
+def _rule(dataset: Dataset) -> Presence:
+    if dataset.derive is None:
+        raise Fault("catalog.dataset", "the dataset derives nothing", where=dataset.name)
+    return dataset.derive
 
 
 def _plays(connection: Any, rule: Presence, dataset: str) -> str:
@@ -98,7 +168,7 @@ def _plays(connection: Any, rule: Presence, dataset: str) -> str:
                {sql(rule.schedule_start, "time")} AS started,
                {sql(rule.schedule_end, "time")} AS ended
         FROM plays
-        """  # noqa: S608 - only quoted names and numbers
+        """
 
 
 def _check_schedule(connection: Any, rule: Presence, dataset: str) -> None:
@@ -108,8 +178,8 @@ def _check_schedule(connection: Any, rule: Presence, dataset: str) -> None:
         SELECT count(*), count(*) FILTER (
             WHERE screen IS NULL OR campaign IS NULL OR started IS NULL OR ended IS NULL OR ended <= started)
         FROM ({plays})
-        """  # noqa: S608 - made above
-    rows, broken = connection.sql(query).fetchone()
+        """
+    rows, broken = connection.sql(query).fetchall()[0]
     if rows == 0 or broken:
         found = f"{broken} of its {rows} plays have no" if rows else "it has no play with a"
         raise Fault(

@@ -103,7 +103,9 @@ def _boolean(quoted: str, text: str, source_type: str) -> Expression | None:
         return _checked(f"CASE {quoted} WHEN 1 THEN true WHEN 0 THEN false END", quoted)
     if _is_text(source_type):
         yes, no = "('true', 't', 'yes', 'y', '1')", "('false', 'f', 'no', 'n', '0')"
-        case = f"CASE WHEN lower({text}) IN {yes} THEN true WHEN lower({text}) IN {no} THEN false END"
+        case = (
+            f"CASE WHEN lower({text}) IN {yes} THEN true WHEN lower({text}) IN {no} THEN false END"
+        )
         return _checked(case, text)
     return None
 

@@ -42,9 +42,7 @@ def connect(paths: list[Path]) -> Any:
     return connection
 
 
-def define_view(
-    connection: Any, view: str, path: Path, dataset: str, headed: bool = True
-) -> None:
+def define_view(connection: Any, view: str, path: Path, dataset: str, headed: bool = True) -> None:
     """Create the temporary view `view` over a CSV or Parquet file or a folder of Parquet files."""
     files = _files_at(path, dataset)
     listed = ", ".join(literal(_escaped(file)) for file in files)
@@ -53,7 +51,7 @@ def define_view(
         reader = f"read_csv([{listed}], all_varchar = true, header = {header})"
     else:
         reader = f"read_parquet([{listed}], union_by_name = true)"
-    query = f"CREATE TEMP VIEW {identifier(view)} AS SELECT * FROM {reader}"  # noqa: S608 - quoted
+    query = f"CREATE TEMP VIEW {identifier(view)} AS SELECT * FROM {reader}"
     try:
         connection.execute(query)
     except duckdb.Error as error:
@@ -144,7 +142,10 @@ def fail_reading(error: duckdb.Error, dataset: str, label: str) -> NoReturn:
         code, found = "catalog.unreadable", "is not UTF-8 text"
         remedy = "convert it to UTF-8, for instance with iconv -f GB18030 -t UTF-8"
     elif isinstance(error, duckdb.IOException | duckdb.InvalidInputException):
-        code, found = "catalog.unreadable", "cannot be read: it is damaged or not what its name says"
+        code, found = (
+            "catalog.unreadable",
+            "cannot be read: it is damaged or not what its name says",
+        )
         remedy = "export it again as CSV with headings or as Parquet"
     else:
         code, found = "catalog.unreadable", "cannot be read"

@@ -62,7 +62,13 @@ _ABSENT = ("", "null", "NULL", "Null", "none", "None", "NONE", "nan", "NaN", "un
 _NO_UUID = "00000000-0000-0000-0000-000000000000"
 _NO_DEVICE: dict[str, tuple[str, ...]] = {
     "imei": ("000000000000000", "00000000000000"),
-    "mac": ("000000000000", "00:00:00:00:00:00", "020000000000", "02:00:00:00:00:00", "FFFFFFFFFFFF"),
+    "mac": (
+        "000000000000",
+        "00:00:00:00:00:00",
+        "020000000000",
+        "02:00:00:00:00:00",
+        "FFFFFFFFFFFF",
+    ),
     "oaid": (_NO_UUID, _NO_UUID.replace("-", "")),
     "gaid": (_NO_UUID, _NO_UUID.replace("-", "")),
     "idfa": (_NO_UUID, _NO_UUID.replace("-", "")),
@@ -99,7 +105,7 @@ class HashedRows:
     @property
     def valid(self) -> NDArray[np.bool_]:
         """``bool[n]``: which rows have an id."""
-        return self.status == OK
+        return np.equal(self.status, OK)
 
     def people(self) -> Crowd:
         """The rows with an id, grouped by person."""
@@ -138,7 +144,9 @@ def check_chain(format: str, chain: str, where: str = "") -> None:
     if serves(format, chain):
         return
     if chain not in {"sha256", "md5+sha256"} or format not in _SERVES:
-        raise Fault("catalog.chain", f"unknown hash chain or format: {chain!r}, {format!r}", where=where)
+        raise Fault(
+            "catalog.chain", f"unknown hash chain or format: {chain!r}, {format!r}", where=where
+        )
     remedy = (
         'agree on hash = "md5+sha256" in the contract, or register a column with plain or SHA-256 ids'
         if chain == "sha256"
@@ -190,7 +198,7 @@ class Hasher:
         """Ids of `values`: a pyarrow array (chunked or not) or a numpy array of texts or integers."""
         array = as_texts(values, self._where)
         n = len(array)
-        rows = HashedRows(np.zeros(n, np.uint64), np.zeros(n, np.uint64), np.zeros(n, np.uint8))
+        rows = _no_rows(n)
         if n == 0:
             return rows
         data, offsets = _layout(array)
@@ -228,7 +236,9 @@ class Hasher:
                 rows.status[start:stop], plan,
             )  # fmt: skip
             if self._doubles:
-                digests.md5_hex(blocks[:count].view(np.uint32), lengths[:count], hexadecimal[:count])
+                digests.md5_hex(
+                    blocks[:count].view(np.uint32), lengths[:count], hexadecimal[:count]
+                )
                 lengths[:] = 32
             digests.sha256(
                 hexadecimal[:count].view(np.uint32), lengths[:count],
@@ -254,8 +264,7 @@ class Hasher:
             if plan is None:
                 status[:] = ASK
             else:
-                arguments = phones.plan_arguments(plan)
-                phones.phone(data, offsets, blocks, lengths, status, *arguments)
+                phones.normalise_phones(plan, data, offsets, blocks, lengths, status)
         elif self._type in {"oaid", "gaid", "idfa"}:
             upper, makers = self._type == "idfa", self._type == "oaid"
             normalise.uuid(data, offsets, blocks, lengths, status, upper, makers)
@@ -300,7 +309,9 @@ class Hasher:
 
     def _foreign(self, array: Any, asked: NDArray[np.int64], rows: HashedRows) -> None:
         """Run the kernel again for countries, other than the default, that many +numbers belong to."""
-        heads = pc.utf8_slice_codeunits(array.take(pa.array(asked)), 0, 4).to_numpy(zero_copy_only=False)
+        heads = pc.utf8_slice_codeunits(array.take(pa.array(asked)), 0, 4).to_numpy(
+            zero_copy_only=False
+        )
         spellings, member = np.unique(heads.astype(str), return_inverse=True)
         regions = np.array([_region_of(head) for head in spellings])[member]
         for region in np.unique(regions):
@@ -309,7 +320,7 @@ class Hasher:
             if plan is None or plan is self._plan:
                 continue
             part = array.take(pa.array(these))
-            found = HashedRows(*(np.zeros(len(these), t) for t in (np.uint64, np.uint64, np.uint8)))
+            found = _no_rows(len(these))
             self._run(*_layout(part), plan, found)
             rows.ids[these], rows.checks[these] = found.ids, found.checks
             rows.status[these] = found.status
@@ -350,12 +361,18 @@ def as_texts(values: Any, where: str = "") -> Any:
     )
 
 
+def _no_rows(n: int) -> HashedRows:
+    return HashedRows(np.zeros(n, np.uint64), np.zeros(n, np.uint64), np.zeros(n, np.uint8))
+
+
 def _layout(array: Any) -> tuple[Bytes, NDArray[np.int64]]:
     """Arrow's bytes and absolute offsets of a string array, without copying the bytes."""
     _, offsets, data = array.buffers()
     width = np.int64 if pa.types.is_large_string(array.type) else np.int32
     ends = np.frombuffer(offsets, width)[array.offset : array.offset + len(array) + 1]
-    text = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(1, np.uint8)
+    text = (
+        np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(1, np.uint8)
+    )
     return text, ends.astype(np.int64)
 
 

@@ -49,7 +49,9 @@ _UPPER_A, _UPPER_F, _UPPER_Z = ord("A"), ord("F"), ord("Z")
 _LOWER_A, _LOWER_F, _LOWER_Z = ord("a"), ord("f"), ord("z")
 _AT, _OPEN, _CLOSE, _COLON, _SLASH = ord("@"), ord("{"), ord("}"), ord(":"), ord("/")
 
-_LOCAL = np.zeros(256, np.uint8)  # characters allowed before the @ without quotes (RFC 5322 atext and dot)
+_LOCAL = np.zeros(
+    256, np.uint8
+)  # characters allowed before the @ without quotes (RFC 5322 atext and dot)
 for _character in "abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-/=?^_`{|}~.":
     _LOCAL[ord(_character)] = 1
 
@@ -183,10 +185,10 @@ def imei(data: Bytes, offsets: Offsets, blocks: Bytes, lengths: Bytes, status: B
                         total += doubled - 9 if doubled > 9 else doubled
                     blocks[row, count] = byte
                 count += 1
-            elif not (byte == _SPACE or byte == _HYPHEN or byte == _DOT or byte == _SLASH):
+            elif byte not in (_SPACE, _HYPHEN, _DOT, _SLASH):
                 state = CHARACTERS
         check = _ZERO + (10 - total % 10) % 10
-        if state == OK and count != 14 and count != 15:
+        if state == OK and count not in (14, 15):
             state = LENGTH
         elif state == OK and count == 15 and blocks[row, 14] != check:
             state = CHECK_DIGIT
@@ -200,7 +202,7 @@ def imei(data: Bytes, offsets: Offsets, blocks: Bytes, lengths: Bytes, status: B
 
 @inlined
 def _is_dash_place(position: int) -> bool:
-    return position == 8 or position == 13 or position == 18 or position == 23
+    return position in (8, 13, 18, 23)
 
 
 @compiled
@@ -271,7 +273,7 @@ def mac(data: Bytes, offsets: Offsets, blocks: Bytes, lengths: Bytes, status: By
             continue
         state = OK
         separator = data[start + group] if group < 12 else _COLON
-        if separator != _COLON and separator != _HYPHEN and separator != _DOT:
+        if separator not in (_COLON, _HYPHEN, _DOT):
             state = CHARACTERS
         place = 0
         seen = 0

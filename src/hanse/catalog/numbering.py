@@ -192,7 +192,9 @@ class _Net:
         for subset in order:  # grows while it is walked
             row = []
             for digit in range(10):
-                reached = {m[1] for s in subset if (m := self.moves[s]) is not None and digit in m[0]}
+                reached = {
+                    m[1] for s in subset if (m := self.moves[s]) is not None and digit in m[0]
+                }
                 closed = self._closed(reached)
                 if closed not in numbers:
                     numbers[closed] = len(order)
@@ -234,15 +236,16 @@ def numbering_plan(region: str) -> NumberingPlan | None:
     then decides between them), and for plans that use unknown constructs.
     """
     plan = PhoneMetadata.metadata_for_region(region, None)
-    if plan is None:
+    if plan is None or plan.country_code is None or plan.general_desc is None:
         return None
+    general = plan.general_desc
     regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(plan.country_code, ())
     if not regions or regions[0] != region:
         return None
     leading = plan.leading_digits if len(regions) > 1 else None
     net = _Net()
     try:
-        net.accept(plan.general_desc.national_number_pattern, GENERAL)
+        net.accept(general.national_number_pattern or "", GENERAL)
         for label, described in ((FIXED, plan.fixed_line), (MOBILE, plan.mobile)):
             if described is not None and described.national_number_pattern:
                 net.accept(described.national_number_pattern, label)
@@ -265,8 +268,8 @@ def numbering_plan(region: str) -> NumberingPlan | None:
         trunk=_digits(_trunk(plan)),
         steps=steps,
         labels=labels,
-        fixed_lengths=_length_bits(fixed or plan.general_desc.possible_length),
-        mobile_lengths=_length_bits(mobile or plan.general_desc.possible_length),
-        longest=max(plan.general_desc.possible_length),
+        fixed_lengths=_length_bits(fixed or general.possible_length),
+        mobile_lengths=_length_bits(mobile or general.possible_length),
+        longest=max(general.possible_length),
         needed=LEADING if leading else 0,
     )

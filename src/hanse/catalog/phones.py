@@ -63,9 +63,7 @@ def _collected(data: Bytes, start: int, stop: int, digits: Bytes) -> int:
                 return -1
             digits[count] = byte - _ZERO
             count += 1
-        elif not (
-            byte == _SPACE or byte == _HYPHEN or byte == _DOT or byte == _OPEN or byte == _CLOSE
-        ):
+        elif byte not in (_SPACE, _HYPHEN, _DOT, _OPEN, _CLOSE):
             return -1
     return count
 
@@ -74,10 +72,10 @@ def _collected(data: Bytes, start: int, stop: int, digits: Bytes) -> int:
 def _begins(digits: Bytes, at: int, count: int, prefix: Bytes) -> bool:
     if count - at < len(prefix):
         return False
+    same = True
     for i in range(len(prefix)):
-        if digits[at + i] != prefix[i]:
-            return False
-    return True
+        same &= digits[at + i] == prefix[i]
+    return bool(same)
 
 
 @inlined
@@ -191,9 +189,19 @@ def phone(
         status[row] = OK
 
 
-def plan_arguments(plan: NumberingPlan) -> tuple[NDArray[np.generic], ...]:
-    """The trailing arguments of `phone` for one region."""
+def normalise_phones(
+    plan: NumberingPlan,
+    data: Bytes,
+    offsets: Offsets,
+    blocks: Bytes,
+    lengths: Bytes,
+    status: Bytes,
+) -> None:
+    """Run `phone` with one region's plan."""
     limits = np.array(
         [plan.fixed_lengths, plan.mobile_lengths, plan.longest, plan.needed], np.int64
     )
-    return plan.country, plan.trunk, plan.steps, plan.labels, limits
+    phone(
+        data, offsets, blocks, lengths, status,
+        plan.country, plan.trunk, plan.steps, plan.labels, limits,
+    )  # fmt: skip

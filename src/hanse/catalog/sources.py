@@ -33,10 +33,16 @@ class Source:
     connection: Any = field(repr=False)
     table: PostgresTable | None = field(default=None, repr=False)
 
-    def stream(self, query: str, values: Mapping[str, object] | None = None) -> Iterator[Any]:
-        """Arrow record batches of a query over `source`; `Fault` where the data cannot be read."""
+    def stream(
+        self, query: str, values: Mapping[str, object] | None = None, *, rewind: bool = True
+    ) -> Iterator[Any]:
+        """Arrow record batches of a query; `Fault` where the data cannot be read.
+
+        `rewind` False is for queries that do not touch `source` or `visits`.
+        """
         try:
-            self._refresh()
+            if rewind:
+                self.rewind()
             relation = self.connection.sql(query, params=dict(values or {}))
             yield from relation.to_arrow_reader(BATCH_ROWS)
         except duckdb.Error as error:
@@ -45,13 +51,13 @@ class Source:
     def row(self, query: str, values: Mapping[str, object] | None = None) -> tuple[Any, ...]:
         """The single row of a query over `source`."""
         try:
-            self._refresh()
-            found = self.connection.sql(query, params=dict(values or {})).fetchone()
+            self.rewind()
+            found = self.connection.sql(query, params=dict(values or {})).fetchall()
         except duckdb.Error as error:
             fail_reading(error, self.dataset, self.label)
-        return tuple(found or ())
+        return tuple(found[0])
 
-    def _refresh(self) -> None:
+    def rewind(self) -> None:
         """A database table is a stream that can be read once: start it again for every query."""
         if self.table is not None:
             self.connection.register(self.table.view, self.table.reader())
@@ -109,3 +115,12 @@ def _wanted_columns(dataset: Dataset) -> list[str]:
         d = dataset.derive
         wanted += [c for c in (d.screen, d.arrival, d.departure, d.dwell_seconds, d.distance) if c]
     return list(dict.fromkeys(wanted))
+
+
+def exposures_from_presence(dataset: Dataset) -> Any:
+    """The exposures that a presence dataset (`derive`) gives, as a pyarrow table.
+
+    Columns: the person id columns, campaign, screen, exposed_at (timestamp, UTC) and overlap_seconds.
+    """
+    with open_source(dataset) as source:
+        return source.connection.sql("SELECT * FROM source").to_arrow_table()

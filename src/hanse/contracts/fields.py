@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 MAX_CAPACITY = 100_000_000
+MAX_SLOTS = 32
 MAX_COLUMN_MAXIMUM = 2**40
 MIN_K = 20
 MAX_EPSILON_PER_QUERY = 4.0

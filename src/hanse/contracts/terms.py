@@ -19,6 +19,7 @@ from hanse.contracts.fields import (
     MAX_COLUMN_MAXIMUM,
     MAX_EPSILON_PER_JOIN,
     MAX_EPSILON_PER_QUERY,
+    MAX_SLOTS,
     MIN_K,
     ColumnName,
     Delta,
@@ -139,7 +140,7 @@ class Dataset(Document):
     name: Name
     provider: Slug
     capacity: Annotated[int, Field(ge=1, le=MAX_CAPACITY)]
-    slots: Annotated[int, Field(ge=1, le=8)]
+    slots: Annotated[int, Field(ge=1, le=MAX_SLOTS)]
     personal: bool = True
     legal_basis: LegalBasis | None = None
     evidence: Text | None = None

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hanse.engine import kernels
 from hanse.engine.shares import U64, Ring
-from hanse.errors import Foul
+from hanse.errors import Fault, Foul
 
 Index = NDArray[np.int64]
+MOST_TABLES = 6
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Groups:
 
     index: Index
     patterns: dict[int, tuple[int, int]]
+    sizes: dict[int, int]  # groups of every pattern, kept or not
 
     @property
     def count(self) -> int:
@@ -39,44 +42,28 @@ def group(tags: list[U64], keep: Callable[[int], bool] = lambda _mask: True) -> 
     tag is a `Foul`.
     """
     tables = len(tags)
-    sizes = [t.size for t in tags]
-    total = sum(sizes)
-    every = np.concatenate(tags) if tags else np.empty(0, np.uint64)
-    order = np.argsort(every)
-    ordered = every[order]
-    new = np.empty(total, bool)
-    new[:1] = True
-    np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
-    starts = np.flatnonzero(new)
-    lengths = np.diff(np.append(starts, total))
-    if lengths.size and lengths.max(initial=0) > tables:
+    if not 1 <= tables <= MOST_TABLES:
+        raise Fault("group.tables", f"grouping takes 1 to {MOST_TABLES} tables, not {tables}")
+    ends = np.cumsum([0, *(t.size for t in tags)])
+    orders = [np.argsort(t) for t in tags]
+    ordered = np.concatenate([t[order] for t, order in zip(tags, orders, strict=True)])
+    index = np.empty((tables, ordered.size), np.int64)
+    masks = np.empty(ordered.size, np.uint8)
+    count = kernels.merge_tags(ordered, np.concatenate(orders), ends, index, masks)
+    if count < 0:
         raise Foul("group.repeated", "a tag occurs twice in one table")
-    offsets = np.cumsum([0, *sizes])
-    index = np.full((tables, starts.size), -1, np.int64)
-    masks = np.zeros(starts.size, np.int64)
-    for place in range(int(lengths.max(initial=0))):
-        has = np.flatnonzero(lengths > place)
-        row = order[starts[has] + place]
-        table = np.searchsorted(offsets, row, side="right") - 1
-        if (index[table, has] >= 0).any():
-            raise Foul("group.repeated", "a tag occurs twice in one table")
-        index[table, has] = row - offsets[table]
-        masks[has] |= np.int64(1) << table
-    present = [int(m) for m in np.unique(masks) if keep(int(m))]
-    columns, patterns, start = [], {}, 0
-    for mask in present:
-        members = np.flatnonzero(masks == mask)
-        columns.append(index[:, members])
-        patterns[mask] = (start, start + members.size)
-        start += members.size
-    joined = np.concatenate(columns, axis=1) if columns else np.empty((tables, 0), np.int64)
-    return Groups(joined, patterns)
-
-
-def pattern_counts(tags: list[U64]) -> dict[int, int]:
-    """How many groups each pattern has."""
-    groups = group(tags)
-    return {mask: stop - start for mask, (start, stop) in groups.patterns.items()}
+    counts = np.bincount(masks[:count], minlength=1 << tables)
+    starts = np.full(1 << tables, -1, np.int64)
+    patterns, start = {}, 0
+    for mask in np.flatnonzero(counts).tolist():
+        if keep(mask):
+            starts[mask] = start
+            patterns[mask] = (start, start + int(counts[mask]))
+            start += int(counts[mask])
+    out = np.empty((tables, start), np.int64)
+    kernels.sort_by_mask(index[:, :count], masks[:count], starts, out)
+    sizes = {mask: int(counts[mask]) for mask in np.flatnonzero(counts).tolist()}
+    return Groups(out, patterns, sizes)
 
 
 def segment_sums(x: Ring, starts: Index) -> Ring:

@@ -271,3 +271,52 @@ def matmul_local(
             for k in range(m):
                 total += xl[i, k] * (yl[j, k] + yr[j, k]) + xr[i, k] * yl[j, k]
             out[i, j] = total
+
+
+@_compiled
+def merge_tags(
+    ordered: np.ndarray, orders: np.ndarray, ends: np.ndarray, index: np.ndarray, masks: np.ndarray
+) -> int:
+    """Walk N sorted lists of tags at once; one column of ``index`` [N, groups] per distinct tag.
+
+    ``ordered`` holds the sorted tags of all tables one after another, ``orders`` the rows they came
+    from, ``ends`` [N + 1] the borders. Returns the number of groups, or -1 if a tag repeats in a table.
+    """
+    tables = ends.size - 1
+    heads = ends[:-1].copy()
+    count = 0
+    while True:
+        least = np.uint64(0xFFFFFFFFFFFFFFFF)
+        any_left = False
+        for t in range(tables):
+            if heads[t] < ends[t + 1]:
+                any_left = True
+                least = min(least, ordered[heads[t]])
+        if not any_left:
+            return count
+        mask = 0
+        for t in range(tables):
+            head = heads[t]
+            if head < ends[t + 1] and ordered[head] == least:
+                mask |= 1 << t
+                index[t, count] = orders[head]
+                if head + 1 < ends[t + 1] and ordered[head + 1] == least:
+                    return -1
+                heads[t] = head + 1
+            else:
+                index[t, count] = -1
+        masks[count] = mask
+        count += 1
+
+
+@_compiled
+def sort_by_mask(index: np.ndarray, masks: np.ndarray, starts: np.ndarray, out: np.ndarray) -> None:
+    """Columns of ``index`` into ``out``, grouped by mask; ``starts[mask]`` is where a mask's begin, -1: dropped."""
+    tables = index.shape[0]
+    places = starts.copy()
+    for g in range(masks.size):
+        place = places[masks[g]]
+        if place >= 0:
+            for t in range(tables):
+                out[t, place] = index[t, g]
+            places[masks[g]] = place + 1

@@ -5,12 +5,14 @@ With `release`, the only importer of ``engine.reveal``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hanse.engine.boolean import all_rows
 from hanse.engine.compare import ripple_less_than
-from hanse.engine.group import pattern_counts
+from hanse.engine.group import Groups, group
 from hanse.engine.reveal import open_bits
 from hanse.engine.session import Session
-from hanse.engine.shares import U64, Bits, Words
+from hanse.engine.shares import Bits, Words
 from hanse.engine.slicing import slice_range, values_of
 from hanse.errors import Foul
 from hanse.gate.record import Opening, Record
@@ -54,9 +56,12 @@ def open_tags(
     providers: list[str],
     epsilon: float,
     delta: float,
+    keep: Callable[[int], bool],
     step: str = "tags",
-) -> list[U64]:
-    """The tags of each provider's rows, to the three seats: 64-bit values under a key nobody knows.
+) -> Groups:
+    """Opens the tags of each provider's rows to the three seats, and groups rows by them.
+
+    Tags are 64-bit values under a key nobody knows; patterns for which ``keep`` is false are dropped.
 
     Reveals: for each set of providers, how many (anonymous) groups it has, dummies included, which is
     (epsilon, delta)-private per person; nothing else, since the order was shuffled and the key is fresh.
@@ -66,7 +71,7 @@ def open_tags(
         values_of(open_bits(s, t, f"open.{name}"), t.rows)
         for t, name in zip(tags, providers, strict=True)
     ]
-    counts = pattern_counts(opened)
+    groups = group(opened, keep)
     record.write(
         Opening(
             step,
@@ -77,8 +82,8 @@ def open_tags(
             delta,
             {
                 " + ".join(n for i, n in enumerate(providers) if mask >> i & 1): count
-                for mask, count in sorted(counts.items())
+                for mask, count in sorted(groups.sizes.items())
             },
         )
     )
-    return opened
+    return groups

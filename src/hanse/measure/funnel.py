@@ -136,6 +136,13 @@ def plan(
             if question.ordered or any(c.kind == "time" for c in dataset.columns):
                 column = time_column(contract, dataset.name).name
                 uses.append(Use(dataset=dataset.name, column=column, purpose="order"))
+            elif source.where or source.at_least > 1:
+                raise Refusal(
+                    "contract.time",
+                    f"dataset {dataset.name!r} has no time column, so it only says who is in it",
+                    remedy="drop the filter and at_least, or agree on a time column",
+                    where=f"dataset {dataset.name}",
+                )
             if source.at_least > dataset.slots:
                 raise Refusal(
                     "question.slots",

@@ -71,7 +71,7 @@ class Source(Question):
 
     dataset: Name
     where: tuple[Condition, ...] = ()
-    at_least: Annotated[int, Field(ge=1, le=8)] = 1
+    at_least: Annotated[int, Field(ge=1, le=32)] = 1
 
 
 class Stage(Question):
@@ -179,5 +179,12 @@ def condition_uses(contract: Contract, source: Source) -> list[Use]:
             raise Refusal("question.condition",
                           f"column {column.name!r} is a {column.kind}; it has no order",
                           remedy="use equals or one_of", where=f"dataset {source.dataset}")  # fmt: skip
+        broken = any(isinstance(v, float) and not v.is_integer() for v in condition.values())
+        if broken and column.kind in ("integer", "amount"):
+            raise Refusal("question.condition", f"column {column.name!r} is compared in whole units",
+                          remedy="give a whole number", where=f"dataset {source.dataset}")  # fmt: skip
+        if column.kind == "time":
+            raise Refusal("question.condition", "times are bounded by starts and ends",
+                          remedy="leave the time column out of `where`")  # fmt: skip
         uses.append(Use(dataset=source.dataset, column=column.name, purpose="filter"))
     return uses

@@ -278,5 +278,3 @@ def _poll(descriptor: int, events: int) -> select.poll:
     poll = select.poll()
     poll.register(descriptor, events)
     return poll
-
-

@@ -7,6 +7,8 @@
     ends.channel(0).send(1, "masks", array)
     exchange.request("retailer", {"ask": "permit"})
     exchange.close()
+
+Errors are a `HanseError` each; those of a peer name it in ``where``.
 """
 
 from __future__ import annotations
@@ -166,9 +168,7 @@ class Exchange:
             self._link(party)
         return self._switchboard.open(stream_id, roles, my_roles)
 
-    def request(
-        self, party: str, document: Document, *, patience: float | None = None
-    ) -> Document:
+    def request(self, party: str, document: Document, *, patience: float | None = None) -> Document:
         """Ask a party and wait for its answer; raises the error that it answers.
 
         ``patience`` (seconds) bounds the wait; without it only a lost link does.

@@ -161,9 +161,7 @@ def renew_certificate(
 ) -> Identity:
     """Replace TLS key and certificate; the signing key stays. Partners need the new card."""
     old = load_identity(folder, clock=clock, accept_expired=True)
-    tls_key, certificate = _new_certificate(
-        old.party, old.organisation, clock, entropy, validity
-    )
+    tls_key, certificate = _new_certificate(old.party, old.organisation, clock, entropy, validity)
     keys = folder / KEY_FOLDER
     # Two renames are not one: after a crash between them `load_identity` says "keys.mismatch",
     # whose remedy is to renew again.

@@ -85,9 +85,7 @@ def check_peer(
     return partner
 
 
-def unknown_certificate(
-    expected: str | None, directory: Directory, fingerprint: str = ""
-) -> Foul:
+def unknown_certificate(expected: str | None, directory: Directory, fingerprint: str = "") -> Foul:
     """The peer's certificate is nobody's in the partner directory."""
     who = "a node" if expected is None else f"the node of {expected!r}"
     shown = f" {fingerprint[:16]}..." if fingerprint else ""

@@ -1,0 +1,243 @@
+"""A running node: its exchange with partners, its runner of jobs, its control socket."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+from hanse import __version__
+from hanse.clock import Clock, SystemClock
+from hanse.contracts import Bundle
+from hanse.entropy import Entropy, SystemEntropy
+from hanse.errors import HanseError, Refusal
+from hanse.node.config import NodeConfig, load_config
+from hanse.node.control import ControlServer, Tell, socket_path
+from hanse.node.exchange import Exchange, Tap
+from hanse.node.jobs import Question, Runner
+from hanse.node.keys import load_identity
+from hanse.node.office import NodeOffice, bundle_of
+from hanse.node.store import open_store
+from hanse.node.timing import Timing
+
+_log = logging.getLogger("hanse.node")
+Document = dict[str, Any]
+
+
+class Node:
+    """One organisation's node, from `start` to `stop`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        clock: Clock | None = None,
+        entropy: Entropy | None = None,
+        tap: Tap | None = None,
+    ) -> None:
+        self.config: NodeConfig = load_config(folder)
+        clock = clock or SystemClock()
+        entropy = entropy or SystemEntropy()
+        identity = load_identity(folder, clock=clock)
+        if identity.party != self.config.party:
+            raise Refusal("config.party", "hanse.toml names another party than the node's keys",
+                          remedy="correct `party` in hanse.toml", where=str(folder))  # fmt: skip
+        self.config.data_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.store = open_store(self.config)
+        self.office = NodeOffice(identity, self.store, clock)
+        listen = self.config.listen
+        self.exchange = Exchange(
+            identity,
+            self.office.directory(),
+            listen=(listen.host, listen.port) if listen else None,
+            clock=clock,
+            entropy=entropy,
+            timing=Timing(
+                heartbeat=self.config.heartbeat_seconds, lost_after=self.config.lost_after_seconds
+            ),
+            memory=int(self.config.limits.memory),
+            tap=tap,
+        )
+        self.runner = Runner(self.office, self.exchange, clock, entropy)
+        self.exchange.on_request(self._answer)
+        self._control = ControlServer(socket_path(self.config.data_folder), self._command)
+        self._stopping = threading.Event()
+        self._leave = threading.Event()
+
+    def start(self) -> None:
+        """Recover from a crash, open the doors. Raises `Fault` if a port or the folder is taken."""
+        self._control.start()
+        try:
+            released = self.office.recover()
+            if released:
+                _log.warning("%d jobs were under way when the node stopped", len(released))
+            self.exchange.start()
+        except BaseException:
+            self._control.close()
+            raise
+        _log.info("node %s started, version %s", self.office.party, __version__)
+
+    def stop(self) -> None:
+        """End jobs with a clear error on all sides, close the links and the store. Idempotent."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        self.runner.close()
+        self._control.close()
+        self.exchange.close()
+        self.store.close()
+        _log.info("node %s stopped", self.office.party)
+
+    def run(self) -> None:
+        """Start, and stay until SIGTERM, SIGINT or the command to stop."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._leave.set())
+        self.start()
+        try:
+            while not self._leave.wait(0.5):
+                pass
+        finally:
+            self.stop()
+
+    # --- partners -------------------------------------------------------------------------------
+
+    def _answer(self, party: str, document: Document) -> Document:
+        ask = document.get("ask")
+        if ask == "contract":
+            return self._contract_from(party, document)
+        if ask == "hello":
+            return {"party": self.office.party, "version": __version__}
+        return self.runner.answer(party, document)
+
+    def _contract_from(self, party: str, document: Document) -> Document:
+        """A partner sends a bundle: kept as pending until this party signs; signatures are merged."""
+        bundle = Bundle.from_json(json.dumps(document.get("bundle")))
+        if bundle.contract.party(party) is None:
+            raise Refusal("contract.party", f"{party} is not a party to the contract it sent")
+        stored = self.office.import_bundle(bundle)
+        return {"state": stored.state, "bundle": stored.bundle}
+
+    # --- the command line -----------------------------------------------------------------------
+
+    def _command(self, document: Document, tell: Tell) -> Document:
+        verbs = {
+            "status": self._status,
+            "run": self._run,
+            "preview": self._preview,
+            "cancel": self._cancel,
+            "progress": self._progress,
+            "push": self._push,
+            "reload": self._reload,
+            "stop": self._stop,
+        }
+        verb = verbs.get(str(document.get("verb")))
+        if verb is None:
+            raise Refusal("control.verb", "the node does not know this command",
+                          remedy="use the command line of the same version")  # fmt: skip
+        return verb(document, tell)
+
+    def _status(self, _document: Document, _tell: Tell) -> Document:
+        address = self.exchange.address
+        return {
+            "party": self.office.party,
+            "version": __version__,
+            "process": os.getpid(),
+            "address": list(address) if address else None,
+            "links": [
+                {
+                    "party": s.party,
+                    "connected": s.connected,
+                    "version": s.version,
+                    "bytes_sent": s.bytes_sent,
+                    "bytes_received": s.bytes_received,
+                    "problem": str(s.problem or ""),
+                }
+                for s in self.exchange.status()
+            ],
+        }
+
+    def _question(self, document: Document) -> Question:
+        fields = document.get("question")
+        try:
+            return Question(
+                **{**dict(fields or {}), "recipients": tuple((fields or {}).get("recipients", ()))}
+            )
+        except TypeError as error:
+            raise Refusal("question.malformed", "the question lacks a field or has an unknown one",
+                          remedy="give contract, computation, parameters, epsilon") from error  # fmt: skip
+
+    def _run(self, document: Document, tell: Tell) -> Document:
+        def watch(step: str, share: float) -> None:
+            tell({"progress": {"step": step, "share": share}})
+
+        outcome = self.runner.ask(self._question(document), watch)
+        return {"job": outcome.job, "state": outcome.state, "result": outcome.result,
+                "recorded": outcome.recorded}  # fmt: skip
+
+    def _preview(self, document: Document, _tell: Tell) -> Document:
+        question = self._question(document)
+        request, plan = self.runner.draft(question, {})
+        grant = self.office.gate(self.office.bundle(question.contract)).preview(request, plan)
+        release = plan.release
+        return {
+            "outputs": release.outputs,
+            "cells": release.cells,
+            "epsilon": grant.epsilon,
+            "epsilon_join": grant.epsilon_join,
+            "k": grant.k,
+            "thresholds": sorted({int(t) for t in release.thresholds()}),
+            "providers": list(grant.providers),
+            "recipients": list(grant.recipients),
+            "after": {
+                name: {"recipients": a.recipients, "recipients_budget": a.recipients_budget,
+                       "seats": a.seats, "seats_budget": a.seats_budget}
+                for name, a in grant.after.items()
+            },
+        }  # fmt: skip
+
+    def _cancel(self, document: Document, _tell: Tell) -> Document:
+        job = self.office.job(str(document.get("job", ""))).job
+        self.runner.cancel(job, str(document.get("reason", ""))[:200])
+        return {"job": job}
+
+    def _progress(self, document: Document, _tell: Tell) -> Document:
+        job = self.office.job(str(document.get("job", ""))).job
+        return {role: [step, share] for role, (step, share) in self.office.progress(job).items()}
+
+    def _push(self, document: Document, _tell: Tell) -> Document:
+        """Send a contract and its signatures to all other parties; take the signatures they have."""
+        contract_id = str(document.get("contract", ""))
+        bundle = bundle_of(self.office.contract(contract_id))
+        answers: Document = {}
+        for party in bundle.contract.parties:
+            if party.name == self.office.party:
+                continue
+            try:
+                answer = self.exchange.request(
+                    party.name,
+                    {"ask": "contract", "bundle": json.loads(bundle.to_json())},
+                    patience=10.0,
+                )
+                self.office.import_bundle(Bundle.from_json(json.dumps(answer.get("bundle"))))
+                answers[party.name] = str(answer.get("state", ""))
+            except HanseError as error:
+                answers[party.name] = str(error)
+        return {"parties": answers, "state": self.office.contract(contract_id).state}
+
+    def _reload(self, _document: Document, _tell: Tell) -> Document:
+        """Take in partners that the command line has added."""
+        known = {p.name for p in self.store.partners.all()}
+        for partner in self.store.partners.all():
+            self.exchange.meet(partner)
+        for status in self.exchange.status():
+            if status.party not in known:
+                self.exchange.leave(status.party)
+        return {}
+
+    def _stop(self, _document: Document, _tell: Tell) -> Document:
+        self._leave.set()
+        return {}

@@ -1,0 +1,382 @@
+"""The node's records put to use: contracts, datasets, partners, jobs; what runners and faces ask of it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from hanse.align import Part
+from hanse.catalog import Dataset, Profile, parse_dataset, read_rows, register
+from hanse.clock import Clock
+from hanse.contracts import Bundle, Contract, JobRequest, contract_signed
+from hanse.contracts import Dataset as ContractDataset
+from hanse.errors import Fault, Foul, Refusal
+from hanse.gate import Gate
+from hanse.ledger import Ledger, Spend
+from hanse.node.job_store import Job as StoredJob
+from hanse.node.keys import Identity
+from hanse.node.partners import Directory, Partner
+from hanse.node.roles import Job
+from hanse.node.store import Store, StoredContract
+
+Document = dict[str, Any]
+OPEN_STATES = ("admitted", "running")
+LIVE, PENDING, SUSPENDED, ENDED = "live", "pending", "suspended", "ended"
+
+
+class NodeOffice:
+    """One node's office. Thread-safe; the command line uses it beside a running node."""
+
+    def __init__(self, identity: Identity, store: Store, clock: Clock) -> None:
+        self.party = identity.party
+        self.identity = identity
+        self.store = store
+        self.ledger = Ledger(store.ledger, identity.signing_key, clock)
+        self._clock = clock
+        self._progress: dict[str, dict[str, tuple[str, float]]] = {}
+        self._lock = threading.Lock()
+
+    # --- partners -------------------------------------------------------------------------------
+
+    def directory(self) -> Directory:
+        """The partner directory as it is stored."""
+        return Directory(self.store.partners.all())
+
+    def add_partner(self, partner: Partner) -> None:
+        """Add or replace a partner, and note it in the ledger."""
+        if partner.name == self.party:
+            raise Refusal("partner.self", f"{partner.name!r} is this node itself",
+                          remedy="add the cards of the other organisations")  # fmt: skip
+        known = Directory(p for p in self.store.partners.all() if p.name != partner.name)
+        known.put(partner)
+        self.store.partners.put(partner, self._clock.now())
+        self.ledger.append(
+            "partner",
+            {"party": partner.name, "certificate": partner.fingerprint,
+             "signing_key": partner.card.signing_key},
+        )  # fmt: skip
+
+    # --- datasets -------------------------------------------------------------------------------
+
+    def register_dataset(self, document: Document) -> Profile:
+        """Check, profile and remember a dataset. Raises what `catalog.register` raises."""
+        dataset = parse_dataset(document)
+        profile = register(dataset)
+        registration = {"dataset": dataset.model_dump(mode="json"),
+                        "profile": profile.model_dump(mode="json")}  # fmt: skip
+        self.store.datasets.put(dataset.name, registration, self._clock.now())
+        self.ledger.append(
+            "dataset",
+            {"name": dataset.name, "classification": dataset.classification,
+             "columns": [c.name for c in dataset.columns], "legal_basis": dataset.legal_basis},
+        )  # fmt: skip
+        return profile
+
+    def dataset(self, name: str) -> Dataset:
+        """A registered dataset; `Fault` naming those there are."""
+        found = self.store.datasets.get(name)
+        if found is None:
+            known = ", ".join(d.name for d in self.store.datasets.all()) or "none"
+            raise Fault(
+                "dataset.unregistered",
+                f"{self.party} has not registered the dataset {name!r}",
+                remedy=f"register it with 'hanse dataset add' under this name (registered: {known})",
+                where=f"dataset {name}",
+            )
+        return parse_dataset(found.registration["dataset"])
+
+    def prepare(self, dataset: ContractDataset, bundle: Bundle) -> str:
+        """Check that the contract's dataset is here and fits; its commitment ("" for a database)."""
+        mine = self.dataset(dataset.name)
+        for column in dataset.columns:
+            have = next((c for c in mine.columns if c.name == column.name), None)
+            if have is None or have.kind != column.kind:
+                found = "missing" if have is None else f"a column of kind {have.kind}"
+                raise Fault(
+                    "dataset.column",
+                    f"column {column.name!r} of {dataset.name!r} is {found} at {self.party}, "
+                    f"the contract says {column.kind}",
+                    remedy="register the dataset again with this column, or agree on the contract",
+                    where=f"dataset {dataset.name}, column {column.name}",
+                )
+        join = bundle.contract.join.id_type
+        if all(i.type != join for i in mine.ids):
+            raise Fault(
+                "dataset.id-type",
+                f"{dataset.name!r} has no id column of type {join!r}, on which the contract joins",
+                remedy="register the dataset again with such a column",
+                where=f"dataset {dataset.name}",
+            )
+        return self._commitment(mine)
+
+    def _commitment(self, dataset: Dataset) -> str:
+        """A keyed hash of the source's bytes: equal data, equal commitment; tells others nothing else."""
+        path = getattr(dataset.source, "path", None)
+        if path is None:
+            return ""
+        secret = self.identity.signing_key.private_bytes(
+            Encoding.Raw, PrivateFormat.Raw, NoEncryption()
+        )
+        mac = hmac.new(
+            hashlib.sha256(b"hanse-commitment-v1|" + secret).digest(), digestmod="sha256"
+        )
+        mac.update(json.dumps(dataset.model_dump(mode="json"), sort_keys=True).encode())
+        files = [w.path for w in dataset.withdrawals]
+        if dataset.derive is not None:
+            files.append(dataset.derive.schedule)
+        for file in (*_files(Path(path)), *files):
+            try:
+                with Path(file).open("rb") as stream:
+                    mac.update(hashlib.file_digest(stream, "sha256").digest())
+            except OSError as error:
+                raise Fault(
+                    "catalog.missing-file",
+                    f"a file of dataset {dataset.name!r} cannot be read at {self.party}",
+                    remedy=f"{self.party} must put the file back or register the dataset again",
+                    where=f"dataset {dataset.name}",
+                    detail=str(error),
+                ) from error
+        return mac.hexdigest()
+
+    def rows(self, job: Job) -> list[Part]:
+        """This provider's people for the job; what was dropped is told in this node's own log."""
+        names = {u.dataset for u in job.request.uses}
+        mine = {d.name for d in job.contract.datasets if d.provider == self.party} & names
+        datasets = {name: self.dataset(name) for name in mine}
+
+        def read(dataset: Dataset, request: Any) -> Any:
+            people = read_rows(dataset, request)
+            report = people.report
+            self.log(
+                job.request, "info",
+                f"{dataset.name}: {report.source_rows} rows read, {report.people} people shared, "
+                f"{sum(report.ids.invalid.values())} invalid and {report.ids.empty} empty ids, "
+                f"{report.withdrawn} withdrawn, {report.without_events} without a matching event",
+            )  # fmt: skip
+            return people
+
+        parts: list[Part] = job.entry.rows(job.plan, job.contract, self.party, datasets, read)
+        return parts
+
+    # --- contracts ------------------------------------------------------------------------------
+
+    def import_bundle(self, bundle: Bundle) -> StoredContract:
+        """Keep a contract, or add the signatures that a bundle brings; `Refusal` if it is not ours."""
+        contract = bundle.contract
+        me = contract.party(self.party)
+        if me is None:
+            raise Refusal("contract.party", f"{self.party} is not a party to {contract.id!r}",
+                          remedy="import contracts that name this organisation")  # fmt: skip
+        self._check_own(contract)
+        wrong = [p for p, s in bundle.signatures.items() if not contract_signed(contract, p, s)]
+        if wrong:
+            raise Refusal("contract.signature", f"the signature of {', '.join(wrong)} does not fit",
+                          remedy="ask for the bundle again", where=f"contract {contract.id}")  # fmt: skip
+        known = self.store.contracts.get(contract.id, contract.version)
+        if known is not None:
+            bundle = _bundle(known).merged(bundle)
+        state = known.state if known is not None and known.state in (SUSPENDED, ENDED) else (
+            PENDING if bundle.missing() else LIVE
+        )  # fmt: skip
+        self._keep(bundle, state)
+        if known is None or set(_bundle(known).signatures) != set(bundle.signatures):
+            self.ledger.append(
+                "contract",
+                {"id": contract.id, "version": contract.version, "hash": contract.hash,
+                 "state": state, "signed": sorted(bundle.signatures)},
+            )  # fmt: skip
+        return self.contract(contract.id)
+
+    def sign(self, contract_id: str) -> Bundle:
+        """Add this party's signature."""
+        bundle = _bundle(self.contract(contract_id))
+        signed = bundle.signed(self.party, self.identity.signing_key)
+        self.import_bundle(signed)
+        return signed
+
+    def contract(self, contract_id: str) -> StoredContract:
+        """The newest version; `Refusal` naming those there are."""
+        found = self.store.contracts.get(contract_id)
+        if found is None:
+            known = ", ".join(sorted({c.id for c in self.store.contracts.all()})) or "none"
+            raise Refusal(
+                "contract.unknown",
+                f"{self.party} has no contract {contract_id!r}",
+                remedy=f"import it with 'hanse contract import' (there are: {known})",
+            )
+        return found
+
+    def bundle(self, contract_id: str) -> Bundle:
+        """The newest bundle; `Refusal` if a partner's keys are not those that the contract names."""
+        bundle = _bundle(self.contract(contract_id))
+        self._check_own(bundle.contract)
+        for party in bundle.contract.parties:
+            partner = next((p for p in self.store.partners.all() if p.name == party.name), None)
+            if partner is None or party.name == self.party:
+                continue
+            same = (partner.fingerprint, partner.card.signing_key) == (
+                party.certificate, party.signing_key,
+            )  # fmt: skip
+            if not same:
+                raise Refusal(
+                    "contract.partner",
+                    f"the keys of {party.name} in contract {contract_id!r} are not those on its "
+                    f"identity card at {self.party}",
+                    remedy="compare the card's fingerprint with the partner by telephone, then "
+                    "correct the contract or the partner's card",
+                    where=f"party {party.name}",
+                )
+        return bundle
+
+    def gate(self, bundle: Bundle) -> Gate:
+        """This node's gate for the contract."""
+        state = self.contract(bundle.contract.id).state
+        return Gate(
+            self.party, bundle, self.ledger, self.identity.signing_key, self._clock,
+            suspended=state in (SUSPENDED, ENDED),
+        )  # fmt: skip
+
+    def set_state(self, contract_id: str, state: str, reason: str) -> None:
+        """Suspend, resume or end a contract at this node; holds from the next job on."""
+        stored = self.contract(contract_id)
+        bundle = _bundle(stored)
+        if state == LIVE and bundle.missing():
+            state = PENDING
+        self._keep(bundle, state)
+        self.ledger.append("contract", {"id": contract_id, "hash": stored.hash, "state": state,
+                                        "reason": reason[:500]})  # fmt: skip
+
+    def _keep(self, bundle: Bundle, state: str) -> None:
+        contract = bundle.contract
+        self.store.contracts.put(
+            contract.id, contract.version, hash=contract.hash, state=state,
+            bundle=json.loads(bundle.to_json()), at=self._clock.now(),
+        )  # fmt: skip
+
+    def _check_own(self, contract: Contract) -> None:
+        me = contract.party(self.party)
+        card = self.identity.card
+        if me is not None and (me.signing_key, me.certificate) != (
+            card.signing_key,
+            card.fingerprint,
+        ):
+            raise Refusal(
+                "contract.key",
+                f"contract {contract.id!r} names other keys for {self.party} than this node has",
+                remedy="put this node's identity card into the contract and let all sign again",
+                where=f"party {self.party}",
+            )
+
+    # --- jobs -----------------------------------------------------------------------------------
+
+    def job_started(self, request: JobRequest, roles: list[str]) -> None:
+        """Remember an admitted job."""
+        self.store.jobs.create(
+            request.job_hash, request.attempt, contract=request.contract_hash,
+            request=request.fields(), state="admitted", at=self._clock.now(),
+        )  # fmt: skip
+        self.log(request, "info", f"admitted as {', '.join(roles)}; asked by {request.analyst}")
+
+    def job_progress(self, job: str, role: str, step: str, share: float) -> None:
+        """Note where a role is. In memory only: progress is not history."""
+        with self._lock:
+            self._progress.setdefault(job, {})[role] = (step, share)
+
+    def progress(self, job: str) -> dict[str, tuple[str, float]]:
+        """(step, share done) by role."""
+        with self._lock:
+            return dict(self._progress.get(job, {}))
+
+    def job_ended(self, job: str, state: str, **facts: Any) -> None:
+        """Write down how the job ended."""
+        stored = self.job(job)
+        request = JobRequest.from_fields(stored.request)
+        now = self._clock.now()
+        result = {
+            "result": facts.get("result"),
+            "facts": facts.get("facts"),
+            "spent": facts.get("spent"),
+        }
+        self.store.jobs.move(
+            stored.job, stored.attempt, of=OPEN_STATES, to=state, finished=now, result=result,
+            error=facts.get("error"),
+        )  # fmt: skip
+        error = facts.get("error")
+        note = (
+            f"ended: {state}"
+            if not error
+            else f"ended: {state} [{error['code']}] {error['message']}"
+        )
+        self.log(request, "info" if state == "done" else "error", note)
+        self.ledger.append(
+            "job",
+            {"job": job, "state": state, "spent": bool(facts.get("spent")),
+             "analyst": request.analyst, "computation": request.computation,
+             "error": error["code"] if error else ""},
+        )  # fmt: skip
+        with self._lock:
+            self._progress.pop(job, None)
+
+    def job(self, prefix: str) -> StoredJob:
+        """The job whose hash starts with ``prefix`` (at least 6 digits, or all of a shorter list)."""
+        found = self.store.jobs.get(prefix)
+        if found is not None:
+            return found
+        matching = [j for j in self.store.jobs.all() if j.job.startswith(prefix)] if prefix else []
+        if len({j.job for j in matching}) != 1:
+            raise Refusal(
+                "job.unknown",
+                f"{'no job' if not matching else 'more than one job'} starts with {prefix!r}",
+                remedy="see 'hanse job list'",
+            )
+        return matching[0]
+
+    def log(self, request: JobRequest, level: str, message: str) -> None:
+        """Add to the job's log at this node. Never an id or a share."""
+        self.store.jobs.log(request.job_hash, request.attempt, level, message, self._clock.now())
+
+    def recover(self) -> tuple[str, ...]:
+        """After a restart: jobs that were under way have failed, and unspent budget is given back."""
+        released = Spend(self.ledger).release_dead()
+        for stored in self.store.jobs.all(states=OPEN_STATES):
+            error = Fault("node.restarted", f"the node of {self.party} stopped while the job ran",
+                          remedy="rerun the job").public()  # fmt: skip
+            self.job_ended(stored.job, "failed", error=error, spent=stored.job not in released)
+        return released
+
+
+def _bundle(stored: StoredContract) -> Bundle:
+    return Bundle.from_json(json.dumps(stored.bundle))
+
+
+def _files(path: Path) -> Iterable[Path]:
+    if path.is_dir():
+        return sorted(p for p in path.rglob("*") if p.is_file())
+    return [path]
+
+
+def bundle_of(stored: StoredContract) -> Bundle:
+    """The bundle of a stored contract."""
+    return _bundle(stored)
+
+
+def check_partner_document(document: Document) -> None:
+    """`Foul` unless a partner's document is of a kind that nodes exchange."""
+    if document.get("ask") not in {
+        "prepare",
+        "admit",
+        "start",
+        "abandon",
+        "state",
+        "contract",
+        "hello",
+    }:
+        raise Foul("node.ask", "the request is not one that this version knows",
+                   remedy="run the same Hanse version on all nodes")  # fmt: skip

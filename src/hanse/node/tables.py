@@ -1,0 +1,118 @@
+"""The tables of a node's store, and the migrations that bring an older store up to them.
+
+A migration is written once and never changed; `MIGRATIONS` only grows. The statements are plain SQL
+that SQLite and PostgreSQL both take. The `Table` values below say what the newest schema is, for
+queries; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, Text
+
+metadata = MetaData()
+
+meta = Table("meta", metadata, Column("name", Text, primary_key=True), Column("value", Text))
+
+partners = Table(
+    "partners",
+    metadata,
+    Column("party", Text, primary_key=True),
+    Column("card", Text, nullable=False),  # JSON of the identity card
+    Column("host", Text),
+    Column("port", Integer),
+    Column("added", Text, nullable=False),
+)
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("registration", Text, nullable=False),  # JSON
+    Column("added", Text, nullable=False),
+)
+contracts = Table(
+    "contracts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("hash", Text, nullable=False, unique=True),
+    Column("state", Text, nullable=False),
+    Column("bundle", Text, nullable=False),  # JSON: contract and signatures
+    Column("changed", Text, nullable=False),
+)
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("contract", Text, nullable=False),  # the contract's hash
+    Column("request", Text, nullable=False),  # JSON
+    Column("result", Text),  # JSON
+    Column("error", Text),  # JSON: the public fields
+    Column("created", Text, nullable=False),
+    Column("started", Text),
+    Column("finished", Text),
+)
+job_log = Table(
+    "job_log",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("at", Text, nullable=False),
+    Column("level", Text, nullable=False),
+    Column("message", Text, nullable=False),
+)
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("previous", Text, nullable=False, unique=True),
+    Column("hash", Text, nullable=False, unique=True),
+    Column("line", Text, nullable=False),  # the entry's canonical JSON
+)
+answers = Table(
+    "answers",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("answer", Text, nullable=False),  # JSON
+    Column("added", Text, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step of the schema; its version is its place in `MIGRATIONS`, from 1."""
+
+    title: str
+    statements: tuple[str, ...]
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(
+        "the first tables",
+        (
+            "CREATE TABLE partners (party TEXT PRIMARY KEY, card TEXT NOT NULL, host TEXT, "
+            "port INTEGER, added TEXT NOT NULL)",
+            "CREATE TABLE datasets (name TEXT PRIMARY KEY, registration TEXT NOT NULL, "
+            "added TEXT NOT NULL)",
+            "CREATE TABLE contracts (id TEXT NOT NULL, version INTEGER NOT NULL, "
+            "hash TEXT NOT NULL UNIQUE, state TEXT NOT NULL, bundle TEXT NOT NULL, "
+            "changed TEXT NOT NULL, PRIMARY KEY (id, version))",
+            "CREATE TABLE jobs (job TEXT NOT NULL, attempt INTEGER NOT NULL, state TEXT NOT NULL, "
+            "contract TEXT NOT NULL, request TEXT NOT NULL, result TEXT, error TEXT, "
+            "created TEXT NOT NULL, started TEXT, finished TEXT, PRIMARY KEY (job, attempt))",
+            "CREATE INDEX jobs_by_state ON jobs (state)",
+            "CREATE TABLE job_log (job TEXT NOT NULL, attempt INTEGER NOT NULL, "
+            "number INTEGER NOT NULL, at TEXT NOT NULL, level TEXT NOT NULL, "
+            "message TEXT NOT NULL, PRIMARY KEY (job, attempt, number), "
+            "FOREIGN KEY (job, attempt) REFERENCES jobs (job, attempt) ON DELETE CASCADE)",
+            "CREATE TABLE ledger (sequence BIGINT PRIMARY KEY, previous TEXT NOT NULL UNIQUE, "
+            "hash TEXT NOT NULL UNIQUE, line TEXT NOT NULL)",
+            "CREATE TABLE answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL, "
+            "added TEXT NOT NULL)",
+        ),
+    ),
+)
