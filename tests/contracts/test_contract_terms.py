@@ -141,7 +141,7 @@ MALFORMED = {
     "hash chain": (put("join", "hash", "md5"), "join.hash: must be 'sha256' or 'md5+sha256'"),
     "capacity": (put("datasets", 0, "capacity", 100_000_001), "datasets[exposures].capacity"),
     "no capacity": (put("datasets", 0, "capacity", 0), "datasets[exposures].capacity"),
-    "slots": (put("datasets", 0, "slots", 9), "datasets[exposures].slots"),
+    "slots": (put("datasets", 0, "slots", 33), "datasets[exposures].slots"),
     "no slots": (put("datasets", 0, "slots", 0), "datasets[exposures].slots"),
     "provider": (put("datasets", 0, "provider", "nobody"), "datasets[exposures].provider: there"),
     "no basis": (cut("datasets", 0, "legal_basis"), "datasets[exposures].legal_basis: is missing"),
@@ -219,7 +219,7 @@ def test_a_bad_contract_is_refused_naming_the_key(name: str) -> None:
 
 def test_all_problems_are_listed_at_once() -> None:
     fields = contract_fields()
-    for change in (put("privacy", "k", 1), put("datasets", 0, "slots", 9), cut("title")):
+    for change in (put("privacy", "k", 1), put("datasets", 0, "slots", 33), cut("title")):
         change(fields)
     message = refusal_of(fields)
     assert "3 problems" in message
