@@ -161,7 +161,7 @@ class Waiting:
             started = time.monotonic()
             try:
                 self.value = function()
-            except BaseException as error:  # noqa: BLE001
+            except BaseException as error:
                 self.error = error
             self.seconds = time.monotonic() - started
 

@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from hanse.errors import Fault
 
@@ -56,6 +65,14 @@ class PostgresSource(Record):
         if re.search(r"password\s*=|://[^/@\s]*:[^/@\s]*@", dsn, re.IGNORECASE):
             raise ValueError("the dsn holds a password; keep it in ~/.pgpass or PGPASSWORD instead")
         return dsn
+
+
+def _source_kind(source: Any) -> str:
+    """Which of the two a description means, so that its errors are about that one."""
+    is_table = isinstance(source, PostgresSource) or (
+        isinstance(source, Mapping) and ("dsn" in source or "table" in source)
+    )
+    return "postgres" if is_table else "file"
 
 
 class IdColumn(Record):
@@ -151,7 +168,10 @@ class Dataset(Record):
     """A registered source of rows about people; see the classes of its fields."""
 
     name: Name
-    source: FileSource | PostgresSource
+    source: Annotated[
+        Annotated[FileSource, Tag("file")] | Annotated[PostgresSource, Tag("postgres")],
+        Discriminator(_source_kind),
+    ]
     ids: tuple[IdColumn, ...] = Field(min_length=1)
     columns: tuple[Column, ...] = ()
     classification: Classification

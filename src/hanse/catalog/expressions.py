@@ -119,12 +119,13 @@ def _number(column: Column, quoted: str, text: str, source_type: str) -> Express
             number = f"CASE WHEN {whole} THEN TRY_CAST({text} AS BIGINT) END"
     elif source_type not in _WHOLE | _REAL and not source_type.startswith("DECIMAL"):
         return None
+    positive = f"({number}) >= 0"  # before rounding, which would hide a small negative amount
     if column.kind == "amount":
-        number = f"round(({number}) * {column.scale})"
+        number = f"round(CAST(({number}) AS DOUBLE) * {column.scale})"
     elif source_type not in _WHOLE and not _is_text(source_type):
         number = f"CASE WHEN {number} = floor({number}) THEN {number} END"
-    inside = f"({number}) BETWEEN 0 AND {_GREATEST}"  # also false for NaN, which DuckDB sorts last
-    return _checked(f"CASE WHEN {inside} THEN CAST({number} AS BIGINT) END", present)
+    inside = f"{positive} AND ({number}) <= {_GREATEST}"  # false for NaN too: DuckDB sorts it last
+    return _checked(f"CASE WHEN {inside} THEN TRY_CAST({number} AS BIGINT) END", present)
 
 
 def _time(column: Column, quoted: str, text: str, source_type: str) -> Expression | None:
@@ -133,8 +134,9 @@ def _time(column: Column, quoted: str, text: str, source_type: str) -> Expressio
         if not is_text and source_type not in _WHOLE:
             return None
         number = f"TRY_CAST({text} AS BIGINT)" if is_text else quoted
-        inside = f"({number}) BETWEEN 0 AND {_GREATEST // 1_000_000}"
-        ticks = f"CAST({number} AS BIGINT) * {_MICROSECONDS[column.epoch]}"
+        factor = _MICROSECONDS[column.epoch]
+        inside = f"({number}) BETWEEN 0 AND {_GREATEST // factor}"
+        ticks = f"TRY_CAST(TRY_CAST({number} AS HUGEINT) * {factor} AS BIGINT)"
         return _checked(f"CASE WHEN {inside} THEN {ticks} END", text if is_text else quoted)
     if source_type == _ZONED:
         return _checked(_microseconds(quoted), quoted)

@@ -7,7 +7,9 @@ they go to an error's `detail` only.
 
 from __future__ import annotations
 
+import csv
 import difflib
+import gzip
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +21,10 @@ from hanse.catalog.expressions import identifier, literal
 from hanse.errors import Fault
 
 _TEXT_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+_DELIMITERS = (",", ";", "\t", "|")
+_CSV = """auto_detect = false, quote = '"', escape = '"'"""
+_MAX_HEADING = 1 << 20
+_NOT_UTF8 = "convert it to UTF-8, for instance with iconv -f GB18030 -t UTF-8"
 _GLOB = {"[": "[[]", "*": "[*]", "?": "[?]"}
 
 
@@ -32,8 +38,13 @@ def connect(paths: list[Path]) -> Any:
             "preserve_insertion_order": "false",
         },
     )
-    folders = ", ".join(literal(str(p.resolve())) for p in paths if p.is_dir())
-    files = ", ".join(literal(str(p.resolve())) for p in paths if not p.is_dir())
+    folder_names = [str(p.resolve()) for p in paths if p.is_dir()]
+    folders = ", ".join(
+        literal(name) for name in dict.fromkeys([*folder_names, *map(_escaped, folder_names)])
+    )
+    names = [str(p.resolve()) for p in paths if not p.is_dir()]
+    # A name with wildcards in it is checked both as it is and as it is written to switch them off.
+    files = ", ".join(literal(name) for name in dict.fromkeys([*names, *map(_escaped, names)]))
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"SET allowed_directories = [{folders}]")
     connection.execute(f"SET allowed_paths = [{files}]")
@@ -45,10 +56,9 @@ def connect(paths: list[Path]) -> Any:
 def define_view(connection: Any, view: str, path: Path, dataset: str, headed: bool = True) -> None:
     """Create the temporary view `view` over a CSV or Parquet file or a folder of Parquet files."""
     files = _files_at(path, dataset)
-    listed = ", ".join(literal(_escaped(file)) for file in files)
+    listed = ", ".join(literal(_escaped(str(file))) for file in files)
     if path.name.lower().endswith(_TEXT_SUFFIXES):
-        header = "true" if headed else "false"
-        reader = f"read_csv([{listed}], all_varchar = true, header = {header})"
+        reader = _csv_reader(files[0], listed, dataset, headed)
     else:
         reader = f"read_parquet([{listed}], union_by_name = true)"
     query = f"CREATE TEMP VIEW {identifier(view)} AS SELECT * FROM {reader}"
@@ -124,9 +134,43 @@ def _files_at(path: Path, dataset: str) -> list[Path]:
     return [file.resolve() for file in files]
 
 
-def _escaped(path: Path) -> str:
+def _escaped(path: str) -> str:
     """The path with DuckDB's wildcards switched off."""
-    return "".join(_GLOB.get(character, character) for character in str(path))
+    return "".join(_GLOB.get(character, character) for character in path)
+
+
+def _csv_reader(file: Path, listed: str, dataset: str, headed: bool) -> str:
+    """SQL that reads one CSV file by its own headings, every column as text, nothing guessed."""
+    if not headed:
+        return f"read_csv({listed}, columns = {{'id': 'VARCHAR'}}, {_CSV}, header = false, delim = '\x1f')"
+    opener = gzip.open if file.name.lower().endswith(".gz") else open
+    try:
+        with opener(file, "rt", encoding="utf-8-sig", newline="") as lines:
+            first = lines.readline(_MAX_HEADING)
+    except (UnicodeDecodeError, OSError, EOFError) as error:
+        is_text = isinstance(error, UnicodeDecodeError)
+        raise Fault(
+            "catalog.unreadable",
+            f"{file.name!r} is not UTF-8 text" if is_text else f"{file.name!r} cannot be read",
+            remedy=_NOT_UTF8 if is_text else "export it again as CSV with headings",
+            where=dataset,
+            detail=str(error),
+        ) from error
+    delimiter = max(_DELIMITERS, key=first.count)
+    names = next(csv.reader([first], delimiter=delimiter), [])
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or "" in names:
+        found = (
+            f"two columns called {twice[0]!r}" if twice and twice[0] else "a column without a name"
+        )
+        raise Fault(
+            "catalog.unreadable",
+            f"{file.name!r} has {found} in its first line",
+            remedy="give every column a heading of its own",
+            where=dataset,
+        )
+    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
+    return f"read_csv({listed}, columns = {{{columns}}}, {_CSV}, header = true, delim = {literal(delimiter)})"
 
 
 def fail_reading(error: duckdb.Error, dataset: str, label: str) -> NoReturn:
@@ -140,7 +184,7 @@ def fail_reading(error: duckdb.Error, dataset: str, label: str) -> NoReturn:
         remedy = "give the node more memory or split the dataset"
     elif "utf-8" in text.lower() or "unicode" in text.lower():
         code, found = "catalog.unreadable", "is not UTF-8 text"
-        remedy = "convert it to UTF-8, for instance with iconv -f GB18030 -t UTF-8"
+        remedy = _NOT_UTF8
     elif isinstance(error, duckdb.IOException | duckdb.InvalidInputException):
         code, found = (
             "catalog.unreadable",

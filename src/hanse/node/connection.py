@@ -184,7 +184,7 @@ class Connection:
         return frame.step, parse_document(frame.body)
 
     def _read(self, into: memoryview) -> None:
-        done, size = 0, len(into)
+        done, heard, size = 0, 0, len(into)
         receive = self.tls.recv_into
         while done < size:
             try:
@@ -205,8 +205,10 @@ class Connection:
                 waiting = _poll(self._descriptor, select.POLLOUT)
             except OSError as error:
                 raise self._failure(error) from error
+            if done > heard:
+                heard = done
+                self.last_heard = self._clock.monotonic()
             self._wait(waiting)
-            self.last_heard = self._clock.monotonic()
         self.last_heard = self._clock.monotonic()
 
     def bytes_wait(self) -> bool:

@@ -130,6 +130,7 @@ class Node:
             "preview": self._preview,
             "cancel": self._cancel,
             "progress": self._progress,
+            "facts": self._facts,
             "push": self._push,
             "reload": self._reload,
             "stop": self._stop,
@@ -207,6 +208,11 @@ class Node:
     def _progress(self, document: Document, _tell: Tell) -> Document:
         job = self.office.job(str(document.get("job", ""))).job
         return {role: [step, share] for role, (step, share) in self.office.progress(job).items()}
+
+    def _facts(self, document: Document, _tell: Tell) -> Document:
+        """What this node measured of a finished job: rounds, bytes by step, openings."""
+        stored = self.office.job(str(document.get("job", "")))
+        return dict((stored.result or {}).get("facts") or {})
 
     def _push(self, document: Document, _tell: Tell) -> Document:
         """Send a contract and its signatures to all other parties; take the signatures they have."""

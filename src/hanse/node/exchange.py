@@ -28,6 +28,7 @@ from hanse.node.partners import Directory, Partner
 from hanse.node.requests import Document, Handler, Requests
 from hanse.node.streams import StreamEnds
 from hanse.node.switchboard import Switchboard
+from hanse.node.threads import Threads
 from hanse.node.timing import Timing
 from hanse.wire.codec import Header, encode
 from hanse.wire.message import Frame, Kind
@@ -57,6 +58,8 @@ class Exchange:
     ) -> None:
         self.party = identity.party
         self.tap = tap
+        self._lock = threading.Lock()
+        self._threads = Threads()
         self._directory = directory
         self._clock = clock or SystemClock()
         self._timing = timing or Timing()
@@ -77,11 +80,9 @@ class Exchange:
         )
         self._requests = Requests(self.party, self._post)
         self._switchboard = Switchboard(
-            self.party, self._clock, memory, post=self._post, spawn=self._spawn
+            self.party, self._clock, memory, post=self._post, spawn=self._threads.spawn
         )
-        self._lock = threading.Lock()
         self._links: dict[str, Link] = {}
-        self._threads: set[threading.Thread] = set()
         self._closing = threading.Event()
 
     # Life
@@ -92,7 +93,7 @@ class Exchange:
             self._listener.start()
         for partner in self._directory.all():
             self._add_link(partner.name)
-        self._spawn(self._watch, "watch")
+        self._threads.spawn(self._watch, "watch")
 
     @property
     def address(self) -> tuple[str, int] | None:
@@ -118,7 +119,7 @@ class Exchange:
             return
         for stream, _ in self._switchboard.streams():
             stream.abort(stopping(self.party))
-        self._join("hanse-tell", 1.0)
+        self._threads.join(1.0, "tell")
         self._closing.set()
         if self._listener is not None:
             self._listener.close()
@@ -128,7 +129,7 @@ class Exchange:
             link.close(stopping(self.party))
         self._requests.close()
         patience = self._timing.linger + self._timing.connect + 1.0
-        self._join("hanse", patience)
+        self._threads.join(patience)
         if self._listener is not None:
             self._listener.join(patience)
 
@@ -246,7 +247,7 @@ class Exchange:
                 clock=self._clock,
                 timing=self._timing,
             )
-        self._spawn(link.keep, f"link-{party}")
+        self._threads.spawn(link.keep, f"link-{party}")
 
     def _drop_link(self, party: str) -> None:
         with self._lock:
@@ -302,25 +303,3 @@ class Exchange:
                 for stream, opened in shared:
                     if now - opened > self._timing.connect:
                         stream.fail(link.unreachable(), tell=stream.others - {link.party})
-
-    # Threads
-
-    def _spawn(self, function: Callable[[], None], name: str) -> None:
-        def run() -> None:
-            try:
-                function()
-            finally:
-                with self._lock:
-                    self._threads.discard(threading.current_thread())
-
-        thread = threading.Thread(target=run, name=f"hanse-{name}", daemon=True)
-        with self._lock:
-            self._threads.add(thread)
-        thread.start()
-
-    def _join(self, prefix: str, patience: float) -> None:
-        with self._lock:
-            threads = [thread for thread in self._threads if thread.name.startswith(prefix)]
-        for thread in threads:
-            if thread is not threading.current_thread():
-                thread.join(patience)

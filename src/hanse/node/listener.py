@@ -16,6 +16,7 @@ from hanse.clock import Clock
 from hanse.errors import Fault, HanseError
 from hanse.node.connection import tune
 from hanse.node.greeting import Greeter, Met
+from hanse.node.threads import Threads
 
 _log = logging.getLogger("hanse.node.listener")
 # Strangers may connect: so many greetings run at a time, the rest is hung up on.
@@ -53,7 +54,7 @@ class Listener:
         self._socket: socket.socket | None = None
         self._free = threading.BoundedSemaphore(_MAX_GREETINGS)
         self._refusals: deque[Refused] = deque(maxlen=_KEPT_REFUSALS)
-        self._threads: set[threading.Thread] = set()
+        self._threads = Threads()
         self._lock = threading.Lock()
         self._closing = False
 
@@ -81,7 +82,7 @@ class Listener:
                 where=f"{host}:{port}",
             ) from error
         self._socket = listening
-        self._run(lambda: self._accept(listening), "accept")
+        self._threads.spawn(lambda: self._accept(listening), "accept")
 
     @property
     def address(self) -> tuple[str, int] | None:
@@ -106,10 +107,7 @@ class Listener:
 
     def join(self, patience: float) -> None:
         """Wait for the threads to end, up to ``patience`` seconds each."""
-        with self._lock:
-            threads = list(self._threads)
-        for thread in threads:
-            thread.join(patience)
+        self._threads.join(patience)
 
     def _accept(self, listening: socket.socket) -> None:
         poll = select.poll()
@@ -137,7 +135,7 @@ class Listener:
                 self._free.release()
             self._greeted(met)
 
-        self._run(greet, "peer")
+        self._threads.spawn(greet, "peer")
 
     def _note(self, address: str, error: HanseError) -> None:
         if error.code == "link.duplicate":
@@ -146,16 +144,3 @@ class Listener:
         with self._lock:
             self._refusals.append(Refused(self._clock.now(), address, error))
         self._refused(error)
-
-    def _run(self, function: Callable[[], None], name: str) -> None:
-        def run() -> None:
-            try:
-                function()
-            finally:
-                with self._lock:
-                    self._threads.discard(threading.current_thread())
-
-        thread = threading.Thread(target=run, name=f"hanse-{name}", daemon=True)
-        with self._lock:
-            self._threads.add(thread)
-        thread.start()

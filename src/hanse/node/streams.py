@@ -210,7 +210,7 @@ class NodeChannel:
             if party == self._own:
                 # Through the encoder for its checks; the copy is what a network would make.
                 encode(Kind.ARRAY, stream.stream_id, self.role, to, sequence, step, array)
-                body = np.array(array, order="C", copy=True)
+                body = np.ascontiguousarray(array).copy()
                 stream.loop_back(self._frame(to, sequence, step, body))
                 self._sequence[to] += 1
                 return

@@ -1,0 +1,13 @@
+"""One node in a process of its own, for benchmarks and fault tests: warmed up, then serving."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from hanse.engine.warm import warm_up
+from hanse.node.daemon import Node
+
+if __name__ == "__main__":
+    warm_up()
+    Node(Path(sys.argv[1])).run()
