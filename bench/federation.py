@@ -131,7 +131,12 @@ def running(federation: Federation, patience: float = 90.0) -> Iterator[Federati
     """Start all node processes, wait until all are linked, stop them in the end."""
     try:
         for member in federation.members.values():
-            command = [*member.prefix, sys.executable, str(HERE / "node_process.py"), str(member.folder)]
+            command = [
+                *member.prefix,
+                sys.executable,
+                str(HERE / "node_process.py"),
+                str(member.folder),
+            ]
             log = (member.folder / "node.log").open("wb")
             member.process = subprocess.Popen(command, stdout=log, stderr=log)
         _wait_linked(federation, patience)
@@ -161,5 +166,7 @@ def _wait_linked(federation: Federation, patience: float) -> None:
             except HanseError:
                 pass
             if time.monotonic() > deadline:
-                raise SystemExit(f"{member.name} is not linked: {(member.folder / 'node.log').read_text()[-2000:]}")
+                raise SystemExit(
+                    f"{member.name} is not linked: {(member.folder / 'node.log').read_text()[-2000:]}"
+                )
             time.sleep(0.05)

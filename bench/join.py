@@ -24,6 +24,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 import peers
+import wan
 from federation import Federation, Member, found, running, set_up
 from hanse.contracts import Contract
 from hanse.gate.release import noise_sd
@@ -31,6 +32,7 @@ from hanse.gate.release import noise_sd
 STAGES = ("seen", "bought", "returned")
 SEATS = ("seat-one", "seat-two", "seat-three")
 EPSILON = 1.0
+WAN_ROWS = 1_000_000
 MINUTES = 43_200  # thirty days
 
 
@@ -44,7 +46,9 @@ def write_events(folder: Path, ids: list[Path], form: str) -> list[Path]:
     random = np.random.default_rng(7)
     start = np.datetime64("2026-01-01T00:00", "m")
     for number, path in enumerate(ids):
-        table = pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(column_types={"id": pa.string()}))
+        table = pacsv.read_csv(
+            path, convert_options=pacsv.ConvertOptions(column_types={"id": pa.string()})
+        )
         minutes = random.integers(0, MINUTES, table.num_rows)
         table = table.append_column("at", pa.array((start + minutes).astype("datetime64[s]")))
         file = folder / f"events-{number + 1}.{form}"
@@ -146,6 +150,21 @@ def seat_bytes(federation: Federation, job: str) -> int:
     return most
 
 
+def over_wan(root: Path, names: list[str], rows: int, files: list[Path]) -> float:
+    """Seconds of the same job when every node sits behind a 100 Mbit/s link with 20 ms round trip."""
+    everybody = [*names, *SEATS]
+    with wan.shaped(everybody) as hosts:
+        federation = found(
+            root / "wan", everybody, {n: h.address for n, h in hosts.items()},
+            {n: h.prefix for n, h in hosts.items()},
+        )  # fmt: skip
+        contract = contract_of(federation, names, rows)
+        set_up(federation, contract, {n: [registration(i, files[i])] for i, n in enumerate(names)})
+        with running(federation):
+            asking = federation.members[names[0]]
+            return float(measure(federation, asking, len(names), 1)["wall_s"])
+
+
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     names = provider_names(arguments.providers)
     with tempfile.TemporaryDirectory(prefix="hanse-bench-") as text:
@@ -181,11 +200,15 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             "noise_sd": noise_sd(EPSILON / 2, 1),
             "epsilon": EPSILON,
             "wan_s": None,
+            "wan_link": "100 Mbit/s, 20 ms round trip, each node",
             "peer": arguments.peer,
             "peer_wall_s": None,
             "peer_cpu_s": None,
             "wall_ratio": None,
         }
+        wanted = arguments.wan if arguments.wan is not None else arguments.rows <= WAN_ROWS
+        if wanted and wan.possible():
+            out["wan_s"] = over_wan(root, names, arguments.rows, files)
         if arguments.peer != "none":
             results = [peer_run(arguments.peer, ids) for _ in range(arguments.repeats)]
             out["peer_wall_s"] = statistics.median(r.wall_s for r in results)
@@ -208,8 +231,16 @@ def main() -> None:
     parser.add_argument("--providers", type=int, choices=(2, 3), default=2)
     parser.add_argument("--peer", choices=("rr22", "ecdh3", "none"), default="none")
     parser.add_argument("--format", choices=("parquet", "csv"), default="parquet")
+    parser.add_argument(
+        "--wan",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="also over a shaped link (root only; by default up to a million rows)",
+    )
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON line (always done)")
+    parser.add_argument(
+        "--json", action="store_true", help="print the result as one JSON line (always done)"
+    )
     print(json.dumps(run(parser.parse_args())))
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from hanse.engine.warm import warm_up
 from hanse.node.daemon import Node
+from hanse.node.heap import keep_freed_memory
 
 if __name__ == "__main__":
+    keep_freed_memory()
     warm_up()
     Node(Path(sys.argv[1])).run()

@@ -191,6 +191,8 @@ def test_an_empty_column_is_no_error() -> None:
     ids, report = hash_identifiers(pa.array([], pa.string()), "household")
     assert ids.dtype == np.uint64
     assert len(ids) == report.rows == 0
+    for nothing in (pa.nulls(3), pa.nulls(3, pa.string())):
+        assert hash_identifiers(nothing, "phone", region="CN")[1].empty == 3
 
 
 def test_the_report_accounts_for_every_row() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from hanse.catalog.datasets import Column, Dataset, Presence, Record
 from hanse.catalog.expressions import expression, identifier
-from hanse.catalog.files import define_view, find_type, types_of
+from hanse.catalog.files import define_view, fetch, find_type, types_of
 from hanse.errors import Fault
 
 SLICE = 3_600_000_000  # microseconds: an hour holds a visit or two and the plays of one loop
@@ -126,8 +126,7 @@ def count_visits(connection: Any, dataset: Dataset, label: str) -> VisitCounts:
     """Visits by what became of them; `Fault` ``catalog.malformed`` where some cannot be read."""
     rule = _rule(dataset)
     made = _visit_columns(connection, rule, dataset, label)
-    found = connection.sql(
-        f"""
+    query = f"""
         SELECT count(*), count(*) FILTER (broken), count(*) FILTER (screen IS NULL),
                count(*) FILTER (arrived IS NULL OR departed IS NULL),
                count(*) FILTER (departed <= arrived),
@@ -137,7 +136,7 @@ def count_visits(connection: Any, dataset: Dataset, label: str) -> VisitCounts:
                      {made["departed"]} AS departed, {made["near"]} AS near,
                      ({made["broken"]}) AS broken FROM visits)
         """
-    ).fetchall()[0]
+    found = fetch(connection, query, dataset.name, label)[0]
     if found[1]:
         raise Fault(
             "catalog.malformed",
@@ -179,7 +178,7 @@ def _check_schedule(connection: Any, rule: Presence, dataset: str) -> None:
             WHERE screen IS NULL OR campaign IS NULL OR started IS NULL OR ended IS NULL OR ended <= started)
         FROM ({plays})
         """
-    rows, broken = connection.sql(query).fetchall()[0]
+    rows, broken = fetch(connection, query, dataset, repr(rule.schedule.name))[0]
     if rows == 0 or broken:
         found = f"{broken} of its {rows} plays have no" if rows else "it has no play with a"
         raise Fault(

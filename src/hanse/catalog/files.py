@@ -83,6 +83,14 @@ def find_type(types: Mapping[str, str], column: str, label: str, dataset: str) -
     )
 
 
+def fetch(connection: Any, query: str, dataset: str, label: str) -> list[tuple[Any, ...]]:
+    """All rows of a small query; `Fault` where a file behind it cannot be read."""
+    try:
+        return [tuple(row) for row in connection.sql(query).fetchall()]
+    except duckdb.Error as error:
+        fail_reading(error, dataset, label)
+
+
 def types_of(connection: Any, view: str) -> dict[str, str]:
     """Columns of a view and their DuckDB types, in order."""
     rows = connection.sql(f"DESCRIBE {identifier(view)}").fetchall()

@@ -11,7 +11,7 @@ import numpy as np
 
 from hanse.catalog.crowd import gather
 from hanse.catalog.datasets import Column, Dataset, HashChain, IdColumn, Record
-from hanse.catalog.exposures import VisitCounts, count_visits
+from hanse.catalog.exposures import VisitCounts
 from hanse.catalog.expressions import Expression, expression, identifier, remedy_for
 from hanse.catalog.identifiers import Hasher, IdReport, count_reasons, report_of
 from hanse.catalog.scan import id_expression
@@ -70,7 +70,6 @@ def register(dataset: Dataset) -> Profile:
     .region, .withdrawals, .schedule, and for databases .postgres, .connection, .missing-table.
     """
     with open_source(dataset) as source:
-        visits = _visits(source, dataset) if dataset.derive else None
         expressions = {
             column.name: expression(
                 column, source.type_of(column.column), f"{dataset.name}.{column.name}"
@@ -91,13 +90,8 @@ def register(dataset: Dataset) -> Profile:
         ids=ids,
         columns=columns,
         withdrawn=withdrawn,
-        visits=visits,
+        visits=source.visits,
     )
-
-
-def _visits(source: Source, dataset: Dataset) -> VisitCounts:
-    source.rewind()
-    return count_visits(source.connection, dataset, source.label)
 
 
 def _profile_columns(

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from hanse.catalog.crowd import Crowd, gather
 from hanse.catalog.datasets import Dataset, IdColumn
+from hanse.catalog.exposures import VisitCounts
 from hanse.catalog.expressions import microseconds
 from hanse.catalog.identifiers import (
     HashedRows,
@@ -60,7 +61,8 @@ class RowsReport:
     `rows_kept` are the rows that some event group's conditions let through (all of them for labels or
     a base population), `ids` tells what their ids were. People: `people` are in the result; left out
     are `withdrawn` and those `without_events`. By event group: people with more events than slots, rows
-    without a time, rows whose time the bits cannot hold. By label: rows with an unlisted value.
+    without a time, rows whose time the bits cannot hold. By label: rows with an unlisted value. `visits` is
+    there for presence datasets.
     """
 
     source_rows: int
@@ -73,6 +75,7 @@ class RowsReport:
     without_time: dict[str, int]
     out_of_range: dict[str, int]
     unlisted: dict[str, int]
+    visits: VisitCounts | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ def read_rows(dataset: Dataset, request: RowRequest) -> PersonRows:
     chosen = choose_id_column(dataset, request.id_type, request.chain)
     with open_source(dataset) as source:
         table = _read(source, dataset, request, chosen)
+        table.visits = source.visits
         withdrawn = withdrawn_people(source, dataset, chosen, request.chain)
     return _reduce(dataset, request, table, withdrawn)
 
@@ -128,6 +132,7 @@ class _Table:
     reasons: Ticks = field(default_factory=lambda: np.zeros(256, np.int64))
     columns: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
+    visits: VisitCounts | None = None
 
     def add(self, name: str, values: NDArray[Any]) -> None:
         self.columns.setdefault(name, []).append(values)
@@ -271,6 +276,7 @@ def _reduce(
         without_time=counted("without_time", groups),
         out_of_range=counted("out_of_range", groups),
         unlisted=counted("unlisted", [label.name for label in request.labels if label.values]),
+        visits=table.visits,
     )
     return PersonRows(crowd.ids if kept.all() else crowd.ids[kept], events, labels, report)
 

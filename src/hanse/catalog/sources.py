@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 
 from hanse.catalog.datasets import Dataset, FileSource, PostgresSource
-from hanse.catalog.exposures import derive_exposures
+from hanse.catalog.exposures import VisitCounts, count_visits, derive_exposures
 from hanse.catalog.expressions import identifier
 from hanse.catalog.files import connect, define_view, fail_reading, find_type, types_of
 from hanse.catalog.postgres import PostgresTable
@@ -25,13 +25,17 @@ BATCH_ROWS = 131_072
 
 @dataclass
 class Source:
-    """An opened source. `types` maps its columns to DuckDB type names, in the source's order."""
+    """An opened source. `types` maps its columns to DuckDB type names, in the source's order.
+
+    `visits` counts what a presence dataset's visits lack, None for other datasets.
+    """
 
     dataset: str
     label: str
     types: dict[str, str]
     connection: Any = field(repr=False)
     table: PostgresTable | None = field(default=None, repr=False)
+    visits: VisitCounts | None = None
 
     def stream(
         self, query: str, values: Mapping[str, object] | None = None, *, rewind: bool = True
@@ -72,7 +76,8 @@ def open_source(dataset: Dataset) -> Iterator[Source]:
     """The dataset's rows as the table `source` (for a presence dataset: the derived exposures).
 
     Raises `Fault`: ``catalog.missing-file``, ``catalog.empty-file``, ``catalog.permission``,
-    ``catalog.unreadable``, ``catalog.connection``, ``catalog.missing-column``.
+    ``catalog.unreadable``, ``catalog.connection``, ``catalog.missing-column``, for presence datasets
+    also ``catalog.malformed`` and ``catalog.schedule``.
     """
     connection = connect(_readable_paths(dataset))
     table: PostgresTable | None = None
@@ -86,11 +91,13 @@ def open_source(dataset: Dataset) -> Iterator[Source]:
         else:
             label = repr(dataset.source.path.name)
             define_view(connection, "visits", dataset.source.path, dataset.name)
+        visits = None
         if dataset.derive is None:
             connection.execute("CREATE TEMP VIEW source AS SELECT * FROM visits")
         else:
+            visits = count_visits(connection, dataset, label)
             derive_exposures(connection, dataset, label)
-        yield Source(dataset.name, label, types_of(connection, "source"), connection, table)
+        yield Source(dataset.name, label, types_of(connection, "source"), connection, table, visits)
     finally:
         if table is not None:
             table.close()
@@ -123,4 +130,8 @@ def exposures_from_presence(dataset: Dataset) -> Any:
     Columns: the person id columns, campaign, screen, exposed_at (timestamp, UTC) and overlap_seconds.
     """
     with open_source(dataset) as source:
-        return source.connection.sql("SELECT * FROM source").to_arrow_table()
+        try:
+            source.rewind()
+            return source.connection.sql("SELECT * FROM source").to_arrow_table()
+        except duckdb.Error as error:
+            fail_reading(error, dataset.name, source.label)

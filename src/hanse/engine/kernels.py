@@ -215,26 +215,36 @@ def invert(order: np.ndarray, out: np.ndarray) -> None:
 
 
 @_compiled
-def gather_xor(
-    a: np.ndarray, b: np.ndarray, use_b: bool, order: np.ndarray, out: np.ndarray
+def gather_both(
+    a: np.ndarray,
+    b: np.ndarray,
+    order: np.ndarray,
+    mask: np.ndarray,
+    mask_order: np.ndarray,
+    out: np.ndarray,
 ) -> None:
-    """out[i] = (a ^ b)[order[i]] ^ out[i], rows of words; ``out`` comes filled with masks."""
+    """out[i] ^= (a ^ b)[order[i]] ^ mask[mask_order[i]], rows of words; ``out`` comes filled with masks."""
     width = a.shape[1]
-    if use_b:
-        for i in range(out.shape[0]):
-            k = order[i]
-            for c in range(width):
-                out[i, c] ^= a[k, c] ^ b[k, c]
-    else:
-        for i in range(out.shape[0]):
-            k = order[i]
-            for c in range(width):
-                out[i, c] ^= a[k, c]
+    for i in range(out.shape[0]):
+        k, m = order[i], mask_order[i]
+        for c in range(width):
+            out[i, c] ^= a[k, c] ^ b[k, c] ^ mask[m, c]
+
+
+@_compiled
+def gather_pair(
+    a: np.ndarray, order: np.ndarray, b: np.ndarray, b_order: np.ndarray, out: np.ndarray
+) -> None:
+    """out[i] ^= a[order[i]] ^ b[b_order[i]], rows of words."""
+    for i in range(out.shape[0]):
+        k, m = order[i], b_order[i]
+        for c in range(a.shape[1]):
+            out[i, c] ^= a[k, c] ^ b[m, c]
 
 
 @_compiled
 def gather_masked(a: np.ndarray, order: np.ndarray, out: np.ndarray) -> None:
-    """out[i] = a[order[i]] ^ out[i] for rows of words."""
+    """out[i] ^= a[order[i]], rows of words."""
     for i in range(out.shape[0]):
         k = order[i]
         for c in range(a.shape[1]):

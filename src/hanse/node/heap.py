@@ -1,0 +1,29 @@
+"""Letting the process keep freed memory: jobs use large arrays of the same sizes again and again.
+
+By default glibc returns each freed large array to the kernel, which clears every page again for the next one:
+an eighth of a seat's CPU time. Other C libraries are left as they are.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
+_LARGEST_MMAP_THRESHOLD = 32 << 20  # glibc's own upper limit on 64-bit systems
+_KEEP_BYTES = 1 << 30
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc to keep up to 1 GiB of freed memory; whether it could be told."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    # One arena: the others are limited to 64 MiB and send larger arrays to the kernel.
+    settings = (
+        (_M_ARENA_MAX, 1),
+        (_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD),
+        (_M_TRIM_THRESHOLD, _KEEP_BYTES),
+        (_M_TOP_PAD, 64 << 20),
+    )
+    return all(mallopt(ctypes.c_int(name), ctypes.c_int(value)) == 1 for name, value in settings)
