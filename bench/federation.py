@@ -107,9 +107,15 @@ def found(
 
 
 def set_up(
-    federation: Federation, contract: Contract, datasets: dict[str, list[dict[str, Any]]]
+    federation: Federation,
+    contract: Contract,
+    datasets: dict[str, list[dict[str, Any]]],
+    routes: dict[str, dict[str, tuple[str, int]]] | None = None,
 ) -> None:
-    """Exchange cards, register datasets, sign the contract at every node."""
+    """Exchange cards, register datasets, sign the contract at every node.
+
+    ``routes``: by member, where it dials the others, if not at their own addresses.
+    """
     bundle = Bundle(contract)
     for member in federation.members.values():
         bundle = bundle.signed(member.name, member.identity.signing_key)
@@ -118,7 +124,8 @@ def set_up(
         try:
             for other in federation.members.values():
                 if other.name != member.name:
-                    node.office.add_partner(Partner(other.identity.card, other.address))
+                    address = (routes or {}).get(member.name, {}).get(other.name, other.address)
+                    node.office.add_partner(Partner(other.identity.card, address))
             for document in datasets.get(member.name, []):
                 node.office.register_dataset(document)
             node.office.import_bundle(bundle)

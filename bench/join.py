@@ -159,7 +159,8 @@ def over_wan(root: Path, names: list[str], rows: int, files: list[Path]) -> floa
             {n: h.prefix for n, h in hosts.items()},
         )  # fmt: skip
         contract = contract_of(federation, names, rows)
-        set_up(federation, contract, {n: [registration(i, files[i])] for i, n in enumerate(names)})
+        datasets = {n: [registration(i, files[i])] for i, n in enumerate(names)}
+        set_up(federation, contract, datasets, {n: h.routes for n, h in hosts.items()})
         with running(federation):
             asking = federation.members[names[0]]
             return float(measure(federation, asking, len(names), 1)["wall_s"])

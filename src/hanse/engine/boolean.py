@@ -83,18 +83,19 @@ def _tree(s: Session, x: Bits, step: str, *, use_or: bool) -> Bits:
     return x[0]
 
 
-@costs(rounds="log2planes", bytes_per_item="gates/8")
+@costs(rounds="log2planes", bytes_per_item="planes/8")
 def all_planes(s: Session, x: Bits, step: str = "all") -> Bits:
     """AND over the first axis."""
     return _tree(s, x, step, use_or=False)
 
 
-@costs(rounds="log2planes", bytes_per_item="gates/8")
+@costs(rounds="log2planes", bytes_per_item="planes/8")
 def any_plane(s: Session, x: Bits, step: str = "any") -> Bits:
     """OR over the first axis."""
     return _tree(s, x, step, use_or=True)
 
 
+@costs(rounds="log2words+6", bytes_per_item="1/8+48/rows")
 def all_rows(s: Session, x: Bits, step: str = "all-rows") -> Bits:
     """AND over all rows of one plane [words]: a single row is left. About 1 bit a row, log2 rounds.
 
@@ -118,6 +119,7 @@ def all_rows(s: Session, x: Bits, step: str = "all-rows") -> Bits:
     return Bits(folded.left, folded.right, 1)
 
 
+@costs(rounds="bits", bytes_per_item="values/8+bits/8")
 def one_hot(s: Session, code: Bits, values: int, step: str = "one-hot") -> Bits:
     """Planes [values, words]: plane v is 1 where the code (planes [bits, words], low bit first) is v.
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hanse.engine import kernels
 from hanse.engine.boolean import all_planes, and_, mux_step
 from hanse.engine.costs import costs
 from hanse.engine.multiply import multiply
@@ -22,6 +23,7 @@ from hanse.engine.slicing import planes_of
 RIPPLE_ROWS = 1 << 15  # from here on a round's message is large enough to hide the round trip
 
 
+@costs(rounds="few+few*log2bits+many*bits", bytes_per_item="few*3*bits/8+many*bits/8")
 def less_than_bits(s: Session, x: Bits, y: Bits, step: str = "less-than") -> Bits:
     """x < y for unsigned planes [bits, ..., words], low bit first; one plane [..., words]."""
     if x.rows * max(1, x.planes // x.shape[0]) >= RIPPLE_ROWS:
@@ -39,6 +41,7 @@ def ripple_less_than(s: Session, x: Bits, y: Bits, step: str = "ripple") -> Bits
     return result
 
 
+@costs(rounds="1+log2bits", bytes_per_item="3*bits/8")
 def tree_less_than(s: Session, x: Bits, y: Bits, step: str = "tree") -> Bits:
     """x < y in 1 + log2(bits) rounds: (less, equal) of neighbouring digits combine."""
     less = and_(s, s.invert(x), y, f"{step}.digit")
@@ -46,6 +49,7 @@ def tree_less_than(s: Session, x: Bits, y: Bits, step: str = "tree") -> Bits:
     return combine(s, less, equal, step)
 
 
+@costs(rounds="log2bits", bytes_per_item="2*bits/8")
 def combine(s: Session, less: Bits, equal: Bits, step: str) -> Bits:
     """Fold digits (low first) of (less, equal) to the less bit of the whole number.
 
@@ -120,6 +124,7 @@ def _input_halves(s: Session, x: Ring, step: str) -> tuple[Bits, Bits]:
     return a, b
 
 
+@costs(rounds="8*few+64*many", bytes_per_item="32*few+16*many")
 def sign_bit(s: Session, x: Ring, step: str = "sign") -> Bits:
     """The most significant bit of each element (1 = negative), one plane over the flattened elements."""
     a, b = _input_halves(s, x, step)
@@ -135,6 +140,7 @@ def sign_bit(s: Session, x: Ring, step: str = "sign") -> Bits:
     return a[63] ^ b[63] ^ carry
 
 
+@costs(rounds=64, bytes_per_item=16)
 def bits_of(s: Session, x: Ring, step: str = "bits") -> Bits:
     """All 64 bits of each element as planes [64, words] (arithmetic to boolean). Ripple adder, 64 rounds."""
     a, b = _input_halves(s, x, step)
@@ -151,12 +157,13 @@ def bits_of(s: Session, x: Ring, step: str = "bits") -> Bits:
     return total ^ Bits(left, right, x.size)
 
 
-@costs(rounds="64", bytes_per_item="16")
+@costs(rounds="8*few+64*many", bytes_per_item="32*few+16*many")
 def less_than(s: Session, x: Ring, y: Ring, step: str = "less") -> Bits:
     """x < y for signed elements whose difference lies within 2**63; one plane over the flattened elements."""
     return sign_bit(s, x - y, step)
 
 
+@costs(rounds=2, bytes_per_item=16)
 def ring_bits(s: Session, x: Bits, step: str = "ring") -> Ring:
     """Bits as ring elements 0 or 1 (boolean to arithmetic), shape [*leading, rows]. Two rounds.
 
@@ -178,9 +185,11 @@ def ring_bits(s: Session, x: Bits, step: str = "ring") -> Ring:
 
 def _unpacked(planes: U64, rows: int) -> U64:
     """Planes [*leading, words] as 0/1 words [*leading, rows]."""
-    octets = np.ascontiguousarray(planes).view(np.uint8)
-    bits = np.unpackbits(octets, axis=-1, count=rows, bitorder="little")
-    return bits.astype(np.uint64)
+    leading = planes.shape[:-1]
+    flat = np.ascontiguousarray(planes).reshape(int(np.prod(leading)), planes.shape[-1])
+    out = np.empty((flat.shape[0], rows), np.uint64)
+    kernels.unpack(flat, rows, out)
+    return out.reshape(*leading, rows)
 
 
 def select(s: Session, condition: Ring, yes: Ring, no: Ring, step: str = "select") -> Ring:

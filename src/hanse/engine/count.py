@@ -27,7 +27,7 @@ def _masked_tail(x: Bits) -> tuple[U64, U64]:
     return left, right
 
 
-@costs(rounds="log", bytes_per_item="cells/8")
+@costs(rounds="2+2*log2words", bytes_per_item="8*words+1024+1536*log2words")
 def count_rows(s: Session, x: Bits, step: str = "count") -> Ring:
     """How many rows are 1 in each plane: planes [cells, words] to elements [cells]."""
     cells = x.shape[0]

@@ -330,3 +330,24 @@ def sort_by_mask(index: np.ndarray, masks: np.ndarray, starts: np.ndarray, out: 
             for t in range(tables):
                 out[t, place] = index[t, g]
             places[masks[g]] = place + 1
+
+
+@_compiled
+def unpack(planes: np.ndarray, rows: int, out: np.ndarray) -> None:
+    """Planes [count, words] as 0/1 words out[count, rows]."""
+    one = np.uint64(1)
+    for p in range(planes.shape[0]):
+        for i in range(rows):
+            out[p, i] = (planes[p, i >> 6] >> np.uint64(i & 63)) & one
+
+
+@_compiled
+def dot_local(
+    xl: np.ndarray, xr: np.ndarray, yl: np.ndarray, yr: np.ndarray, out: np.ndarray
+) -> None:
+    """out[i] = this seat's part of the sum of x[i] * y[i] along the last axis, x and y [n, m]."""
+    for i in range(xl.shape[0]):
+        total = np.uint64(0)
+        for k in range(xl.shape[1]):
+            total += xl[i, k] * (yl[i, k] + yr[i, k]) + xr[i, k] * yl[i, k]
+        out[i] = total

@@ -42,8 +42,14 @@ def multiply(s: Session, x: Ring, y: Ring, step: str = "multiply") -> Ring:
 @costs(rounds=1, bytes_per_item="8/rows")
 def dot(s: Session, x: Ring, y: Ring, step: str = "dot") -> Ring:
     """Sum of x * y along the last axis: one element travels per sum, whatever its length."""
-    part = (x.left * (y.left + y.right) + x.right * y.left).sum(axis=-1, dtype=np.uint64)
-    return reshare(s, _masked(s, np.array(part, np.uint64)), step)
+    shape = np.broadcast_shapes(x.shape, y.shape)
+
+    def rows(part: U64) -> U64:
+        return np.ascontiguousarray(np.broadcast_to(part, shape)).reshape(-1, shape[-1])
+
+    part = np.empty(int(np.prod(shape[:-1])), np.uint64)
+    kernels.dot_local(rows(x.left), rows(x.right), rows(y.left), rows(y.right), part)
+    return reshare(s, _masked(s, part.reshape(shape[:-1])), step)
 
 
 @costs(rounds=1, bytes_per_item="8")
