@@ -17,7 +17,8 @@ from hanse.align import Aligned
 from hanse.contracts import Contract
 from hanse.engine import Ring, Session
 from hanse.errors import Refusal
-from hanse.measure import funnel, funnel_result, funnel_rows
+from hanse.measure import funnel, funnel_example, funnel_result, funnel_rows, funnel_twin
+from hanse.measure.examples import Example
 from hanse.measure.questions import FunnelQuestion
 
 
@@ -32,6 +33,10 @@ class Entry:
     rows: Callable[..., Any]
     compute: Callable[[Session, Aligned, Any], Ring]
     read: Callable[[Any, NDArray[np.int64], NDArray[np.bool_]], Any]
+    # The same question over everybody's tables in one place: (plan, {dataset: Arrow table}, contract) to the exact
+    # outputs. For tests and rehearsals; no node ever calls it.
+    twin: Callable[[Any, Mapping[str, Any], Contract], NDArray[np.int64]]
+    example: Callable[[], Example]  # a small question with its tables, for the conformance suite
 
 
 def _plan_funnel(
@@ -53,6 +58,8 @@ MENU: dict[str, Entry] = {
             rows=funnel_rows.rows,
             compute=funnel.compute,
             read=funnel_result.result,
+            twin=funnel_twin.twin,
+            example=funnel_example.example,
         ),
     )
 }

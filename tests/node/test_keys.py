@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -68,6 +69,28 @@ def test_existing_keys_are_never_overwritten(tmp_path: Path, clock: ManualClock)
         create(tmp_path, clock, "b")
     assert refusal.value.code == "keys.exist"
     assert load_identity(tmp_path, clock=clock).card == made.card
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, clock: ManualClock) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(Fault) as fault:
+        create(tmp_path / "file" / "node", clock)
+    assert fault.value.code == "keys.unwritable"
+
+
+def test_a_full_disk_leaves_no_half_made_keys(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(Fault) as fault:
+        create(tmp_path, clock)
+    assert fault.value.code == "disk.full"
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    create(tmp_path, clock)
 
 
 @pytest.mark.parametrize("party", ["", "ab", "Media", "-media", "media company", "m" * 65])

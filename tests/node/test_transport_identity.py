@@ -138,9 +138,7 @@ def test_a_certificate_that_is_not_yet_valid_names_the_date(tmp_path: Path) -> N
             assert day in error.message
 
 
-def test_another_wire_version_names_both(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_wire_version_names_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with federation(tmp_path) as nodes:
         bee = nodes.add("bee", knows=("ant",))
         ant = nodes.add("ant", knows=("bee",))
@@ -243,8 +241,7 @@ def test_a_node_without_a_certificate_is_refused(tmp_path: Path) -> None:
             bare.wrap_socket(plain) as tls,
         ):
             tls.recv(1)
-        refused = bee.refusals()[-1].error
-        assert refused.code in ("peer.tls", "peer.certificate-unknown")
+        assert "CERTIFICATE" in refused_at(bee, "peer.tls").message
 
 
 def test_a_partners_certificate_cannot_vouch_for_another(tmp_path: Path) -> None:
@@ -292,8 +289,6 @@ def issue_under(card: IdentityCard, key_file: Path, folder: Path) -> tuple[Path,
     chain, private = folder / "chain.pem", folder / "private.pem"
     chain.write_bytes(certificate.public_bytes(pem) + card.certificate.encode())
     private.write_bytes(
-        key.private_bytes(
-            pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return chain, private

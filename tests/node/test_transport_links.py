@@ -195,9 +195,7 @@ def test_a_silent_network_is_a_lost_peer_on_both_sides(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_killed_or_frozen_node_is_lost_to_all_others(
-    tmp_path: Path, how: signal.Signals
-) -> None:
+def test_a_killed_or_frozen_node_is_lost_to_all_others(tmp_path: Path, how: signal.Signals) -> None:
     with federation(tmp_path) as nodes:
         bee = nodes.add("bee", knows=("ant", "cat"))
         ant = nodes.add("ant", knows=("bee", "cat"))
@@ -278,7 +276,8 @@ def test_a_new_start_of_a_peer_replaces_its_dead_connection(tmp_path: Path) -> N
         bee = nodes.add("bee", knows=("ant",))
         assert bee.address is not None
         proxy = Proxy(bee.address)
-        nodes.add("ant", knows=("bee",), addresses={"bee": proxy.address}).wait_for("bee", 3)
+        old = nodes.add("ant", knows=("bee",), addresses={"bee": proxy.address})
+        old.wait_for("bee", 3)
         ends = bee.open_stream(b"s" * 16, ROLES[:2], [1])
         wait = Waiting(lambda: ends.channel(1).receive(0, "x", U8, (1,)))
         # The old node's machine vanishes (its connection hangs); it starts again elsewhere.
@@ -292,6 +291,7 @@ def test_a_new_start_of_a_peer_replaces_its_dead_connection(tmp_path: Path) -> N
         assert "new connection" in error.message
         proxy.held = False
         proxy.close()
+        old.close()
 
 
 def test_an_unreachable_party_is_named_with_its_address(tmp_path: Path) -> None:

@@ -22,13 +22,13 @@ from hanse.node.streams import StreamEnds
 from hanse.node.timing import Timing
 
 QUICK = Timing(
-    heartbeat=0.3,
-    lost_after=2.0,
-    connect=2.0,
+    heartbeat=0.25,
+    lost_after=1.6,
+    connect=1.2,
     retry_first=0.05,
     retry_most=0.5,
     fallback=0.6,
-    early=2.0,
+    early=1.0,
     linger=0.5,
 )
 _numbers = itertools.count()

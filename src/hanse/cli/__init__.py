@@ -1,1 +1,1 @@
-"""TODO cli"""
+"""The command line of one organisation's node: ``hanse``. See `main`."""

@@ -192,6 +192,7 @@ def _unpacked(planes: U64, rows: int) -> U64:
     return out.reshape(*leading, rows)
 
 
+@costs(rounds=1, bytes_per_item=8)
 def select(s: Session, condition: Ring, yes: Ring, no: Ring, step: str = "select") -> Ring:
     """``yes`` where the 0/1 element is 1, else ``no``; one product."""
     return no + multiply(s, condition, yes - no, step)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from hanse.measure.funnel import FunnelPlan
@@ -34,11 +35,48 @@ class FunnelRow:
         return dict(self.__dict__)
 
 
+_SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("arm", "segment", "stage")]
+    + [("people", pa.int64())]
+    + [
+        (name, pa.float64())
+        for name in (
+            "low", "high", "rate", "rate_low", "rate_high", "overall", "overall_low", "overall_high",
+        )
+    ]
+    + [("suppressed", pa.string())]
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class FunnelResult:
     """All rows, in the order: arm, segment ("all" first), stage."""
 
     rows: tuple[FunnelRow, ...]
+
+    def to_arrow(self) -> pa.Table:
+        """One row per arm, segment and stage; the columns are `FunnelRow`'s, null where suppressed."""
+        return pa.Table.from_pylist([row.body() for row in self.rows], schema=_SCHEMA)
+
+    def __str__(self) -> str:
+        """A table for people to read."""
+        heads = ("", "people", "95 % interval", "of the stage before", "of the first")
+        lines = [heads]
+        group = ("", "")
+        for row in self.rows:
+            if (row.arm, row.segment) != group:
+                group = row.arm, row.segment
+                named = " · ".join(part for part in group if part != "all") or "everybody"
+                lines.append((named, "", "", "", ""))
+            lines.append(("  " + row.stage, *_cells_of(row)))
+        widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
+        return "\n".join(
+            "  ".join(
+                cell.ljust(width) if i == 0 else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in lines
+        )
 
     def body(self) -> dict[str, Any]:
         """Plain values for storage and the wire."""
@@ -50,6 +88,24 @@ class FunnelResult:
             if row.stage == stage and row.segment == segment and arm in (None, row.arm):
                 return row
         raise KeyError((arm, segment, stage))
+
+
+def _cells_of(row: FunnelRow) -> tuple[str, str, str, str]:
+    """A row's figures as text."""
+    if row.people is None or row.low is None or row.high is None:
+        return "suppressed", "", "", ""
+    return (
+        f"{row.people:,}",
+        f"{row.low:,.0f}–{row.high:,.0f}",
+        _percent(row.rate, row.rate_low, row.rate_high),
+        _percent(row.overall, row.overall_low, row.overall_high),
+    )
+
+
+def _percent(rate: float | None, low: float | None, high: float | None) -> str:
+    if rate is None or low is None or high is None:
+        return ""
+    return f"{rate:.1%} ({low:.1%}–{high:.1%})"
 
 
 def result(

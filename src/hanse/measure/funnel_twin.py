@@ -1,7 +1,8 @@
 """The funnel's plain twin: the same question over everybody's tables in one place, in SQL.
 
 For tests, rehearsals and the demo's check; it sees all data, so no node ever runs it. Tables have the
-contract's column names and an ``id`` column of already normalised identifiers.
+contract's column names (amounts in whole units) and an ``id`` column of already normalised identifiers,
+without nulls, of one type in all tables. People with several labels have the one that the catalog gives them.
 """
 
 from __future__ import annotations
@@ -13,16 +14,20 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from hanse.measure.funnel import FunnelPlan, SourcePlan, segment_names
-from hanse.measure.questions import Condition
+from hanse.contracts import Contract
+from hanse.measure.funnel import FunnelPlan, LabelPlan, SourcePlan, segment_names
+from hanse.measure.questions import Condition, column_of
 
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def twin(plan: FunnelPlan, tables: Mapping[str, Any]) -> NDArray[np.int64]:
-    """Exact people per output [outputs]; ``tables`` maps dataset names to Arrow tables."""
+def twin(plan: FunnelPlan, tables: Mapping[str, Any], contract: Contract) -> NDArray[np.int64]:
+    """Exact people per output [outputs]; ``tables`` maps dataset names to Arrow tables.
+
+    ``contract`` is the plan's: its lists say which of several labels comes first.
+    """
     db = duckdb.connect()
     try:
         for name, table in tables.items():
@@ -36,7 +41,7 @@ def twin(plan: FunnelPlan, tables: Mapping[str, Any]) -> NDArray[np.int64]:
                 "where id not in (select id from stage_exposed_0)"
             )
             arms.append(_arm(db, plan, "base"))
-        cells = _cells(db, plan, arms)
+        cells = _cells(db, plan, contract, arms)
     finally:
         db.close()
     return plan.release.combine @ cells
@@ -122,22 +127,37 @@ def _reached(
     )
 
 
+def _labels(db: duckdb.DuckDBPyConnection, label: LabelPlan, contract: Contract) -> None:
+    """Table of (id, code). Of several labels the most frequent counts, the one listed first if two are equally
+    so; a flag that was ever true is true.
+    """
+    column = column_of(contract, label.dataset, label.column)
+    boolean = column.kind == "boolean"
+    values = ("false", "true") if boolean else column.values
+    db.execute("create table listed (value varchar, place integer, code integer)")
+    db.executemany(
+        "insert into listed values (?, ?, ?)",
+        [[v, place, label.codes.get(v, 0)] for place, v in enumerate(values)],
+    )
+    order = "place desc" if boolean else "times desc, place"
+    db.execute(
+        f"""create table label as select id, code from (
+          select id, place, code, count(*) as times from {_quoted("data_" + label.dataset)} d
+          join listed on {_quoted(label.column)}::varchar = value group by id, place, code
+        ) qualify row_number() over (partition by id order by {order}) = 1"""
+    )
+
+
 def _cells(
-    db: duckdb.DuckDBPyConnection, plan: FunnelPlan, arms: list[list[str]]
+    db: duckdb.DuckDBPyConnection, plan: FunnelPlan, contract: Contract, arms: list[list[str]]
 ) -> NDArray[np.int64]:
     segments = segment_names(plan.label)
     stages = len(plan.question.stages)
     if plan.label is None:
-        db.execute("create table label (id varchar, code integer)")
+        anybody = _quoted("events_" + plan.sources[0].name)
+        db.execute(f"create table label as select id, 0 as code from {anybody} where false")
     else:
-        cases = " ".join(
-            f"when {_quoted(plan.label.column)}::varchar = '{v.replace(chr(39), chr(39) * 2)}' then {c}"
-            for v, c in plan.label.codes.items()
-        )
-        db.execute(
-            f"create table label as select id, any_value(case {cases} else 0 end) as code "
-            f"from {_quoted('data_' + plan.label.dataset)} group by id"
-        )
+        _labels(db, plan.label, contract)
     cells = np.zeros((len(arms), len(segments), stages), np.int64)
     for a, tables in enumerate(arms):
         for stage, table in enumerate(tables):

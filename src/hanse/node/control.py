@@ -90,18 +90,31 @@ class ControlServer:
                 stream.flush()
 
             try:
-                line = stream.readline(_MOST_LINE_BYTES)
-                answer = {"result": self._handler(json.loads(line), tell)}
+                document = json.loads(stream.readline(_MOST_LINE_BYTES))
+            except (OSError, ValueError):
+                return  # a probe, or a client that is gone
+            try:
+                answer = {"result": self._handler(document, tell)}
             except HanseError as error:
                 answer = {"error": error.public()}
-            except (OSError, ValueError):
-                return
+            except OSError as error:
+                # Either the client went away, and nobody reads the answer, or it is the node's trouble.
+                answer = {"error": Fault("node.system", f"the node's system failed: {error.strerror}",
+                                         remedy="see the node's log").public()}  # fmt: skip
             except Exception as error:
-                _log.exception("a command failed")
+                # The text of an unexpected error may hold private values: only its place is logged.
+                _log.error("a command failed: %s in %s", type(error).__name__, _place_of(error))
                 answer = {"error": Fault("node.internal", f"the node failed: {type(error).__name__}",
                                          remedy="see the node's log").public()}  # fmt: skip
             with contextlib.suppress(OSError):
                 tell(answer)
+
+
+def _place_of(error: Exception) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace is not None else "?"
 
 
 def _alive(path: Path) -> bool:

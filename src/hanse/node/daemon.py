@@ -6,7 +6,12 @@ import json
 import logging
 import os
 import signal
+import sys
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as futures_wait
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +20,24 @@ from hanse.clock import Clock, SystemClock
 from hanse.contracts import Bundle
 from hanse.entropy import Entropy, SystemEntropy
 from hanse.errors import HanseError, Refusal
+from hanse.gate import ReleasePlan
+from hanse.measure.intervals import count_interval
 from hanse.node.config import NodeConfig, load_config
 from hanse.node.control import ControlServer, Tell, socket_path
 from hanse.node.exchange import Exchange, Tap
-from hanse.node.jobs import Question, Runner
+from hanse.node.heap import keep_freed_memory
+from hanse.node.jobs import Outcome, Question, Runner
 from hanse.node.keys import load_identity
 from hanse.node.office import NodeOffice, bundle_of
 from hanse.node.store import open_store
 from hanse.node.timing import Timing
+from hanse.wire.codec import canonical
 
 _log = logging.getLogger("hanse.node")
 Document = dict[str, Any]
+_TELL_SECONDS = 0.25  # how often a waiting client hears how far its job is
+_PROGRESS_PATIENCE = 2.0
+_PUSH_PATIENCE = 10.0
 
 
 class Node:
@@ -65,11 +77,16 @@ class Node:
         self.runner = Runner(self.office, self.exchange, clock, entropy)
         self.exchange.on_request(self._answer)
         self._control = ControlServer(socket_path(self.config.data_folder), self._command)
+        self._askers = ThreadPoolExecutor(16, thread_name_prefix="hanse-run")
+        self._watchers = ThreadPoolExecutor(8, thread_name_prefix="hanse-watch")
         self._stopping = threading.Event()
         self._leave = threading.Event()
 
     def start(self) -> None:
         """Recover from a crash, open the doors. Raises `Fault` if a port or the folder is taken."""
+        # Threads that read the network must not wait 5 ms for a busy one to hand over the interpreter.
+        sys.setswitchinterval(0.0005)
+        keep_freed_memory()
         self._control.start()
         try:
             released = self.office.recover()
@@ -89,19 +106,26 @@ class Node:
         self.runner.close()
         self._control.close()
         self.exchange.close()
+        for pool in (self._askers, self._watchers):
+            pool.shutdown(wait=False, cancel_futures=True)
         self.store.close()
         _log.info("node %s stopped", self.office.party)
 
-    def run(self) -> None:
-        """Start, and stay until SIGTERM, SIGINT or the command to stop."""
+    def run(self, started: Callable[[], None] = lambda: None) -> None:
+        """Start, call ``started``, and stay until SIGTERM, SIGINT, `leave` or the command to stop."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._leave.set())
         self.start()
         try:
+            started()
             while not self._leave.wait(0.5):
                 pass
         finally:
             self.stop()
+
+    def leave(self) -> None:
+        """Make `run` return soon."""
+        self._leave.set()
 
     # --- partners -------------------------------------------------------------------------------
 
@@ -111,6 +135,8 @@ class Node:
             return self._contract_from(party, document)
         if ask == "hello":
             return {"party": self.office.party, "version": __version__}
+        if ask == "progress":
+            return self.office.progress_for(party, str(document.get("job", "")))
         return self.runner.answer(party, document)
 
     def _contract_from(self, party: str, document: Document) -> Document:
@@ -162,22 +188,64 @@ class Node:
         }
 
     def _question(self, document: Document) -> Question:
-        fields = document.get("question")
+        asked = document.get("question")
+        asked = dict(asked) if isinstance(asked, dict) else {}
+        known = {f.name for f in fields(Question)}
+        unknown = sorted(set(asked) - known)
+        missing = sorted({"contract", "computation", "parameters", "epsilon"} - set(asked))
+        if unknown or missing:
+            what = f"has no {missing[0]}" if missing else f"has the unknown field {unknown[0]!r}"
+            raise Refusal("question.malformed", f"the question {what}",
+                          remedy="give contract, computation, epsilon and parameters")  # fmt: skip
         try:
-            return Question(
-                **{**dict(fields or {}), "recipients": tuple((fields or {}).get("recipients", ()))}
-            )
-        except TypeError as error:
-            raise Refusal("question.malformed", "the question lacks a field or has an unknown one",
-                          remedy="give contract, computation, parameters, epsilon") from error  # fmt: skip
+            # Tables lose their order on the wire; here too, so that all nodes plan the same thing.
+            parameters = json.loads(canonical(asked["parameters"]))
+            asked |= {"parameters": parameters, "recipients": tuple(asked.get("recipients", ()))}
+        except (TypeError, ValueError) as error:
+            raise Refusal("question.malformed", "the question holds a value that no question has",
+                          remedy="use text, numbers, dates, lists and tables") from error  # fmt: skip
+        return Question(**asked)
 
     def _run(self, document: Document, tell: Tell) -> Document:
-        def watch(step: str, share: float) -> None:
-            tell({"progress": {"step": step, "share": share}})
+        """Ask for a job; the client hears of its steps and of every seat's progress."""
+        question = self._question(document)
+        phase = ["asking", ""]  # what the runner last said, and the job once it is known
 
-        outcome = self.runner.ask(self._question(document), watch)
-        return {"job": outcome.job, "state": outcome.state, "result": outcome.result,
-                "recorded": outcome.recorded}  # fmt: skip
+        def watch(step: str, _share: float) -> None:
+            phase[0] = step
+
+        before = self.office.newest_job()
+        asked = self._askers.submit(self.runner.ask, question, watch)
+        while True:
+            outcome = _result_within(asked, _TELL_SECONDS)
+            if outcome is not None:
+                return {"job": outcome.job, "state": outcome.state, "result": outcome.result,
+                        "recorded": outcome.recorded}  # fmt: skip
+            if not phase[1] and phase[0] == "running":
+                phase[1] = self.office.newest_job(question.contract, after=before)
+            roles = self._progress_everywhere(phase[1]) if phase[1] else {}
+            tell({"progress": {"step": phase[0], "job": phase[1], "roles": roles}})
+
+    def _progress_everywhere(self, job: str) -> Document:
+        """(step, share done) by "role (party)": of this node's roles, and of the other seats' as they say."""
+        own = self.office.party
+        waiting = {
+            party: self._watchers.submit(
+                self.exchange.request, party, {"ask": "progress", "job": job},
+                patience=_PROGRESS_PATIENCE,
+            )
+            for party in self.office.seats_of(job)
+            if party != own
+        }  # fmt: skip
+        said: dict[str, Document] = {own: self.office.progress_for(own, job)}
+        for party, answer in waiting.items():
+            error = answer.exception()
+            said[party] = {} if error is not None else answer.result()
+        return {
+            f"{role} ({party})": where
+            for party, roles in said.items()
+            for role, where in sorted(roles.items())
+        }
 
     def _preview(self, document: Document, _tell: Tell) -> Document:
         question = self._question(document)
@@ -191,6 +259,7 @@ class Node:
             "epsilon_join": grant.epsilon_join,
             "k": grant.k,
             "thresholds": sorted({int(t) for t in release.thresholds()}),
+            "noise": sorted({_spread(release, int(n)) for n in release.combine.sum(axis=1)}),
             "providers": list(grant.providers),
             "recipients": list(grant.recipients),
             "after": {
@@ -226,7 +295,7 @@ class Node:
                 answer = self.exchange.request(
                     party.name,
                     {"ask": "contract", "bundle": json.loads(bundle.to_json())},
-                    patience=10.0,
+                    patience=_PUSH_PATIENCE,
                 )
                 self.office.import_bundle(Bundle.from_json(json.dumps(answer.get("bundle"))))
                 answers[party.name] = str(answer.get("state", ""))
@@ -245,5 +314,17 @@ class Node:
         return {}
 
     def _stop(self, _document: Document, _tell: Tell) -> Document:
-        self._leave.set()
+        self.leave()
         return {}
+
+
+def _result_within(asked: Future[Outcome], seconds: float) -> Outcome | None:
+    """The outcome, if there is one in time; raises the job's own error."""
+    done, _ = futures_wait([asked], timeout=seconds)
+    return asked.result() if done else None
+
+
+def _spread(release: ReleasePlan, cells: int) -> int:
+    """What noise moves a count over so many cells by at most, in 19 of 20 cases."""
+    interval = count_interval(0, release.epsilon_per_cell, cells, noise=release.noise)
+    return int(interval.high)

@@ -20,7 +20,7 @@ from hanse.clock import Clock, SystemClock
 from hanse.entropy import Entropy, SystemEntropy
 from hanse.errors import Fault, Foul, HanseError
 from hanse.node.connection import NO_STREAM
-from hanse.node.greeting import Greeter, Hello, Met
+from hanse.node.greeting import Greeter, Hello, Met, NotMet
 from hanse.node.keys import Identity
 from hanse.node.links import Link, LinkStatus, stopping
 from hanse.node.listener import Listener, Refused
@@ -156,9 +156,16 @@ class Exchange:
     # Streams and requests
 
     def open_stream(
-        self, stream_id: bytes, roles: Sequence[tuple[str, str]], my_roles: Sequence[int]
+        self,
+        stream_id: bytes,
+        roles: Sequence[tuple[str, str]],
+        my_roles: Sequence[int],
+        *,
+        memory: int | None = None,
     ) -> StreamEnds:
         """This node's ends of a stream. ``roles``: (role name, party) by role number.
+
+        ``memory`` bounds what may wait for this stream, within the bound of the whole node.
 
         Raises `Refusal` ``stream.reused`` for an id that was used before; `Fault` for roles that
         are not this node's, an unknown party, or a stream that was refused for coming too early.
@@ -167,7 +174,7 @@ class Exchange:
             raise stopping(self.party)
         for party in {party for _, party in roles} - {self.party}:
             self._link(party)
-        return self._switchboard.open(stream_id, roles, my_roles)
+        return self._switchboard.open(stream_id, roles, my_roles, memory)
 
     def request(self, party: str, document: Document, *, patience: float | None = None) -> Document:
         """Ask a party and wait for its answer; raises the error that it answers.
@@ -274,15 +281,17 @@ class Exchange:
             return
         link.run(met)
 
-    def _refused(self, error: HanseError) -> None:
+    def _refused(self, refused: NotMet) -> None:
         """A dialling node was refused: tell those who wait for it, or might be waiting for it."""
         with self._lock:
             links = dict(self._links)
-        if error.where in links:
-            links[error.where].note(error)
+        link = links.get(refused.party)
+        if link is not None:
+            # Only who has proved its name can make waiting for that name fail at once.
+            link.note(refused.error)
             return
         for link in links.values():
-            link.suspect(error)
+            link.suspect(refused.error)
 
     def _watch(self) -> None:
         """Heartbeats, silent peers, streams whose partner never came, frames that came early."""

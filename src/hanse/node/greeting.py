@@ -26,7 +26,7 @@ from hanse.node.connection import Connection, drain, tune
 from hanse.node.keys import Identity
 from hanse.node.partners import Directory, Partner
 from hanse.node.timing import Timing
-from hanse.node.tls import check_peer, tls_context, tls_error, wrong_certificate
+from hanse.node.tls import check_dates, proven_peer, tls_context, tls_error, wrong_certificate
 
 WIRE_VERSION = 1
 _NAME_LIMIT = 64
@@ -53,6 +53,14 @@ class Met:
     connection: Connection
     partner: Partner
     hello: Hello
+
+
+@dataclass(frozen=True, slots=True)
+class NotMet:
+    """Why a node that connected was not met; ``party`` is who it proved to be, "" if nobody."""
+
+    party: str
+    error: HanseError
 
 
 # Decides whether a greeted peer may be linked now; raises a `HanseError` if not.
@@ -94,7 +102,8 @@ class Greeter:
         plain = _connect(partner, self._timing.connect)
         connection = self._secure(plain, deadline, partner.name)
         with self._rejecting(connection):
-            check_peer(connection.tls, self._directory, self._clock.now(), partner.name)
+            proven = proven_peer(connection.tls, self._directory, partner.name)
+            check_dates(proven, self._clock.now())
             hello = self._receive_hello(connection, partner)
             self._admit(partner, hello, True)
             connection.send_document("hello", self._hello.document())
@@ -102,17 +111,22 @@ class Greeter:
         connection.deadline = None
         return Met(connection, partner, hello)
 
-    def answer(self, plain: socket.socket) -> Met:
+    def answer(self, plain: socket.socket) -> Met | NotMet:
         """Greet the node that connected through ``plain``, which now belongs to this function."""
         deadline = time.monotonic() + self._timing.connect
-        connection = self._secure(plain, deadline, None)
-        with self._rejecting(connection):
-            partner = check_peer(connection.tls, self._directory, self._clock.now(), None)
-            connection.party = partner.name
-            connection.send_document("hello", self._hello.document())
-            hello = self._receive_hello(connection, partner)
-            self._admit(partner, hello, False)
-            connection.send_document("ready", {})
+        party = ""
+        try:
+            connection = self._secure(plain, deadline, None)
+            with self._rejecting(connection):
+                partner = proven_peer(connection.tls, self._directory, None)
+                connection.party = party = partner.name
+                check_dates(partner, self._clock.now())
+                connection.send_document("hello", self._hello.document())
+                hello = self._receive_hello(connection, partner)
+                self._admit(partner, hello, False)
+                connection.send_document("ready", {})
+        except HanseError as error:
+            return NotMet(party, error)
         connection.deadline = None
         return Met(connection, partner, hello)
 
@@ -209,7 +223,7 @@ def _connect(partner: Partner, patience: float) -> socket.socket:
             where=partner.name,
         )
     host, port = partner.address
-    problem: OSError | None = None
+    problem: Exception | None = None
     try:
         for family, kind, protocol, _, address in socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM
@@ -223,7 +237,7 @@ def _connect(partner: Partner, patience: float) -> socket.socket:
             except OSError as error:
                 plain.close()
                 problem = error
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # a host name can be malformed
         problem = error
     why = "no answer" if isinstance(problem, TimeoutError) else getattr(problem, "strerror", None)
     raise Fault(

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import ctypes
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
-_LARGEST_MMAP_THRESHOLD = 32 << 20  # glibc's own upper limit on 64-bit systems
-_KEEP_BYTES = 1 << 30
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
+_KEEP_BYTES = (1 << 31) - 1  # the largest that the interface can say
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc to keep up to 1 GiB of freed memory; whether it could be told."""
+    """Tell glibc to keep up to 2 GiB of freed memory; whether it could be told."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
@@ -22,7 +21,7 @@ def keep_freed_memory() -> bool:
     # One arena: the others are limited to 64 MiB and send larger arrays to the kernel.
     settings = (
         (_M_ARENA_MAX, 1),
-        (_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD),
+        (_M_MMAP_MAX, 0),
         (_M_TRIM_THRESHOLD, _KEEP_BYTES),
         (_M_TOP_PAD, 64 << 20),
     )

@@ -246,7 +246,8 @@ class Runner:
             try:
                 answers[party] = future.result()
             except HanseError as error:
-                error.where = f"{party}: {error.where}" if error.where else party
+                if party not in error.where:
+                    error.where = f"{party}: {error.where}" if error.where else party
                 errors.append(error)
         if errors:
             raise errors[0]

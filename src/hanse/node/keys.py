@@ -34,6 +34,7 @@ from hanse.clock import Clock
 from hanse.entropy import Entropy
 from hanse.errors import Fault, Refusal
 from hanse.node.cards import PARTY_PATTERN, IdentityCard, validity_problem
+from hanse.node.disk import writing_to
 from hanse.wire.codec import canonical
 
 KEY_FOLDER = "keys"
@@ -86,20 +87,27 @@ def create_identity(
         raise _exist(folder)
     signing_key = Ed25519PrivateKey.from_private_bytes(entropy.take(32))
     tls_key, certificate = _new_certificate(party, organisation, clock, entropy, validity)
-    folder.mkdir(parents=True, exist_ok=True)
     draft = folder / f".{KEY_FOLDER}-{entropy.take(8).hex()}"
-    draft.mkdir(mode=0o700)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        draft.mkdir(mode=0o700)
         _write_new(draft / SIGNING_KEY, _pem(signing_key))
         _write_new(draft / TLS_KEY, _pem(tls_key))
         _write_new(draft / TLS_CERTIFICATE, certificate.public_bytes(Encoding.PEM))
         # Renaming fails if another process made a (non-empty) key folder in the meantime.
         draft.rename(folder / KEY_FOLDER)
-    except OSError as error:
+    except (OSError, Fault) as error:
         shutil.rmtree(draft, ignore_errors=True)
         if (folder / KEY_FOLDER).exists():
             raise _exist(folder) from error
-        raise
+        if isinstance(error, Fault):
+            raise
+        raise Fault(
+            "keys.unwritable",
+            f"the keys cannot be written: {error.strerror}",
+            remedy="check the owner and permissions of the folder",
+            where=str(folder),
+        ) from error
     identity = load_identity(folder, clock=clock)
     write_card(folder, identity.card, entropy=entropy)
     return identity
@@ -228,11 +236,12 @@ def _pem(key: Ed25519PrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
 
 def _write_new(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Create ``path``, readable by nobody else from its first moment, and flush it to the disk."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    with writing_to(path.parent):
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def _read_private(path: Path) -> bytes:

@@ -17,6 +17,7 @@ from hanse.errors import Fault, Foul, HanseError, Refusal, from_public
 from hanse.node.connection import MAX_CONTROL_BYTES, NO_STREAM, Connection
 from hanse.node.greeting import Greeter, Hello, Met, reported
 from hanse.node.partners import Directory, Partner
+from hanse.node.threads import place_of
 from hanse.node.timing import Timing
 from hanse.wire.codec import Header, parse_document
 from hanse.wire.message import Frame, Kind
@@ -164,34 +165,35 @@ class Link:
             except HanseError as error:
                 self._failed(error)
                 continue
+            except Exception as error:
+                self._failed(_defect(error, self.party))
+                continue
             self.run(met)
 
     def admit(self, hello: Hello, *, dialled: bool) -> None:
-        """Raise `Refusal` ``link.duplicate`` if the connection we have is the one to keep."""
+        """Raise `Refusal` ``link.duplicate`` if this node and its peer are linked already.
+
+        A peer that has restarted, or that dials for the second time, is admitted: it knows that
+        the connection which this node still holds is gone.
+        """
         with self._changed:
-            old, known = self._connection, self._hello
+            old = self._connection
             if self._closing:
                 raise stopping(self._own)
-            if old is None or known is None or known.boot != hello.boot:
-                return  # none yet, or the peer has restarted: what we hold is dead
-            # The same two nodes dialled each other: the smaller name's connection stays. A node
-            # that dials a second time knows that its first connection is gone.
-            if old.dialled != dialled and old.dialled == self._smaller:
-                raise Refusal(
-                    "link.duplicate",
-                    f"{self.party!r} and this node are linked already",
-                    where=self.party,
-                )
+            if old is not None and old.dialled != dialled and self._same_peer(hello):
+                raise self._duplicate()
 
     def run(self, met: Met) -> None:
         """Make ``met`` the link and read from it, on this thread, until it ends."""
         connection = met.connection
-        self._install(connection, met.hello)
         try:
+            self._install(connection, met.hello)
             self._read(connection)
         except HanseError as error:
             error.where = error.where or self.party
             connection.end(error)
+        except Exception as error:
+            connection.end(_defect(error, self.party), at_once=True)
         self._uninstall(connection)
         connection.close(self._timing.linger)
 
@@ -265,19 +267,34 @@ class Link:
     def _failed(self, error: HanseError) -> None:
         if error.code == "link.duplicate":
             error = Fault("peer.unreachable", "another connection is being made", where=self.party)
-        else:
-            _log.warning("no link to %s: %s", self.party, error)
         with self._changed:
+            known = self._problem
+            if known is None or known.message != error.message:
+                _log.warning("no link to %s: %s", self.party, error)
             self._problem = error
             pause = min(self._timing.retry_first * 2**self._failures, self._timing.retry_most)
             self._failures = min(self._failures + 1, 16)
             self._next_dial = self._clock.monotonic() + pause
             self._changed.notify_all()
 
+    def _same_peer(self, hello: Hello) -> bool:
+        """Whether the connection that we have is with the same start of the peer's node."""
+        return self._hello is not None and self._hello.boot == hello.boot
+
+    def _duplicate(self) -> Refusal:
+        return Refusal(
+            "link.duplicate", f"{self.party!r} and this node are linked already", where=self.party
+        )
+
     def _install(self, connection: Connection, hello: Hello) -> None:
         with self._installing:
             with self._changed:
                 old = self._connection
+                crossed = old is not None and old.dialled != connection.dialled
+                # Both sides dialled at the same moment and both greetings went through before
+                # either noticed. Both keep the connection that the smaller name dialled.
+                if crossed and self._same_peer(hello) and connection.dialled != self._smaller:
+                    raise self._duplicate()
             if old is not None:
                 replaced = Fault(
                     "peer.lost",
@@ -316,7 +333,7 @@ class Link:
             while (reason := self._read_frame(connection)) is None:
                 pass
         except Foul as foul:
-            foul.where = foul.where or self.party
+            reported(foul, self.party)
             _say_bye(connection, foul)
             raise
         raise reason
@@ -373,6 +390,17 @@ def _farewell(frame: Frame, party: str) -> HanseError:
             where=party,
         )
     return reported(error, party)
+
+
+def _defect(error: Exception, party: str) -> Fault:
+    """An error that this code did not expect: the link ends, the node goes on."""
+    _log.error("the link with %s failed: %s", party, place_of(error))
+    return Fault(
+        "link.failed",
+        f"the link with {party!r} failed on this side",
+        remedy="look into this node's log, and report it as a defect",
+        where=party,
+    )
 
 
 def stopping(party: str) -> Fault:

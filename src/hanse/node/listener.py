@@ -15,7 +15,7 @@ from datetime import datetime
 from hanse.clock import Clock
 from hanse.errors import Fault, HanseError
 from hanse.node.connection import tune
-from hanse.node.greeting import Greeter, Met
+from hanse.node.greeting import Greeter, Met, NotMet
 from hanse.node.threads import Threads
 
 _log = logging.getLogger("hanse.node.listener")
@@ -35,7 +35,7 @@ class Refused:
 
 class Listener:
     """``greeted(met)`` is called on the connection's own thread and keeps it until the end;
-    ``refused(error)`` is called when a greeting fails."""
+    ``refused(why)`` is called when a greeting fails."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Listener:
         clock: Clock,
         *,
         greeted: Callable[[Met], None],
-        refused: Callable[[HanseError], None],
+        refused: Callable[[NotMet], None],
     ) -> None:
         self._where = where
         self._greeter = greeter
@@ -128,19 +128,19 @@ class Listener:
             try:
                 plain.setblocking(True)
                 met = self._greeter.answer(plain)
-            except HanseError as error:
-                self._note(address, error)
-                return
             finally:
                 self._free.release()
-            self._greeted(met)
+            if isinstance(met, Met):
+                self._greeted(met)
+            elif met.error.code != "link.duplicate":
+                self._note(address, met)
 
         self._threads.spawn(greet, "peer")
 
-    def _note(self, address: str, error: HanseError) -> None:
-        if error.code == "link.duplicate":
-            return
-        _log.warning("refused a connection from %s: %s", address, error)
+    def _note(self, address: str, refused: NotMet) -> None:
         with self._lock:
-            self._refusals.append(Refused(self._clock.now(), address, error))
-        self._refused(error)
+            last = self._refusals[-1].error.message if self._refusals else ""
+            if last != refused.error.message:
+                _log.warning("refused a connection from %s: %s", address, refused.error)
+            self._refusals.append(Refused(self._clock.now(), address, refused.error))
+        self._refused(refused)

@@ -63,6 +63,14 @@ class NodeOffice:
              "signing_key": partner.card.signing_key},
         )  # fmt: skip
 
+    def remove_partner(self, name: str) -> None:
+        """Forget a partner; its link ends. `Refusal` if there is none of that name."""
+        if not self.store.partners.remove(name):
+            known = ", ".join(p.name for p in self.store.partners.all()) or "none"
+            raise Refusal("partner.unknown", f"{self.party} has no partner {name[:64]!r}",
+                          remedy=f"use one of those there are ({known})")  # fmt: skip
+        self.ledger.append("partner", {"party": name, "removed": True})
+
     # --- datasets -------------------------------------------------------------------------------
 
     def register_dataset(self, document: Document) -> Profile:
@@ -293,6 +301,29 @@ class NodeOffice:
         """(step, share done) by role."""
         with self._lock:
             return dict(self._progress.get(job, {}))
+
+    def progress_for(self, party: str, job: str) -> Document:
+        """`progress` for a party of the job's contract; nothing for anybody else."""
+        stored = self.store.jobs.get(job)
+        contract = self.store.contracts.by_hash(stored.contract) if stored is not None else None
+        if contract is None or _bundle(contract).contract.party(party) is None:
+            return {}
+        return {role: [step, share] for role, (step, share) in self.progress(job).items()}
+
+    def seats_of(self, job: str) -> tuple[str, ...]:
+        """Who holds the seats of a job that this node knows."""
+        contract = self.store.contracts.by_hash(self.job(job).contract)
+        return _bundle(contract).contract.seats if contract is not None else ()
+
+    def newest_job(self, contract: str = "", after: str = "") -> str:
+        """The last job that this node asked for (under ``contract``), "" if there is none after ``after``."""
+        for stored in self.store.jobs.all(limit=20):
+            if stored.job == after:
+                return ""
+            request = stored.request
+            if request["analyst"] == self.party and contract in ("", request["contract_id"]):
+                return stored.job
+        return ""
 
     def job_ended(self, job: str, state: str, **facts: Any) -> None:
         """Write down how the job ended."""

@@ -18,6 +18,7 @@ from typing import Any
 from hanse.errors import Fault, Foul, HanseError, from_public
 from hanse.node.connection import NO_STREAM
 from hanse.node.greeting import reported
+from hanse.node.threads import place_of
 from hanse.wire.codec import canonical, parse_document
 from hanse.wire.message import Frame, Kind
 
@@ -27,8 +28,9 @@ Handler = Callable[[str, Document], Document]
 _REQUEST = "request"
 _ANSWER = "answer"
 _WORKERS = 16
-# What one party may have waiting here; a request holds its document in memory.
+# What one party may have waiting here.
 _MAX_WAITING = 64
+_MAX_WAITING_BYTES = 64 << 20
 
 
 class _Question:
@@ -54,6 +56,7 @@ class Requests:
         self._asked: dict[int, _Question] = {}
         self._last_seen: dict[str, int] = {}
         self._waiting: Counter[str] = Counter()
+        self._waiting_bytes: Counter[str] = Counter()
         self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="hanse-request")
 
     def ask(self, party: str, document: Document, patience: float | None) -> Document:
@@ -146,15 +149,21 @@ class Requests:
             if number <= self._last_seen.get(party, 0):
                 raise Foul("wire.order", f"a request from {party!r} is replayed", where=party)
             self._last_seen[party] = number
-            full = self._waiting[party] >= _MAX_WAITING
+            size = len(body)
+            full = (
+                self._waiting[party] >= _MAX_WAITING
+                or self._waiting_bytes[party] + size > _MAX_WAITING_BYTES
+            )
+            if full:
+                body, size = b"", 0
             self._waiting[party] += 1
+            self._waiting_bytes[party] += size
         try:
-            self._workers.submit(self._work, party, number, body, full)
+            self._workers.submit(self._work, party, number, body, full=full)
         except RuntimeError:  # this node is stopping
-            with self._lock:
-                self._waiting[party] -= 1
+            self._done(party, size)
 
-    def _work(self, party: str, number: int, body: bytes, full: bool) -> None:
+    def _work(self, party: str, number: int, body: bytes, *, full: bool) -> None:
         try:
             if full:
                 raise Fault(
@@ -170,8 +179,12 @@ class Requests:
         except HanseError as error:
             _log.info("an answer did not reach %s: %s", party, error)
         finally:
-            with self._lock:
-                self._waiting[party] -= 1
+            self._done(party, len(body))
+
+    def _done(self, party: str, size: int) -> None:
+        with self._lock:
+            self._waiting[party] -= 1
+            self._waiting_bytes[party] -= size
 
     def _handle(self, party: str, body: Document) -> Document:
         handler = self.handler
@@ -186,23 +199,13 @@ class Requests:
         except HanseError:
             raise
         except Exception as error:
-            # The text of an unexpected error may hold private values: it goes nowhere.
-            _log.error("a request of %s failed: %s", party, _place_of(error))
+            # Its text may hold private values: it goes nowhere.
+            _log.error("a request of %s failed: %s", party, place_of(error))
             raise Fault(
                 "node.internal",
                 f"the node of {self._own!r} failed on this request",
                 remedy=f"ask {self._own!r} to look into its node's log",
             ) from error
-
-
-def _place_of(error: Exception) -> str:
-    """Class and place of an unexpected error, without its text."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return type(error).__name__
-    return f"{type(error).__name__} in {trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}"
 
 
 def _encoded(document: Document) -> bytes:

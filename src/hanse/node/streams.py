@@ -46,7 +46,8 @@ class Carrier(Protocol):
 class StreamEnds:
     """This node's part of a stream; made by ``Exchange.open_stream``.
 
-    ``roles`` is the role table of the job: (role name, party) by role number.
+    ``roles`` is the role table of the job: (role name, party) by role number. ``memory`` bounds
+    the bytes that wait here for this stream.
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class StreamEnds:
         stream_id: bytes,
         roles: Sequence[tuple[str, str]],
         my_roles: Sequence[int],
+        *,
+        memory: int | None = None,
     ) -> None:
         self.stream_id = stream_id
         self.roles = tuple(roles)
@@ -65,6 +68,7 @@ class StreamEnds:
         names = tuple(f"{name} ({party})" for name, party in roles)
         self._carrier = carrier
         self._lock = threading.Lock()
+        self._memory = memory
         self._reserved = 0
         self._closed = False
         self._inboxes = {role: Inbox(len(roles), names) for role in my_roles}
@@ -150,18 +154,19 @@ class StreamEnds:
         self._inboxes[frame.target].put(frame)
 
     def _reserve(self, count: int) -> None:
-        if not self._carrier.reserve(count):
-            raise Fault(
-                "node.memory",
-                "more data is waiting for this job than the node's memory limit allows",
-                remedy="raise limits.memory in hanse.toml, or run fewer or smaller jobs at a time",
-            )
         with self._lock:
-            closed = self._closed
-            if not closed:
+            over = self._memory is not None and self._reserved + count > self._memory
+            if over or not self._carrier.reserve(count):
+                raise Fault(
+                    "node.memory",
+                    "more data is waiting for this job than the node's memory limit allows",
+                    remedy="raise limits.memory in hanse.toml, or run fewer or smaller jobs at a "
+                    "time",
+                )
+            if not self._closed:
                 self._reserved += count
-        if closed:
-            self._carrier.release(count)
+                return
+        self._carrier.release(count)
 
     def _check_roles(self, party: str, source: int, target: int) -> None:
         if source >= len(self.roles) or self.roles[source][1] != party:

@@ -53,7 +53,11 @@ class Switchboard:
         self._memory = memory
 
     def open(
-        self, stream_id: bytes, roles: Sequence[tuple[str, str]], my_roles: Sequence[int]
+        self,
+        stream_id: bytes,
+        roles: Sequence[tuple[str, str]],
+        my_roles: Sequence[int],
+        memory: int | None,
     ) -> StreamEnds:
         """See ``Exchange.open_stream``."""
         for role in my_roles:
@@ -61,7 +65,7 @@ class Switchboard:
                 raise Fault("stream.roles", f"role {role} of the stream is not this node's")
         if len(stream_id) != STREAM_BYTES or stream_id == NO_STREAM:
             raise Fault("stream.id", f"a stream id has {STREAM_BYTES} bytes that are not all zero")
-        stream = StreamEnds(self, self._party, stream_id, roles, my_roles)
+        stream = StreamEnds(self, self._party, stream_id, roles, my_roles, memory=memory)
         with self._lock:
             if stream_id in self._streams or stream_id in self._ended:
                 error = self._ended.get(stream_id)

@@ -6,6 +6,16 @@ import threading
 from collections.abc import Callable
 
 
+def place_of(error: BaseException) -> str:
+    """Class and place of an unexpected error, for logs: its text may hold private values."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return type(error).__name__
+    return f"{type(error).__name__} in {trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}"
+
+
 class Threads:
     """Daemon threads, each named ``hanse-`` and what it does."""
 

@@ -2,17 +2,15 @@
 
 TLS itself proves that the peer holds the key of *some* partner's certificate: the pinned
 certificates are the only trust anchors. Right after the handshake, before anything else is sent,
-`check_peer` compares the fingerprint with the partner's and the dates with our clock. Dates are
-checked there and not inside TLS, because a TLS alert cannot carry the date, while the rejection
-that follows a failed check tells both sides.
+`proven_peer` compares the fingerprint with the partner's, and `check_dates` the dates with our
+clock. Dates are checked there and not inside TLS, because a TLS alert cannot carry the date, while
+the rejection that follows a failed check tells both sides.
 """
 
 from __future__ import annotations
 
 import ssl
 from datetime import datetime
-
-from cryptography import x509
 
 from hanse.errors import Fault, Foul, HanseError
 from hanse.node.cards import fingerprint_of, validity_problem
@@ -30,7 +28,7 @@ def tls_context(identity: Identity, directory: Directory, *, dialling: bool) -> 
     """A context for one handshake, trusting exactly the partners of this moment."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT if dialling else ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    # The name is checked against the pin by `check_peer`, not against a host name.
+    # The name is checked against the pin by `proven_peer`, not against a host name.
     context.check_hostname = False
     context.verify_mode = ssl.CERT_REQUIRED
     context.verify_flags = ssl.VerifyFlags(context.verify_flags | _NO_CHECK_TIME)
@@ -55,14 +53,11 @@ def tls_context(identity: Identity, directory: Directory, *, dialling: bool) -> 
     return context
 
 
-def check_peer(
-    tls: ssl.SSLSocket, directory: Directory, now: datetime, expected: str | None
-) -> Partner:
+def proven_peer(tls: ssl.SSLSocket, directory: Directory, expected: str | None) -> Partner:
     """Who is at the other end of a finished handshake: the partner whose certificate it proved.
 
-    ``expected`` is the party that was dialled, ``None`` for a node that dialled us. Raises `Foul`:
-    ``peer.certificate-unknown``, ``peer.certificate-wrong``, ``peer.certificate-expired`` or
-    ``peer.certificate-not-yet-valid``; its message can be told to the peer.
+    ``expected`` is the party that was dialled, ``None`` for a node that dialled us. Raises `Foul`
+    ``peer.certificate-unknown`` or ``peer.certificate-wrong``; its message can be told to the peer.
     """
     der = tls.getpeercert(binary_form=True)
     if not der:
@@ -73,7 +68,12 @@ def check_peer(
         raise unknown_certificate(expected, directory, fingerprint)
     if expected is not None and partner.name != expected:
         raise wrong_certificate(expected, partner.name)
-    problem = validity_problem(x509.load_der_x509_certificate(der), now)
+    return partner
+
+
+def check_dates(partner: Partner, now: datetime) -> None:
+    """Raise `Foul` ``peer.certificate-expired`` or ``-not-yet-valid``, which name the date."""
+    problem = validity_problem(partner.card.x509(), now)
     if problem is not None:
         raise Foul(
             f"peer.certificate-{problem[0]}",
@@ -82,7 +82,6 @@ def check_peer(
             "identity card; if the date seems wrong, compare both machines' clocks",
             where=partner.name,
         )
-    return partner
 
 
 def unknown_certificate(expected: str | None, directory: Directory, fingerprint: str = "") -> Foul:

@@ -162,7 +162,8 @@ def encode(
         code = DTYPE_CODES.get(body.dtype)
         if code is None or body.ndim > MAX_DIMENSIONS:
             raise Fault("wire.dtype", f"cannot send {body.dtype} of {body.ndim} axes", where=step)
-        body = np.ascontiguousarray(body)
+        if not body.flags.c_contiguous:
+            body = np.ascontiguousarray(body)
         payload = body.reshape(-1).view(np.uint8).data
         shape = struct.pack(f"<{body.ndim}Q", *body.shape)
         dimensions, limit = body.ndim, MAX_PAYLOAD_BYTES

@@ -1,0 +1,56 @@
+"""Results to files: Parquet, CSV or JSON, by the file's ending."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from hanse.errors import Fault
+
+ENDINGS = (".parquet", ".csv", ".json")
+
+
+def check_target(path: Path) -> None:
+    """Usage error for an ending that is none of ours, `Fault` for a folder that is not there: before a job runs."""
+    if path.suffix.lower() not in ENDINGS:
+        raise typer.BadParameter(f"--out ends in {path.suffix or 'nothing'!r}; use {', '.join(ENDINGS)}")
+    folder = path.absolute().parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK) or path.is_dir():
+        raise Fault("file.unwritable", "the result's file cannot be written",
+                    remedy="name a file in a folder that exists and that you may write to",
+                    where=str(path))  # fmt: skip
+
+
+def write_result(path: Path, answer: dict[str, Any]) -> None:
+    """Rows to Parquet or CSV, the whole answer with its disclosure report to JSON."""
+    rows = (answer.get("result") or {}).get("rows", [])
+    ending = path.suffix.lower()
+    try:
+        if ending == ".json":
+            path.write_text(json.dumps(answer, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        elif ending == ".csv":
+            path.write_text(_csv(rows), encoding="utf-8", newline="")
+        else:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            pq.write_table(pa.Table.from_pylist(rows), path)
+    except OSError as error:
+        raise Fault("file.unwritable", f"the result's file cannot be written: {error.strerror or error}",
+                    remedy="the result is kept: see 'hanse job show', and write it elsewhere",
+                    where=str(path)) from error  # fmt: skip
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    text = io.StringIO(newline="")
+    if rows:
+        writer = csv.DictWriter(text, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,153 @@
+"""``hanse run``: ask a question of the federation, or see its price first."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hanse.cli.options import HERE, AsJson, NodeFolder
+from hanse.cli.screen import console, note, say, show, write_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from hanse.cli.progress import JobWatch
+
+Document = dict[str, Any]
+KEYS = ("contract", "computation", "epsilon", "recipients", "parameters")
+
+
+def run(
+    question: Annotated[Path, typer.Argument(help="The question as TOML.", show_default=False)],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show price, noise and thresholds; spend nothing.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write the result to a .parquet, .csv or .json file.")
+    ] = None,
+    node: NodeFolder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a question: contract, computation, epsilon, recipients and [parameters] in a TOML file."""
+    from hanse.cli.export import check_target
+
+    if out is not None:
+        check_target(out)
+    asked = read_question(question)
+    if dry_run:
+        _preview(node, asked, as_json)
+        return
+    finish(node, asked, as_json=as_json, out=out)
+
+
+def read_question(path: Path) -> Document:
+    """The question in a TOML file. Raises `Refusal` ``question.malformed`` naming the key."""
+    from hanse.cli.documents import plain_values, read_toml
+    from hanse.errors import Refusal
+
+    fields: Document = plain_values(read_toml(path, "the question"))
+    wanted = {
+        "contract": (str, "text"), "computation": (str, "text"), "epsilon": (int | float, "a number"),
+        "parameters": (dict, "a table"), "recipients": (list, "a list of parties"),
+    }  # fmt: skip
+    for key in fields:
+        if key not in KEYS:
+            raise Refusal("question.malformed", f"the question has the unknown key {key!r}",
+                          remedy=f"use {', '.join(KEYS)}; all else belongs into [parameters]",
+                          where=str(path))  # fmt: skip
+    for key, (kind, words) in wanted.items():
+        value = fields.get(key)
+        missing = key not in fields and key != "recipients"
+        if missing or (key in fields and (not isinstance(value, kind) or isinstance(value, bool))):
+            what = "is missing" if missing else f"must be {words}"
+            raise Refusal("question.malformed", f"the question's {key} {what}",
+                          remedy="the guide shows a complete question", where=str(path))  # fmt: skip
+    return fields
+
+
+def ask(node: Path, question: Document, watch: JobWatch) -> Document:
+    """Ask the question and wait: the answer with its disclosure report, time and work, as plain values."""
+    from hanse.node import facade
+
+    begun = time.monotonic()
+    answer = facade.ask(node, {"verb": "run", "question": question}, watch)
+    seconds = time.monotonic() - begun
+    with facade.office_of(node) as office:
+        stored = office.store.jobs.get(answer["job"])
+        report = facade.disclosure(office, stored) if stored is not None else None
+    return {**answer, "seconds": round(seconds, 3), "disclosure": report}
+
+
+def finish(node: Path, question: Document, *, as_json: bool, out: Path | None) -> None:
+    """Ask, watch, and print the answer."""
+    from hanse.cli.export import write_result
+    from hanse.cli.progress import JobWatch, say_still_running
+
+    with JobWatch() as watch:
+        try:
+            answer = ask(node, question, watch)
+        except KeyboardInterrupt:
+            say_still_running(watch)
+            raise
+    if out is not None:
+        write_result(out, answer)
+    if as_json:
+        write_json(answer)
+        return
+    show_answer(console(), answer)
+    if out is not None:
+        note(f"Wrote {out}.")
+
+
+def show_answer(screen: Console, answer: Document) -> None:
+    """Result, disclosure report, time and bytes."""
+    from hanse.cli.report import show_disclosure, show_result, work_line
+
+    if answer["result"] is None:
+        screen.print("The result went to its recipients; this node is not one of them.")
+    else:
+        show_result(screen, answer["result"])
+    if answer["recorded"]:
+        screen.print(
+            f"\nThe same question over the same data was answered before (job {answer['job'][:12]}): "
+            "this is the recorded answer, and it cost nothing more."
+        )
+    report = answer["disclosure"]
+    if report is not None:
+        screen.print()
+        show_disclosure(screen, report)
+    line = work_line(answer["seconds"], {} if answer["recorded"] or not report else report.get("work", {}))
+    screen.print(line)
+
+
+def _preview(node: Path, question: Document, as_json: bool) -> None:
+    from hanse.node import facade
+
+    found = facade.ask(node, {"verb": "preview", "question": question})
+    if as_json:
+        write_json(found)
+        return
+    noise, limits = found["noise"], found["thresholds"]
+    say("A dry run: nothing is asked of partners, nothing is spent.", style="bold")
+    say(f"  Price:      epsilon {found['epsilon']:g} to recipients, {found['epsilon_join']:g} to seats, "
+        f"charged to {', '.join(found['providers'])}")  # fmt: skip
+    say(f"  Result:     {found['outputs']} counts, to {', '.join(found['recipients'])}")
+    say(f"  Noise:      {_range(noise, '±')} people in 19 of 20 cases")
+    say(f"  Shown from: {_range(limits)} people on, noise included (k = {found['k']} and a margin)")
+    show(
+        ("provider", "epsilon after", "of", "to seats after", "of"),
+        [
+            (provider, f"{a['recipients']:.2f}", f"{a['recipients_budget']:g}", f"{a['seats']:.2f}",
+             f"{a['seats_budget']:g}")
+            for provider, a in sorted(found["after"].items())
+        ],
+        right=(1, 2, 3, 4), title="Budgets as they would be, as this node's ledger has them",
+    )  # fmt: skip
+
+
+def _range(values: list[int], sign: str = "") -> str:
+    low, high = min(values), max(values)
+    return f"{sign}{low:,}" if low == high else f"{sign}{low:,} to {sign}{high:,}"

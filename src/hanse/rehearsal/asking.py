@@ -1,0 +1,249 @@
+"""A question's life in a rehearsal: drafted, previewed, admitted by every gate, permitted, run, recorded.
+
+The same order as at a node (`hanse.node.jobs`), with all parties in one process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from hanse import __version__, menu
+from hanse.align import Part
+from hanse.catalog import RowsReport, read_rows
+from hanse.clock import Clock
+from hanse.contracts import Bundle, JobRequest, permitting_parties
+from hanse.contracts.requests import providers_of
+from hanse.entropy import Entropy
+from hanse.errors import Fault, HanseError, Refusal
+from hanse.node.roles import Job
+from hanse.rehearsal.agreement import Budget, Member
+from hanse.rehearsal.answer import Answer, Disclosures
+from hanse.rehearsal.description import Described
+from hanse.rehearsal.plain import plain_tables
+from hanse.rehearsal.running import Desk, Ran, run
+from hanse.wire import Tap
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked, by whom, for whom, for the how-manieth time in this rehearsal."""
+
+    computation: str
+    parameters: dict[str, Any]
+    epsilon: float
+    analyst: str
+    recipients: tuple[str, ...]
+    attempt: int
+
+
+@dataclass(frozen=True)
+class World:
+    """All that a question meets."""
+
+    bundle: Bundle
+    members: Mapping[str, Member]
+    datasets: Mapping[str, Described]
+    clock: Clock
+    entropy: Callable[[str], Entropy]
+    tap: Tap | None
+    patience: float
+    progress: Callable[[str, str, float], None]
+
+
+def ask(
+    world: World, question: Question, earlier: Mapping[str, Answer[Any]], *, noise: bool
+) -> Answer[Any]:
+    """The answer, or the first refusal or failure of any party. ``earlier`` are answers by job."""
+    contract = world.bundle.contract
+    entry = menu.entry(question.computation)
+    plan = entry.plan(question.parameters, contract, question.epsilon, True)
+    request = _prepared(world, question, plan)
+    providers = providers_of(contract, request)
+    before = _accounts(world, providers)
+    if noise:
+        known = _member(world, question.analyst).gate(world.bundle).recorded(request)
+        if known is not None and known.job in earlier:
+            nothing = Disclosures((), before, before)
+            return replace(
+                earlier[known.job], disclosures=nothing, messages=(), seconds=0.0, recorded=True
+            )
+    # Admission, price and permits are those of the noised job; only what is run differs.
+    shown = plan if noise else entry.plan(question.parameters, contract, question.epsilon, False)
+    job = Job(request, contract, entry, shown)
+    reports: dict[str, RowsReport] = {}
+    ran = _attempt(world, job, plan, question.attempt, reports, keep=noise)
+    if ran.record is None or ran.result is None:
+        raise Fault("rehearsal.internal", "the job ended without a result")
+    return Answer(
+        result=ran.result,
+        job=job,
+        disclosures=Disclosures(ran.record.openings, before, _accounts(world, providers)),
+        messages=tuple(ran.messages),
+        reports=reports,
+        noise=noise,
+        seconds=ran.seconds,
+        recorded=False,
+        _twin=_twin(world, job, question),
+    )
+
+
+# --- asking ---------------------------------------------------------------------------------------
+
+
+def _prepared(world: World, question: Question, plan: Any) -> JobRequest:
+    """The request with the providers' commitments, after asker and providers have previewed it."""
+    contract = world.bundle.contract
+    nonce = world.entropy(f"{question.attempt}|nonce").take(16).hex()
+    draft = request_of(world, question, plan, nonce, {})
+    for party in dict.fromkeys((question.analyst, *providers_of(contract, draft))):
+        with _named(party):
+            _member(world, party).gate(world.bundle).preview(draft, plan)
+    commitments = {}
+    for name in draft.datasets:
+        found = world.datasets[name]
+        with _named(found.provider):
+            commitments[name] = world.members[found.provider].commitment(found.dataset)
+    return request_of(world, question, plan, nonce, commitments)
+
+
+def request_of(
+    world: World, question: Question, plan: Any, nonce: str, commitments: dict[str, str]
+) -> JobRequest:
+    """The job that a question amounts to, as a node drafts it."""
+    contract = world.bundle.contract
+    used = {u.dataset for u in plan.uses}
+    people = {d.provider for d in contract.datasets if d.name in used}
+    return JobRequest.from_fields(
+        {
+            "contract_id": contract.id,
+            "contract_hash": contract.hash,
+            "computation": question.computation,
+            "parameters": question.parameters,
+            "analyst": question.analyst,
+            "uses": [u.model_dump(mode="json") for u in plan.uses],
+            "noise": True,
+            "epsilon": question.epsilon,
+            "epsilon_join": contract.join.epsilon if len(people) > 1 else 0.0,
+            "recipients": list(question.recipients),
+            "attempt": question.attempt,
+            "created": world.clock.now().isoformat(),
+            "nonce": nonce,
+            "commitments": commitments,
+            "code_version": __version__,
+            "outputs": [{"name": "counts", "shape": [plan.release.outputs]}],
+        }
+    )
+
+
+def _member(world: World, party: str) -> Member:
+    found = world.members.get(party)
+    if found is None:
+        raise Refusal("rehearsal.party", f"there is no party {party!r} in this federation",
+                      remedy="use one of " + ", ".join(world.members))  # fmt: skip
+    return found
+
+
+def _accounts(world: World, providers: tuple[str, ...]) -> tuple[Budget, ...]:
+    contract = world.bundle.contract
+    return tuple(b for p in providers for b in world.members[p].budgets(contract))
+
+
+@contextmanager
+def _named(party: str) -> Iterator[None]:
+    """Errors inside are this party's."""
+    try:
+        yield
+    except HanseError as error:
+        error.where = f"{party}: {error.where}" if error.where else party
+        raise
+
+
+# --- running --------------------------------------------------------------------------------------
+
+
+def _attempt(
+    world: World, job: Job, priced: Any, number: int, reports: dict[str, RowsReport], *, keep: bool
+) -> Ran:
+    """Admit, permit, run, record. What was reserved is given back if it stops before the commit."""
+    request = job.request
+    permitting = permitting_parties(job.contract, request)
+    parties = sorted({*permitting, *request.recipients})
+    gates = {p: _member(world, p).gate(world.bundle) for p in parties}
+    try:
+        for party, gate in gates.items():
+            with _named(party):
+                (gate.admit if party in permitting else gate.preview)(request, priced)
+        permits = [gates[party].permit(request) for party in permitting]
+        for party, gate in gates.items():
+            with _named(party):
+                gate.require_permits(request, permits)
+        desks = {
+            party: Desk(gate, _rows(world, party, reports), party in permitting)
+            for party, gate in gates.items()
+        }
+        ran = run(
+            job, desks, lambda role: world.entropy(f"{number}|{role}"),
+            tap=world.tap, patience=world.patience, progress=world.progress,
+        )  # fmt: skip
+    except BaseException as error:
+        stopped = error if isinstance(error, HanseError) else Fault("rehearsal.interrupted", "")
+        _end(world, job, parties, stopped)
+        raise
+    if keep:
+        for party in request.recipients:
+            gates[party].record_answer(request, ran.result.body())
+    _end(world, job, parties, None)
+    return ran
+
+
+def _end(world: World, job: Job, parties: list[str], error: HanseError | None) -> None:
+    """Close the books of every party, as a node does at a job's end."""
+    request = job.request
+    state = "done" if error is None else "refused" if isinstance(error, Refusal) else "failed"
+    for party in parties:
+        member = world.members[party]
+        if error is not None:
+            member.gate(world.bundle).abandon(request, error)
+        spent = any(
+            entry.body["job"] == request.job_hash for entry in member.ledger.entries("commit")
+        )
+        member.ledger.append(
+            "job",
+            {"job": request.job_hash, "state": state, "spent": spent, "analyst": request.analyst,
+             "computation": request.computation, "error": "" if error is None else error.code},
+        )  # fmt: skip
+
+
+def _rows(world: World, party: str, reports: dict[str, RowsReport]) -> Callable[[Job], list[Part]]:
+    """A party's people for a job; what became of its rows goes into ``reports``."""
+
+    def read(dataset: Any, request: Any) -> Any:
+        people = read_rows(dataset, request)
+        reports[dataset.name] = people.report
+        return people
+
+    def rows(job: Job) -> list[Part]:
+        datasets = {n: d.dataset for n, d in world.datasets.items() if d.provider == party}
+        parts: list[Part] = job.entry.rows(job.plan, job.contract, party, datasets, read)
+        return parts
+
+    return rows
+
+
+def _twin(world: World, job: Job, question: Question) -> Callable[[], Any]:
+    """The plain answer, computed when it is first asked for."""
+    datasets = {name: world.datasets[name].dataset for name in job.request.datasets}
+
+    @cache
+    def twin() -> Any:
+        plan = job.entry.plan(question.parameters, job.contract, question.epsilon, False)
+        values = job.entry.twin(plan, plain_tables(job.contract, datasets), job.contract)
+        return job.entry.read(plan, values, np.ones(values.shape, np.bool_))
+
+    return twin
