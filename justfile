@@ -4,10 +4,11 @@ python := ".venv/bin/python"
 default:
     @just --list
 
-# A virtual environment with everything for development, at the tested versions.
+# A virtual environment with everything for development, at the tested versions, by their hashes.
 setup:
     python3 -m venv .venv
-    .venv/bin/pip install -q -c constraints.txt -e ".[dev]"
+    .venv/bin/pip install -q --require-hashes -r constraints.txt
+    .venv/bin/pip install -q --no-deps -e .
 
 # Style, types, rooms, tests.
 check: lint types rooms test
@@ -32,6 +33,10 @@ slow *args:
 bench:
     {{python}} bench/join.py --rows 1000000 --providers 2 --peer rr22 --json
     {{python}} bench/engine.py --rows 1000000 --peer spu --json
+
+# Refresh the tested versions (needs uv).
+constraints:
+    uv pip compile pyproject.toml --extra demo --extra dev --generate-hashes --universal --python-version 3.11 --no-header --no-annotate -o constraints.txt
 
 demo *args:
     .venv/bin/hanse demo {{args}}
