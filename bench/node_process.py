@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from hanse.engine.warm import warm_up
 from hanse.node.daemon import Node
+from hanse.node.facade import warm_up
 from hanse.node.heap import keep_freed_memory
 
 if __name__ == "__main__":

@@ -160,9 +160,6 @@ def test_linear_operations_are_local(values: list[int], data: Any) -> None:
     assert segments.tolist() == want
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the codec turns an array without axes into one axis (np.ascontiguousarray)"
-)
 def test_a_product_of_two_single_elements() -> None:
     shares = [share[0] for share in Dealer(1).ring(np.array([3]))]
     assert (

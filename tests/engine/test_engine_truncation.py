@@ -76,7 +76,7 @@ def naive(values: np.ndarray, bits: int, seed: int) -> np.ndarray:
 
 
 def test_the_easy_truncation_fails_once_in_a_hundred_products() -> None:
-    """Values of 58 bits: P(wrap) = |x| / 2**64, 0.8 % on average; each failure is off by 2**(64 - bits)."""
+    """Values of 58 bits: P(wrap) = |x| / 2**64, 0.8 % on average; a failure is off by 2**(64 - bits)."""
     bits, count = 20, 100_000
     values = np.random.default_rng(5).integers(-(1 << 58), 1 << 58, count)
     error = naive(values, bits, 6) - (values >> bits)
@@ -91,7 +91,7 @@ def test_the_easy_truncation_fails_once_in_a_hundred_products() -> None:
 
 
 def test_the_easy_truncation_is_not_offered() -> None:
-    """The only right shift of shares by themselves in the engine's fixed point is inside `truncate`'s opened value."""
+    """Shares have no right shift: to divide there is `truncate` alone."""
     shares = Dealer(2).ring(np.array([1 << 58]))
     for share in shares:
         with pytest.raises(TypeError):

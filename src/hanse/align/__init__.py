@@ -1,6 +1,6 @@
 """Private rows of several providers, joined into anonymous people on shares."""
 
-from hanse.align.join import Aligned, JoinPolicy, Table, align, dummies_per_provider
+from hanse.align.join import Aligned, JoinPolicy, Table, Upload, align, dummies_per_provider
 from hanse.align.layout import Field, Layout, Part, merged
 from hanse.align.upload import padded
 
@@ -11,6 +11,7 @@ __all__ = [
     "Layout",
     "Part",
     "Table",
+    "Upload",
     "align",
     "dummies_per_provider",
     "merged",

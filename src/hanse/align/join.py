@@ -56,6 +56,15 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Upload:
+    """A provider whose rows are still to come: ``receive`` gets this seat's share of them."""
+
+    provider: str
+    layout: Layout
+    receive: Callable[[], Words]
+
+
+@dataclass(frozen=True)
 class Aligned:
     """Anonymous people, one column of ``groups.index`` each; fields are read as bit planes."""
 
@@ -80,35 +89,34 @@ class Aligned:
 def align(
     s: Session,
     record: Record,
-    tables: list[Table],
+    uploads: list[Upload],
     policy: JoinPolicy,
     keep: Callable[[int], bool] = lambda _mask: True,
 ) -> Aligned:
-    """Join the tables; only patterns (bit masks of providers) for which ``keep`` holds are carried on."""
-    names = [t.provider for t in tables]
-    if not 1 <= len(tables) <= MOST_PROVIDERS:
+    """Join the uploads; only patterns (bit masks of providers) for which ``keep`` holds are carried on.
+
+    Steps 1 to 4 take one table after the other, so that the next provider may still be reading, and
+    what a step has used up is freed before the next.
+    """
+    names = [u.provider for u in uploads]
+    if not 1 <= len(uploads) <= MOST_PROVIDERS:
         raise Fault(
-            "align.providers", f"a join takes 1 to {MOST_PROVIDERS} providers, not {len(tables)}"
+            "align.providers", f"a join takes 1 to {MOST_PROVIDERS} providers, not {len(uploads)}"
         )
-    for table in tables:
-        opening.require_sorted_unique(
-            s, record, table.rows, table.provider, f"check.{table.provider}"
-        )
-    padding = padding_law(len(tables), policy)
-    padded = add_dummies(s.fork("pad"), [t.rows for t in tables], padding)
-    mixing = s.fork("shuffle")
-    shuffled = []
-    for number, rows in enumerate(padded):
-        by = secret_permutation(mixing, rows.rows, turn=number)
-        shuffled.append(shuffle(mixing, rows, by, names[number]))
-    tagging = s.fork("tag")
+    dummies = draw_dummies(s.fork("pad"), len(uploads), padding_law(len(uploads), policy))
+    mixing, tagging = s.fork("shuffle"), s.fork("tag")
     key = secret_key(tagging)
-    secret_tags = [tags(tagging, t, key, n) for t, n in zip(shuffled, names, strict=True)]
+    shuffled, secret_tags = [], []
+    for number, upload in enumerate(uploads):
+        name = upload.provider
+        table = upload.receive()
+        opening.require_sorted_unique(s, record, table, name, f"check.{name}")
+        table = extended(table, dummies[number])
+        table = shuffle(mixing, table, secret_permutation(mixing, table.rows, turn=number), name)
+        shuffled.append(Table(name, table, upload.layout))
+        secret_tags.append(tags(tagging, table, key, name))
     groups = opening.open_tags(s, record, secret_tags, names, policy.epsilon, policy.delta, keep)
-    return Aligned(
-        groups,
-        tuple(Table(t.provider, rows, t.layout) for t, rows in zip(tables, shuffled, strict=True)),
-    )
+    return Aligned(groups, tuple(shuffled))
 
 
 def shared_patterns(providers: int) -> list[int]:
@@ -133,25 +141,25 @@ def dummies_per_provider(providers: int, policy: JoinPolicy) -> int:
     return SEATS * 2 * padding_law(providers, policy).shift * patterns
 
 
-def add_dummies(s: Session, tables: list[Words], law: ShiftedLaplace) -> list[Words]:
-    """Append dummy rows: for each pair of seats and pattern, 2*shift slots in every table of the pattern.
+def draw_dummies(s: Session, providers: int, law: ShiftedLaplace) -> list[list[tuple[U64, U64]]]:
+    """Dummy ids as (left, right) shares, by table: for each pair of seats and pattern, 2*shift slots in
+    every table of the pattern.
 
     A pair draws n of the slots to be groups (one id in all tables of the pattern), the others get ids of their
     own. The pair's dummies sit in the component that exactly it holds, so nothing is sent and the third
-    seat, which knows neither n nor the ids, cannot tell a dummy after shuffle and PRF. All columns are zero.
+    seat, which knows neither n nor the ids, cannot tell a dummy after shuffle and PRF.
     """
-    count = len(tables)
-    patterns = shared_patterns(count)
+    patterns = shared_patterns(providers)
     slots = 2 * law.shift
-    additions: list[list[tuple[U64, U64]]] = [[] for _ in tables]
+    drawn: list[list[tuple[U64, U64]]] = [[] for _ in range(providers)]
     for component in range(SEATS):
         for mask in patterns:
-            members = [t for t in range(count) if mask >> t & 1]
+            members = [t for t in range(providers) if mask >> t & 1]
             ids = _dummy_ids(s, component, law, slots, len(members))
             for place, table in enumerate(members):
                 value = None if ids is None else ids[place]
-                additions[table].append(s.component(component, value, (slots,)))
-    return [_extended(t, extra) for t, extra in zip(tables, additions, strict=True)]
+                drawn[table].append(s.component(component, value, (slots,)))
+    return drawn
 
 
 def _dummy_ids(
@@ -170,7 +178,8 @@ def _dummy_ids(
     return np.where(np.arange(slots) < groups, common, own)
 
 
-def _extended(table: Words, extra: list[tuple[U64, U64]]) -> Words:
+def extended(table: Words, extra: list[tuple[U64, U64]]) -> Words:
+    """The table with dummy rows at its end: the drawn ids, all columns zero."""
     if not extra:
         return table
     sides = []

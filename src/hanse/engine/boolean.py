@@ -27,18 +27,21 @@ def reshare(s: Session, z: U64, step: str, shape: tuple[int, ...], rows: int) ->
     return Bits(z.reshape(shape), right.reshape(shape), rows)
 
 
-def _flat(x: U64) -> U64:
-    return np.ascontiguousarray(x).reshape(-1)
+def flat(x: U64, shape: tuple[int, ...]) -> U64:
+    """``x`` broadcast to ``shape`` as one contiguous, writable row (kernels compile once for each kind)."""
+    if x.shape == shape:
+        return np.ascontiguousarray(x).reshape(-1)
+    return np.broadcast_to(x, shape).reshape(-1).copy()
 
 
 @costs(rounds=1, bytes_per_item="planes/8")
 def and_(s: Session, x: Bits, y: Bits, step: str = "and") -> Bits:
     """x & y, plane by plane; leading axes broadcast."""
     shape = np.broadcast_shapes(x.shape, y.shape)
-    xl, xr = np.broadcast_to(x.left, shape), np.broadcast_to(x.right, shape)
-    yl, yr = np.broadcast_to(y.left, shape), np.broadcast_to(y.right, shape)
     z = room(int(np.prod(shape)))
-    kernels.and_local(_flat(xl), _flat(xr), _flat(yl), _flat(yr), z)
+    kernels.and_local(
+        flat(x.left, shape), flat(x.right, shape), flat(y.left, shape), flat(y.right, shape), z
+    )
     return reshare(s, z, step, shape, x.rows)
 
 
@@ -59,12 +62,12 @@ def mux_step(s: Session, c: Bits, x: Bits, y: Bits, step: str) -> Bits:
     """c where x == y, else y: the step of a ripple comparison (and, with y = c', of a carry)."""
     z = room(int(np.prod(c.shape)))
     kernels.mux_step(
-        _flat(c.left),
-        _flat(c.right),
-        _flat(x.left),
-        _flat(x.right),
-        _flat(y.left),
-        _flat(y.right),
+        flat(c.left, c.shape),
+        flat(c.right, c.shape),
+        flat(x.left, c.shape),
+        flat(x.right, c.shape),
+        flat(y.left, c.shape),
+        flat(y.right, c.shape),
         z,
     )
     return c ^ reshare(s, z, step, c.shape, c.rows)

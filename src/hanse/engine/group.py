@@ -61,7 +61,7 @@ def group(tags: list[U64], keep: Callable[[int], bool] = lambda _mask: True) -> 
             patterns[mask] = (start, start + int(counts[mask]))
             start += int(counts[mask])
     out = np.empty((tables, start), np.int64)
-    kernels.sort_by_mask(index[:, :count], masks[:count], starts, out)
+    kernels.sort_by_mask(index, masks[:count], starts, out)
     sizes = {mask: int(counts[mask]) for mask in np.flatnonzero(counts).tolist()}
     return Groups(out, patterns, sizes)
 

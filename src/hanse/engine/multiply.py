@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from hanse.engine import kernels
+from hanse.engine.boolean import flat
 from hanse.engine.costs import costs
 from hanse.engine.session import Session
 from hanse.engine.shares import U64, Ring
@@ -30,12 +31,16 @@ def multiply(s: Session, x: Ring, y: Ring, step: str = "multiply") -> Ring:
     """x * y, elementwise, shapes broadcast."""
     shape = np.broadcast_shapes(x.shape, y.shape)
 
-    def flat(part: U64) -> U64:
-        return np.ascontiguousarray(np.broadcast_to(part, shape)).reshape(-1)
-
     z = np.empty(int(np.prod(shape)), np.uint64)
     masks = s.left.take(z.size), s.right.take(z.size)
-    kernels.multiply_local(flat(x.left), flat(x.right), flat(y.left), flat(y.right), *masks, z)
+    kernels.multiply_local(
+        flat(x.left, shape),
+        flat(x.right, shape),
+        flat(y.left, shape),
+        flat(y.right, shape),
+        *masks,
+        z,
+    )
     return reshare(s, z.reshape(shape), step)
 
 
@@ -45,7 +50,8 @@ def dot(s: Session, x: Ring, y: Ring, step: str = "dot") -> Ring:
     shape = np.broadcast_shapes(x.shape, y.shape)
 
     def rows(part: U64) -> U64:
-        return np.ascontiguousarray(np.broadcast_to(part, shape)).reshape(-1, shape[-1])
+        row: U64 = flat(part, shape)
+        return row.reshape(-1, shape[-1])
 
     part = np.empty(int(np.prod(shape[:-1])), np.uint64)
     kernels.dot_local(rows(x.left), rows(x.right), rows(y.left), rows(y.right), part)

@@ -103,18 +103,12 @@ class ShiftedLaplace:
         if not 0 < delta < 1 or not 1e-4 <= epsilon <= 10:
             raise Fault("noise.padding", "padding needs 1e-4 <= epsilon <= 10 and 0 < delta < 1")
         with localcontext(_PRECISION):
-            e, d = Decimal(epsilon), Decimal(delta)
-            shift = 1
-            while True:
-                weights = [(-e * k).exp() for k in range(shift + 1)]
-                mass = weights[0] + 2 * sum(weights[1:], Decimal(0))
-                if weights[shift] / mass <= d:
-                    break
-                # Jump by what the exponential still lacks; exact near the end.
-                lack = (weights[shift] / mass / d).ln() / e
-                shift += max(1, int(lack))
-            shift = _smallest_shift(e, d, shift)
-            weights = [(-e * abs(k)).exp() for k in range(-shift, shift + 1)]
+            ratio = (-Decimal(epsilon)).exp()
+            shift = _smallest_shift(ratio, Decimal(delta))
+            half = [Decimal(1)]
+            for _ in range(shift):
+                half.append(half[-1] * ratio)
+            weights = [*reversed(half), *half[1:]]
             mass = sum(weights, Decimal(0))
             total, out = Decimal(0), []
             for weight in weights[:-1]:
@@ -133,14 +127,20 @@ class ShiftedLaplace:
         return np.searchsorted(table, stream.take(count), side="right").astype(np.int64)
 
 
-def _smallest_shift(e: Decimal, d: Decimal, start: int) -> int:
-    def tail(shift: int) -> Decimal:
-        mass = 1 + 2 * sum(((-e * k).exp() for k in range(1, shift + 1)), Decimal(0))
-        return (-e * shift).exp() / mass
+def _smallest_shift(ratio: Decimal, delta: Decimal) -> int:
+    """The smallest s with ratio**s / (1 + 2 * (ratio + ... + ratio**s)) <= delta."""
 
-    shift = start
-    while shift > 1 and tail(shift - 1) <= d:
-        shift -= 1
-    while tail(shift) > d:
-        shift += 1
-    return shift
+    def tail(shift: int) -> Decimal:
+        power = ratio**shift
+        return power / (1 + 2 * ratio * (1 - power) / (1 - ratio))
+
+    low, high = (
+        0,
+        1,
+    )  # tail(low) > delta >= tail(high), once high is found; tail falls with the shift
+    while tail(high) > delta:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if tail(middle) > delta else (low, middle)
+    return high

@@ -29,6 +29,10 @@ _JOIN_BYTES = 16 << 10
 # Under the lock at most so much is written at a time, so that the reader gets its turns.
 _WRITE_BYTES = 256 << 10
 _SKIP_BYTES = 256 << 10
+# While a large frame arrives the reader is woken once for so much. Small enough that even a slow
+# line fills it before the peer counts as silent.
+_WAKE_BYTES = 64 << 10
+_RECORD_BYTES = (16 << 10) + 512
 # Limits on documents that no handler asked for.
 MAX_CONTROL_BYTES = 64 << 10
 NO_STREAM = bytes(STREAM_BYTES)
@@ -78,6 +82,7 @@ class Connection:
         self._turn = threading.Lock()  # whoever holds it may send one frame
         self._ended = threading.Event()
         self._closed = False
+        self._mark = 1
         self._readable = _poll(self._descriptor, select.POLLIN)
         self._writable = _poll(self._descriptor, select.POLLOUT)
         self._head = memoryview(bytearray(HEAD_BYTES))
@@ -208,8 +213,22 @@ class Connection:
             if done > heard:
                 heard = done
                 self.last_heard = self._clock.monotonic()
-            self._wait(waiting)
+            self._wake_at(size - done)
+            if not self._wait(waiting):
+                self._wake_at(0)
         self.last_heard = self._clock.monotonic()
+
+    def _wake_at(self, left: int) -> None:
+        """Let the kernel wake the reader once for many records while a large frame arrives.
+
+        Of ``left`` bytes at most one record can be in OpenSSL already; all others are still to come
+        through the socket, so a mark below that is reached.
+        """
+        mark = _WAKE_BYTES if left > _WAKE_BYTES + _RECORD_BYTES else 1
+        if mark != self._mark:
+            self._mark = mark
+            with contextlib.suppress(OSError):
+                self.tls.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, mark)
 
     def bytes_wait(self) -> bool:
         """Whether bytes have arrived that the reader has not taken yet (so the peer is alive)."""
@@ -244,7 +263,7 @@ class Connection:
         if self.reason is not None:
             raise self.reason
 
-    def _wait(self, waiting: select.poll) -> None:
+    def _wait(self, waiting: select.poll) -> bool:
         # A second at a time: `end` cannot wake a poll on every system.
         if self.deadline is not None and time.monotonic() > self.deadline:
             raise Fault(
@@ -253,8 +272,9 @@ class Connection:
                 remedy="check that its node is running and not overloaded",
                 where=self.party,
             )
-        waiting.poll(1000 if self.deadline is None else 100)
+        ready = bool(waiting.poll(1000 if self.deadline is None else 100))
         self._check()
+        return ready
 
     def _failure(self, error: OSError) -> HanseError:
         """What an error of the socket or of TLS means; the connection's own end comes first."""

@@ -286,6 +286,8 @@ def bundle(office: NodeOffice, contract_id: str) -> Bundle:
 
 def warm_up() -> None:
     """Compile the kernels, or load them from the disk where they were kept."""
-    from hanse.engine.warm import warm_up as warm  # noqa: PLC0415 (a second of imports)
+    from hanse.catalog.warm import warm_up as warm_catalog  # noqa: PLC0415 (a second of imports)
+    from hanse.engine.warm import warm_up as warm_engine  # noqa: PLC0415
 
-    warm()
+    warm_engine()
+    warm_catalog()

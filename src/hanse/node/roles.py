@@ -9,17 +9,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hanse.align.join import JoinPolicy, Table, align
+from hanse.align.join import JoinPolicy, Upload, align
 from hanse.align.layout import Part, merged
 from hanse.align.upload import padded, receive_lock, receive_rows, send_lock, send_rows
 from hanse.contracts import Contract, JobRequest
 from hanse.contracts.requests import providers_of
 from hanse.engine.session import Meter
+from hanse.engine.shares import Words
 from hanse.engine.stage import agree
 from hanse.entropy import Entropy
 from hanse.errors import Foul
@@ -81,16 +83,18 @@ def run_seat(
     plan, request = job.plan, job.request
     s = agree(channel, seat, entropy, bytes.fromhex(request.job_hash), progress=progress)
     record = Record()
-    tables, locks = [], []
-    for party in job.providers:
+    locks = []
+
+    def receive(party: str) -> Words:
         role = job.provider_role(party)
-        layout = plan.layouts[party]
         progress(f"rows of {party}", 0.0)
-        rows = receive_rows(s, role, party, plan.capacities[party], layout.width)
+        rows = receive_rows(s, role, party, plan.capacities[party], plan.layouts[party].width)
         locks.append(receive_lock(s, role, party, plan.release.outputs))
-        tables.append(Table(party, rows, layout))
+        return rows
+
+    uploads = [Upload(p, plan.layouts[p], partial(receive, p)) for p in job.providers]
     policy = JoinPolicy(request.epsilon_join, job.contract.join.delta)
-    people = align(s, record, tables, policy, plan.keep)
+    people = align(s, record, uploads, policy, plan.keep)
     progress(job.entry.title, 0.0)
     counts = job.entry.compute(s.fork("compute"), people, plan)
     locked = lock_counts(s, record, counts, plan.release, locks, request.recipients)
