@@ -17,7 +17,14 @@ from hanse.align import Aligned
 from hanse.contracts import Contract
 from hanse.engine import Ring, Session
 from hanse.errors import Refusal
-from hanse.measure import funnel, funnel_example, funnel_result, funnel_rows, funnel_twin
+from hanse.measure import (
+    funnel,
+    funnel_cost,
+    funnel_example,
+    funnel_result,
+    funnel_rows,
+    funnel_twin,
+)
 from hanse.measure.examples import Example
 from hanse.measure.questions import FunnelQuestion
 
@@ -37,6 +44,8 @@ class Entry:
     # outputs. For tests and rehearsals; no node ever calls it.
     twin: Callable[[Any, Mapping[str, Any], Contract], NDArray[np.int64]]
     example: Callable[[], Example]  # a small question with its tables, for the conformance suite
+    # Bytes that a seat sends at most in ``compute``, for so many anonymous people, where that is declared.
+    cost: Callable[[Any, int], int] | None = None
 
 
 def _plan_funnel(
@@ -60,6 +69,7 @@ MENU: dict[str, Entry] = {
             read=funnel_result.result,
             twin=funnel_twin.twin,
             example=funnel_example.example,
+            cost=funnel_cost.most_bytes,
         ),
     )
 }

@@ -15,6 +15,7 @@ from hanse.align import JoinPolicy, Layout, Upload, align, padded
 from hanse.engine.masks import Stream
 from hanse.engine.noise import ShiftedLaplace
 from hanse.engine.session import Session
+from hanse.engine.shares import Words
 from hanse.engine.stage import on_stage
 from hanse.entropy import SeededEntropy
 from hanse.gate import Record
@@ -44,6 +45,11 @@ def rows_of(ids: np.ndarray, provider: int, capacity: int, seed: str = "") -> np
     LAYOUT.fill(columns, "flag", np.ones(ids.size))
     LAYOUT.fill(columns, "value", value_of(ids, provider))
     return padded(ids, columns, capacity, LAYOUT, SeededEntropy(f"rows{provider}{seed}"))
+
+
+def upload_of(provider: str, share: Words) -> Upload:
+    """A provider whose rows the seat holds already."""
+    return Upload(provider, LAYOUT, lambda: share)
 
 
 @dataclass(frozen=True)

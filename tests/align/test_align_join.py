@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from align_samples import (
-    LAYOUT,
     NAMES,
     QUICK,
     Joined,
@@ -15,12 +14,13 @@ from align_samples import (
     joined,
     pattern_counts,
     rows_of,
+    upload_of,
     value_of,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hanse.align import Layout, Upload, align, dummies_per_provider
+from hanse.align import align, dummies_per_provider
 from hanse.align.join import shared_patterns
 from hanse.engine.session import Session
 from hanse.engine.shares import Words
@@ -104,13 +104,9 @@ def test_one_to_six_providers(providers: int) -> None:
 
 @pytest.mark.parametrize("providers", [0, 7])
 def test_no_or_seven_providers_are_refused(providers: int) -> None:
-    table = Upload(
-        "media",
-        Layout((), 1),
-        lambda: Words(np.zeros((1, 1), np.uint64), np.zeros((1, 1), np.uint64)),
-    )
+    nothing = Words(np.zeros((1, 2), np.uint64), np.zeros((1, 2), np.uint64))
     with pytest.raises(Fault) as caught:
-        on_stage(lambda s: align(s, Record(), [table] * providers, QUICK))
+        on_stage(lambda s: align(s, Record(), [upload_of("media", nothing)] * providers, QUICK))
     assert caught.value.code == "align.providers"
 
 
@@ -230,7 +226,7 @@ def test_a_refused_join_opens_one_bit_and_no_tag() -> None:
     records = [Record() for _ in range(3)]
 
     def protocol(s: Session) -> Any:
-        return align(s, records[s.seat], [Upload("media", LAYOUT, lambda: share[s.seat])], QUICK)
+        return align(s, records[s.seat], [upload_of("media", share[s.seat])], QUICK)
 
     with pytest.raises(Foul):
         on_stage(protocol)

@@ -20,9 +20,8 @@ from hanse.engine.noise import ShiftedLaplace
 from hanse.errors import Fault
 
 ALPHA = 1e-6
-EPSILONS = [1.0, 0.5, 0.1]
-LAWS = [(e, d) for e in (4.0, 1.0, 0.1, 0.05) for d in (1e-8, 1e-5)] + [(1.0, 0.01)]
-LONG_LAWS = [pytest.param(0.02, d, marks=pytest.mark.slow) for d in (1e-8, 1e-5)]
+EPSILONS = [1.0, 0.5, 0.1, 0.02]
+LAWS = [(e, d) for e in (4.0, 1.0, 0.1, 0.02) for d in (1e-8, 1e-5)] + [(1.0, 0.01), (0.05, 5e-9)]
 
 
 def weights(law: ShiftedLaplace) -> list[int]:
@@ -56,7 +55,7 @@ def test_a_million_draws_follow_the_law(epsilon: float, delta: float) -> None:
     assert stats.chisquare(seen[often], wrong).pvalue < ALPHA, "a law that is one off is noticed"
 
 
-@pytest.mark.parametrize(("epsilon", "delta"), [*LAWS, *LONG_LAWS])
+@pytest.mark.parametrize(("epsilon", "delta"), LAWS)
 def test_the_probabilities_are_those_of_a_cut_discrete_laplace(
     epsilon: float, delta: float
 ) -> None:
@@ -75,7 +74,7 @@ def test_the_probabilities_are_those_of_a_cut_discrete_laplace(
     assert sum(got) == 1 << 64
 
 
-@pytest.mark.parametrize(("epsilon", "delta"), [*LAWS, *LONG_LAWS])
+@pytest.mark.parametrize(("epsilon", "delta"), LAWS)
 def test_one_count_that_moves_by_one(epsilon: float, delta: float) -> None:
     """N = 2: exact hockey-stick divergence at epsilon, both directions, integers and 60 digits."""
     law = ShiftedLaplace.for_privacy(epsilon, delta)
@@ -120,33 +119,33 @@ def test_half_the_noise_would_not_do() -> None:
         assert hockey_stick(np.outer(moved, still), np.outer(still, moved), 0.5) > 1e-8
 
 
+# The review has 4,158 ... 257,982 in its last column (shifts 693 and 1,387); the smallest shifts that
+# meet delta there are 691 and 1,382, which is what its own definition asks for.
 TABLE = [
-    (2, [108, 210, 930], 4146),
-    (3, [648, 1242, 5562], 24_876),
-    (4, [1512, 2898, 12_978], 58_044),
-    (5, [3240, 6210, 27_810], 124_380),
-    (6, [6696, 12_834, 57_474], 257_052),
+    (2, [108, 210, 930, 4146]),
+    (3, [648, 1242, 5562, 24_876]),
+    (4, [1512, 2898, 12_978, 58_044]),
+    (5, [3240, 6210, 27_810, 124_380]),
+    (6, [6696, 12_834, 57_474, 257_052]),
 ]
 
 
-@pytest.mark.parametrize(("providers", "rows", "_fine"), TABLE)
-def test_dummies_per_provider(providers: int, rows: list[int], _fine: int) -> None:
+@pytest.mark.parametrize(("providers", "rows"), TABLE)
+def test_dummies_per_provider(providers: int, rows: list[int]) -> None:
     """The review's table at delta 1e-8: three pairs, each pattern a provider is part of, 2 * shift slots."""
     assert [dummies_per_provider(providers, JoinPolicy(e, 1e-8)) for e in EPSILONS] == rows
 
 
-@pytest.mark.slow
-def test_dummies_per_provider_at_a_fiftieth() -> None:
-    """The review has 693 and 1,387 as shifts here; 691 and 1,382 are the smallest that meet delta."""
-    policy = JoinPolicy(0.02, 1e-8)
-    assert [padding_law(n, policy).shift for n in (2, 3)] == [691, 1382]
-    assert [dummies_per_provider(n, policy) for n, _, _ in TABLE] == [fine for _, _, fine in TABLE]
-
-
 def test_shifts_of_the_review() -> None:
-    assert [padding_law(2, JoinPolicy(e, 1e-8)).shift for e in EPSILONS] == [18, 35, 155]
-    assert [padding_law(3, JoinPolicy(e, 1e-8)).shift for e in EPSILONS] == [36, 69, 309]
+    assert [padding_law(2, JoinPolicy(e, 1e-8)).shift for e in EPSILONS] == [18, 35, 155, 691]
+    assert [padding_law(3, JoinPolicy(e, 1e-8)).shift for e in EPSILONS] == [36, 69, 309, 1382]
     assert dummies_per_provider(1, JoinPolicy(0.1, 1e-8)) == 0
+
+
+@pytest.mark.parametrize("epsilon", [1e-4, 1e-3])
+def test_the_least_epsilon_has_a_law_too(epsilon: float) -> None:
+    law = ShiftedLaplace.for_privacy(epsilon, 1e-8)
+    assert law.shift == pytest.approx(math.log(math.tanh(epsilon / 2) / 1e-8) / epsilon, abs=3)
 
 
 OUT_OF_RANGE = [

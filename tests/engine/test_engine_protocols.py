@@ -72,8 +72,9 @@ def test_many_rows_take_the_other_circuit_and_keep_the_declared_cost(entry: Entr
     check(entry, inputs)
 
 
-def test_tags_of_several_waves_of_blocks() -> None:
+def test_tags_of_several_waves_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows beyond one wave, the last block partial: every block lands where its rows are."""
+    monkeypatch.setattr(prf, "BLOCK_ROWS", 1 << 12)
     rows = prf.BLOCK_ROWS * prf.WAVE_BLOCKS + 1000
     table = np.random.default_rng(8).integers(0, 1 << 64, (rows, 1), np.uint64)
     entry = next(e for e in TABLES if e.name == "tags")

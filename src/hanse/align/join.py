@@ -18,7 +18,7 @@ Source: in the manner of IPA (Case et al. 2023, "Interoperable Private Attributi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +70,7 @@ class Aligned:
 
     groups: Groups
     tables: tuple[Table, ...]
+    words: dict[tuple[int, int], Bits] = field(default_factory=dict)
 
     @property
     def people(self) -> int:
@@ -79,11 +80,19 @@ class Aligned:
     def field(self, provider: str, name: str) -> Bits:
         """A field of every person as planes [bits, words]; zero where the provider lacks the person."""
         number = [t.provider for t in self.tables].index(provider)
-        table = self.tables[number]
-        place = table.layout.field(name)
-        return slice_field(
-            table.rows, place.word, place.shift, place.bits, self.groups.index[number]
-        )
+        place = self.tables[number].layout.field(name)
+        planes = self._word(number, place.word)
+        return planes[place.shift : place.shift + place.bits]
+
+    def _word(self, number: int, word: int) -> Bits:
+        """All used bits of one word of a table, for every person: gathered once for all its fields."""
+        found = self.words.get((number, word))
+        if found is None:
+            table = self.tables[number]
+            used = max(f.shift + f.bits for f in table.layout.fields if f.word == word)
+            found = slice_field(table.rows, word, 0, used, self.groups.index[number])
+            self.words[number, word] = found
+        return found
 
 
 def align(

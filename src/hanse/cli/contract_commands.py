@@ -66,7 +66,9 @@ def draft(
 
 @app.command("import")
 def import_contract(
-    file: Annotated[Path, typer.Argument(help="A bundle: contract and signatures.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(help="A bundle: contract and signatures.", show_default=False)
+    ],
     node: NodeFolder = HERE,
 ) -> None:
     """Take in a contract, or the signatures that a bundle brings."""
@@ -79,8 +81,12 @@ def import_contract(
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        raise Refusal("contract.malformed", "the bundle cannot be read: it is not text",
-                      remedy="give the file that 'hanse contract export' wrote", where=str(file)) from error  # fmt: skip
+        raise Refusal(
+            "contract.malformed",
+            "the bundle cannot be read: it is not text",
+            remedy="give the file that 'hanse contract export' wrote",
+            where=str(file),
+        ) from error
     bundle = Bundle.from_json(text)
     with facade.office_of(node) as office:
         stored = office.import_bundle(bundle)

@@ -56,7 +56,7 @@ def template(name: str, office: NodeOffice, today: date) -> str:
                       remedy="use one of " + ", ".join(TEMPLATES))  # fmt: skip
     cards = [office.identity.card, *(p.card for p in office.directory().all())]
     names = [card.party for card in cards]
-    seats = (names + ["a-second-party", "a-third-party"])[:3]
+    seats = [*names, "a-second-party", "a-third-party"][:3]
     datasets = [office.dataset(stored.name) for stored in office.store.datasets.all()]
     types = [i.type for dataset in datasets for i in dataset.ids]
     blocks = [
@@ -71,7 +71,9 @@ def template(name: str, office: NodeOffice, today: date) -> str:
     if len(cards) < 3:
         blocks.append("# Add the other parties: 'hanse partner add CARD' makes them known here.\n")
     blocks += [_dataset(dataset, office.party) for dataset in datasets]
-    blocks.append("# Add the datasets that partners give: they know their names, kinds and lists of values.\n")
+    blocks.append(
+        "# Add the datasets that partners give: they know their names, kinds and lists of values.\n"
+    )
     listed = [dataset.name for dataset in datasets] or ["a-dataset"]
     blocks.append(
         "[[computations]]\n"
@@ -117,7 +119,9 @@ def _dataset(dataset: Dataset, provider: str) -> str:
             f"uses = [{', '.join(_text(u) for u in uses)}]",
         ]
         if column.kind == "category":
-            lines.append('values = ["one", "another"]             # the public list; others are left out')
+            lines.append(
+                'values = ["one", "another"]             # the public list; others are left out'
+            )
         if column.kind in ("integer", "amount"):
             lines.append("maximum = 100000                        # larger values count as this")
     return "\n".join(lines) + "\n"

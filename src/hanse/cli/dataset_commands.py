@@ -138,9 +138,7 @@ def check(
             else:
                 rows = profile.rows
             failed = failed or bool(problems)
-            found.append(
-                {"name": one, "rows": rows, "problems": [p.public() for p in problems]}
-            )
+            found.append({"name": one, "rows": rows, "problems": [p.public() for p in problems]})
             if not as_json:
                 _say_checked(one, rows, problems)
     if as_json:
@@ -181,7 +179,9 @@ def _show_profile(profile: Profile) -> None:
 
 
 def _reasons(invalid: dict[str, int]) -> str:
-    return f" ({', '.join(f'{why}: {count:,}' for why, count in invalid.items())})" if invalid else ""
+    return (
+        f" ({', '.join(f'{why}: {count:,}' for why, count in invalid.items())})" if invalid else ""
+    )
 
 
 def _ends(column: Any) -> tuple[str, str]:

@@ -58,5 +58,9 @@ def write_new(path: Path, data: bytes, what: str) -> None:
         raise Refusal("file.exists", f"the file for {what} exists already",
                       remedy="choose another name, or remove it first", where=str(path)) from error  # fmt: skip
     except OSError as error:
-        raise Fault("file.unwritable", f"the file for {what} cannot be written: {error.strerror}",
-                    remedy="check the folder, its permissions and the disk", where=str(path)) from error  # fmt: skip
+        raise Fault(
+            "file.unwritable",
+            f"the file for {what} cannot be written: {error.strerror}",
+            remedy="check the folder, its permissions and the disk",
+            where=str(path),
+        ) from error

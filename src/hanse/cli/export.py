@@ -19,7 +19,9 @@ ENDINGS = (".parquet", ".csv", ".json")
 def check_target(path: Path) -> None:
     """Usage error for an ending that is none of ours, `Fault` for a folder that is not there: before a job runs."""
     if path.suffix.lower() not in ENDINGS:
-        raise typer.BadParameter(f"--out ends in {path.suffix or 'nothing'!r}; use {', '.join(ENDINGS)}")
+        raise typer.BadParameter(
+            f"--out ends in {path.suffix or 'nothing'!r}; use {', '.join(ENDINGS)}"
+        )
     folder = path.absolute().parent
     if not folder.is_dir() or not os.access(folder, os.W_OK) or path.is_dir():
         raise Fault("file.unwritable", "the result's file cannot be written",
@@ -33,7 +35,9 @@ def write_result(path: Path, answer: dict[str, Any]) -> None:
     ending = path.suffix.lower()
     try:
         if ending == ".json":
-            path.write_text(json.dumps(answer, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            path.write_text(
+                json.dumps(answer, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+            )
         elif ending == ".csv":
             path.write_text(_csv(rows), encoding="utf-8", newline="")
         else:

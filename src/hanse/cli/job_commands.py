@@ -72,7 +72,9 @@ def show_job(name: Name, node: NodeFolder = HERE, as_json: AsJson = False) -> No
         write_json({**row, "request": job.request, "result": result, "disclosure": report})
         return
     say(f"Job {job.job}, attempt {job.attempt}: {job.state}", style="bold")
-    say(f"  {row['computation']} under {row['contract']}, asked by {row['asked_by']} at {moment(job.created)} UTC")
+    say(
+        f"  {row['computation']} under {row['contract']}, asked by {row['asked_by']} at {moment(job.created)} UTC"
+    )
     say(f"  Results to {', '.join(job.request['recipients'])}; epsilon {row['epsilon']:g}")
     if job.error is not None:
         show_error(from_public(job.error))
@@ -96,7 +98,9 @@ def log(name: Name, node: NodeFolder = HERE, as_json: AsJson = False) -> None:
         job = office.job(name)
         lines = office.store.jobs.lines(job.job, job.attempt)
     if as_json:
-        write_json([{"at": x.at.isoformat(), "level": x.level, "message": x.message} for x in lines])
+        write_json(
+            [{"at": x.at.isoformat(), "level": x.level, "message": x.message} for x in lines]
+        )
         return
     for line in lines:
         say(f"{moment(line.at)}  {line.level:<7}  {line.message}")

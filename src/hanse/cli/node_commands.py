@@ -21,7 +21,9 @@ def init(
     organisation: Annotated[str, typer.Option(help="The organisation's legal name.")],
     listen: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Where partners connect.", show_default="0.0.0.0:7470"),
+        typer.Option(
+            metavar="HOST:PORT", help="Where partners connect.", show_default="0.0.0.0:7470"
+        ),
     ] = None,
     no_listen: Annotated[
         bool, typer.Option("--no-listen", help="Only dial out; then partners must listen.")
@@ -38,7 +40,9 @@ def init(
     say(f"Made the node of {organisation} in {folder}.")
     say(f"  Its card for partners:  {folder / 'identity.json'}")
     say(f"  To compare by voice:    {card.spoken}")
-    say(f"  Its private keys:       {folder / 'keys'} (keep a backup where nobody else can read it)")
+    say(
+        f"  Its private keys:       {folder / 'keys'} (keep a backup where nobody else can read it)"
+    )
     say(f"Next: hanse partner add CARD --node {folder}, hanse node start --node {folder}")
 
 

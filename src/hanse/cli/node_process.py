@@ -133,6 +133,18 @@ class Starting:
             raise from_public(said["error"])
         return {**said, "log": str(self.log)}
 
+    def end(self, patience: float) -> None:
+        """Stop the process, by force after ``patience`` seconds. Never raises."""
+        self.process.terminate()
+        try:
+            self.process.wait(max(0.1, patience))
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.report.close()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+
 
 def launch(folder: Path, *, lifeline: bool = False) -> Starting:
     """Start the node of ``folder`` as a process of its own session.
@@ -178,7 +190,7 @@ def stop(folder: Path) -> str:
     running = facade.ask(folder, {"verb": "status"})
     facade.ask(folder, {"verb": "stop"})
     deadline = time.monotonic() + STOP_SECONDS
-    while _lives(int(running["process"])):
+    while lives(int(running["process"])):
         if time.monotonic() > deadline:
             raise Fault("node.stop", f"the node has not stopped after {STOP_SECONDS:.0f} s",
                         remedy=f"see its log; its process is {running['process']}",
@@ -187,7 +199,7 @@ def stop(folder: Path) -> str:
     return str(running["party"])
 
 
-def _lives(process: int) -> bool:
+def lives(process: int) -> bool:
     """Whether the process runs; one that has ended and waits for its parent does not."""
     try:
         os.kill(process, 0)

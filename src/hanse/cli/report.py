@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 Document = dict[str, Any]
-_BAR = 14
+_BAR = 20
+_WIDE = 100  # columns from which on there is room for bars
 
 
 # --- the result -------------------------------------------------------------------------------------
@@ -25,42 +26,47 @@ def show_result(screen: Console, result: Document) -> None:
         return
     rows = result["rows"]
     reasons = list(dict.fromkeys(r["suppressed"] for r in rows if r["suppressed"]))
+    bars = screen.width >= _WIDE
     for arm in dict.fromkeys(r["arm"] for r in rows):
         title = "" if arm == "all" else f"People {plain(arm)}"
-        screen.print(_funnel(title, [r for r in rows if r["arm"] == arm], reasons))
-    screen.print("People and rates with 95 % intervals; rates also vary by chance, as samples do.")
+        screen.print(_funnel(title, [r for r in rows if r["arm"] == arm], reasons, bars=bars))
+    screen.print(
+        "In brackets: 95 % intervals, which hold the noise and, for rates, chance as in a sample."
+    )
+    if any(r["segment"] == "unknown" for r in rows):
+        screen.print("unknown: people of whom the segment's provider knows nothing.")
     for mark, reason in enumerate(reasons, start=1):
-        screen.print(f"({mark}) suppressed: {plain(reason)}")
+        screen.print(f"({mark}) suppressed: {plain(reason)}.")
 
 
-def _funnel(title: str, rows: list[Document], reasons: list[str]) -> RenderableType:
-    cells = []
-    before, most = "", 0
+def _funnel(title: str, rows: list[Document], reasons: list[str], *, bars: bool) -> RenderableType:
+    from rich.text import Text
+
+    cells: list[list[str | Text]] = []
+    segment, most = "", 0
+    named = {row["segment"] for row in rows} != {"all"}
     for row in rows:
-        new = row["segment"] != before
-        if new:
-            most = row["people"] or 0
-            if before:
-                cells.append([""] * 7)
-        before = row["segment"]
-        label = ("everybody" if before == "all" else before) if new else ""
-        cells.append([label, row["stage"], *_figures(row, most, reasons)])
-    heads = ("segment", "stage", "people", "interval", "", "of the stage before", "of the first")
-    return table(heads, cells, title=title, right=(2, 3, 5, 6))
+        if row["segment"] != segment:
+            segment, most = row["segment"], row["people"] or 0
+            if named:
+                words = "everybody" if segment == "all" else segment
+                cells.append([Text(plain(words), style="bold"), "", "", "", ""])
+        share = min(1.0, (row["people"] or 0) / most) if most else 0.0
+        bar = Text("█" * max(1, round(_BAR * share)) if row["people"] else "", style="cyan")
+        cells.append([("  " if named else "") + row["stage"], *_figures(row, reasons), bar])
+    heads = ("stage", "people", "of the one before", "of the first", "")
+    width = len(heads) if bars else len(heads) - 1
+    return table(heads[:width], [c[:width] for c in cells], title=title, right=(1, 2, 3))
 
 
-def _figures(row: Document, most: int, reasons: list[str]) -> list[str | Text]:
+def _figures(row: Document, reasons: list[str]) -> list[str | Text]:
     from rich.text import Text
 
     if row["people"] is None:
         mark = reasons.index(row["suppressed"]) + 1
-        return [Text(f"suppressed ({mark})", style="yellow"), "", "", "", ""]
-    share = min(1.0, row["people"] / most) if most else 0.0
-    bar = Text("█" * max(1, round(_BAR * share)) if most else "", style="cyan")
+        return [Text(f"suppressed ({mark})", style="yellow"), "", ""]
     return [
-        f"{row['people']:,}",
-        f"{row['low']:,.0f}–{row['high']:,.0f}",
-        bar,
+        f"{row['people']:,} ({row['low']:,.0f}–{row['high']:,.0f})",
         _rate(row["rate"], row["rate_low"], row["rate_high"]),
         _rate(row["overall"], row["overall_low"], row["overall_high"]),
     ]
@@ -69,7 +75,7 @@ def _figures(row: Document, most: int, reasons: list[str]) -> list[str | Text]:
 def _rate(rate: float | None, low: float | None, high: float | None) -> str:
     if rate is None or low is None or high is None:
         return ""
-    return f"{rate:.1%} ({low:.1%}–{high:.1%})"
+    return f"{rate:.1%} ({100 * low:.1f}–{100 * high:.1f})"
 
 
 # --- the disclosure report --------------------------------------------------------------------------
@@ -107,7 +113,9 @@ def _show_seats(screen: Console, report: Document) -> None:
         return
     declared = ", ".join(f"{count:,} of {party}" for party, count in report["rows"].items())
     screen.print("What each seat could see", style="bold")
-    screen.print(f"  Every seat: how many rows were declared ({declared}), how wide they are, and timings.")
+    screen.print(
+        f"  Every seat: how many rows were declared ({declared}), how wide they are, and timings."
+    )
     seen = [o for o in report["openings"] if o["seen"] and "seats" in o["to"]]
     for opening in seen:
         screen.print(
@@ -124,7 +132,9 @@ def _show_seats(screen: Console, report: Document) -> None:
             extra.append("the result, which it receives")
         also = f": also {' and '.join(extra)}" if extra else ": nothing else"
         screen.print(f"  Seat {seat['seat']}, {plain(seat['party'])}{also}.")
-    screen.print("  No seat could see anybody's id, event, segment or path, nor which rows belong together to whom.")
+    screen.print(
+        "  No seat could see anybody's id, event, segment or path, nor which rows belong together to whom."
+    )
 
 
 def show_accounts(screen: Console, accounts: Iterable[Document], *, spent: bool = True) -> None:

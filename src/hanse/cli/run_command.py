@@ -31,7 +31,7 @@ def run(
     node: NodeFolder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a question: contract, computation, epsilon, recipients and [parameters] in a TOML file."""
+    """Ask a question that a TOML file holds: contract, computation, epsilon, recipients, parameters."""
     from hanse.cli.export import check_target
 
     if out is not None:
@@ -119,7 +119,9 @@ def show_answer(screen: Console, answer: Document) -> None:
     if report is not None:
         screen.print()
         show_disclosure(screen, report)
-    line = work_line(answer["seconds"], {} if answer["recorded"] or not report else report.get("work", {}))
+    line = work_line(
+        answer["seconds"], {} if answer["recorded"] or not report else report.get("work", {})
+    )
     screen.print(line)
 
 

@@ -82,9 +82,13 @@ def table(
     made = Table(
         box=SIMPLE_HEAD, title=Text(plain(title), style="bold") if title else None,
         title_justify="left", caption=plain(caption) or None, caption_justify="left", pad_edge=False,
+        padding=(0, 1, 0, 0),
     )  # fmt: skip
     for number, head in enumerate(heads):
-        made.add_column(head, justify="right" if number in right else "left", overflow="fold")
+        if number in right:
+            made.add_column(head, justify="right", no_wrap=True)
+        else:
+            made.add_column(head, overflow="fold")
     for row in rows:
         made.add_row(*(c if isinstance(c, Text) else Text(plain(c)) for c in row))
     return made

@@ -118,9 +118,9 @@ def _protection(contract: Contract) -> list[str]:
     if people:
         lines += [
             f"Random noise that no party knows is added to every result about people: one query "
-            f"may spend epsilon {privacy.epsilon_per_query:g}, which moves a count by up to "
-            f"{spread(privacy.epsilon_per_query)} people in 19 of 20 cases (less epsilon, "
-            "more noise).",
+            f"may spend epsilon {privacy.epsilon_per_query:g}, which moves the smallest parts of a "
+            f"result by up to {spread(privacy.epsilon_per_query / 2)} people each in 19 of 20 cases; a "
+            "figure that adds up several parts moves more (less epsilon, more noise).",
             f"All results about one provider's people together may spend epsilon "
             f"{privacy.epsilon_budget:g} (at delta {privacy.delta:g}) per {period}; after that, "
             "queries are refused.",

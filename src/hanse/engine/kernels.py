@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numba import njit
 
+TILE_WORDS = 512  # columns at a time, so that 32 planes of both components stay in cache
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -85,18 +86,27 @@ def simon_step(
     words = xl.shape[1]
     ones = np.uint64(0xFFFFFFFFFFFFFFFF)
     zero = np.uint64(0)
-    for p in range(32):
-        c = (p - 2) & 31
-        kl = ones if (key_left >> np.uint64(p)) & np.uint64(1) else zero
-        kr = ones if (key_right >> np.uint64(p)) & np.uint64(1) else zero
-        for w in range(words):
-            yl[p, w] ^= zl[p, w] ^ xl[c, w] ^ kl
-            yr[p, w] ^= zr[p, w] ^ xr[c, w] ^ kr
-    if more:
+    for first in range(0, words, TILE_WORDS):
+        last = min(words, first + TILE_WORDS)
         for p in range(32):
-            a, b = (p - 1) & 31, (p - 8) & 31
-            for w in range(words):
-                out[p, w] = (yl[a, w] & (yl[b, w] ^ yr[b, w])) ^ (yr[a, w] & yl[b, w])
+            c = (p - 2) & 31
+            kl = ones if (key_left >> np.uint64(p)) & np.uint64(1) else zero
+            kr = ones if (key_right >> np.uint64(p)) & np.uint64(1) else zero
+            # Slices, because a loop that starts at zero is one that the compiler can vectorise.
+            to_left, to_right = yl[p, first:last], yr[p, first:last]
+            z_left, z_right = zl[p, first:last], zr[p, first:last]
+            x_left, x_right = xl[c, first:last], xr[c, first:last]
+            for w in range(to_left.size):
+                to_left[w] ^= z_left[w] ^ x_left[w] ^ kl
+                to_right[w] ^= z_right[w] ^ x_right[w] ^ kr
+        if more:
+            for p in range(32):
+                a, b = (p - 1) & 31, (p - 8) & 31
+                a_left, a_right = yl[a, first:last], yr[a, first:last]
+                b_left, b_right = yl[b, first:last], yr[b, first:last]
+                target = out[p, first:last]
+                for w in range(target.size):
+                    target[w] = (a_left[w] & (b_left[w] ^ b_right[w])) ^ (a_right[w] & b_left[w])
 
 
 @_compiled

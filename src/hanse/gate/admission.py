@@ -67,15 +67,22 @@ class Gate:
         self._suspended = suspended
         self._rehearsal = rehearsal
 
-    def preview(self, request: JobRequest, planned: Planned) -> Grant:
-        """What `admit` would say now, without reserving anything."""
+    def preview(self, request: JobRequest, planned: Planned, *, budget: bool = True) -> Grant:
+        """What `admit` would say now, without reserving anything.
+
+        Without ``budget`` only the terms are checked: a question that was answered before may be
+        answered again from the record when the budget is gone.
+        """
         self._match(request, planned)
         contract = self.bundle.contract
         now = self._clock.now()
         period = period_of(contract.privacy.period, now)
         providers = providers_of(contract, request)
         spent = {p: Spent(*_pair(self._spend.balance(contract.id, period, p))) for p in providers}
-        history = History(self._spend.jobs_used(contract.id), spent, self._suspended)
+        used = self._spend.jobs_used(contract.id)
+        history = (
+            History(used, spent, self._suspended) if budget else History(suspended=self._suspended)
+        )
         return check(self.bundle, request, history, now)
 
     def admit(self, request: JobRequest, planned: Planned) -> Grant:
@@ -154,6 +161,11 @@ class Gate:
         held = self._spend.reservation(request.job_hash)
         if held is not None and held.state == "reserved":
             self._spend.release(request.job_hash, reason.code)
+
+    def is_spent(self, request: JobRequest) -> bool:
+        """Whether this node has committed the job's price."""
+        held = self._spend.reservation(request.job_hash)
+        return held is not None and held.state == "committed"
 
     def recorded(self, request: JobRequest) -> Answer | None:
         """The answer to the same question over the same data, if this node has it: costs nothing."""

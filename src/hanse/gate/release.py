@@ -173,8 +173,8 @@ def read_locked(
     if (values < 0).any() or (values > 1 << 40).any():
         raise Foul(
             "gate.lock",
-            "the opened result is not a table of counts",
-            remedy="a provider sent a lock that does not fit the one it shared; rerun the job",
+            "the opened result is not a table of counts: a provider told another lock than it shared",
+            remedy="let the providers check their nodes, then rerun the job",
         )
     published = values != SUPPRESSED
     return np.where(published, values - 1, 0), published

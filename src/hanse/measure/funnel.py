@@ -166,7 +166,8 @@ def _label(by: Segment, contract: Contract, uses: list[Use]) -> LabelPlan:
     column = column_of(contract, by.dataset, by.column)
     uses.append(Use(dataset=by.dataset, column=by.column, purpose="segment"))
     values = ("false", "true") if column.kind == "boolean" else column.values
-    groups = by.merge if by.merge is not None else {v: (v,) for v in values}
+    # A merge is an object in JSON, whose keys have no order: sorted, so that all nodes number alike.
+    groups = {v: (v,) for v in values} if by.merge is None else dict(sorted(by.merge.items()))
     codes: dict[str, int] = {}
     for code, (name, members) in enumerate(groups.items(), start=1):
         for value in members:

@@ -62,7 +62,7 @@ def _events(plan: FunnelPlan, s: SourcePlan) -> EventGroup:
         name=f"s{s.stage}-{s.number}",
         time=s.time,
         origin=plan.origin,
-        where=(period, *(_home(c) for c in s.source.where)),
+        where=(period, *(home_condition(c) for c in s.source.where)),
         unit_seconds=plan.unit_seconds,
         time_bits=plan.time_bits,
         slots=s.slots,
@@ -70,7 +70,7 @@ def _events(plan: FunnelPlan, s: SourcePlan) -> EventGroup:
     )
 
 
-def _home(condition: Condition) -> HomeCondition:
+def home_condition(condition: Condition) -> HomeCondition:
     """The same test in the catalog's words; numbers of contracts are whole units."""
     if condition.one_of is not None:
         return HomeCondition(column=condition.column, among=tuple(map(_whole, condition.one_of)))

@@ -2,7 +2,8 @@
 
 A count is exact but for the noise that was added, whose law is public; a rate is also a sample of how such
 people behave. Intervals are two-sided, 95 % by default.
-Source: for rates Wilson 1927, with the sample size reduced until its variance holds the noise as well.
+Source: rates as Wilson 1927 (the variance is taken at the rate that is tested, not at the one observed), with the
+noise of both figures in that variance, as Fieller 1954 does for a ratio of two uncertain figures.
 """
 
 from __future__ import annotations
@@ -49,20 +50,20 @@ def rate_interval(
 ) -> Interval:
     """Interval of part / whole, where whole = part + rest, each a noised sum of so many cells.
 
-    The noise moves the ratio by ((1 - p) e_part - p e_rest) / whole to first order.
+    A rate p fits if (part - p whole)^2 <= z^2 (whole p (1-p) + v ((1-p)^2 part_cells + p^2 rest_cells)), with v
+    the variance of one cell's noise: the part and the rest are noised, the people between them are a sample.
+    Without noise this is Wilson's interval.
     """
     if whole <= 0:
         return Interval(0.0, 1.0)
-    z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-    p = min(1.0, max(0.0, part / whole))
-    guarded = (part + 1) / (whole + 2)
-    guarded = min(1 - 1e-9, max(1e-9, guarded))
-    sampling = guarded * (1 - guarded) / whole
-    added = 0.0
-    if noise:
-        one = noise_sd(epsilon_per_cell, 1) ** 2
-        added = one * ((1 - p) ** 2 * part_cells + p**2 * rest_cells) / whole**2
-    size = guarded * (1 - guarded) / (sampling + added)
-    centre = (p + z * z / (2 * size)) / (1 + z * z / size)
-    half = z * math.sqrt(p * (1 - p) / size + z * z / (4 * size * size)) / (1 + z * z / size)
-    return Interval(max(0.0, centre - half), min(1.0, centre + half))
+    part = min(part, whole)  # noise may have put it above; no rate is
+    z2 = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) ** 2
+    v = z2 * noise_sd(epsilon_per_cell, 1) ** 2 if noise else 0.0
+    # The condition as a p^2 - 2 b p + c <= 0.
+    a = whole**2 + z2 * whole - v * (part_cells + rest_cells)
+    b = part * whole + z2 * whole / 2 - v * part_cells
+    c = part**2 - v * part_cells
+    if a <= 0:  # the noise is as large as the figures: any rate fits
+        return Interval(0.0, 1.0)
+    root = math.sqrt(max(0.0, b * b - a * c))
+    return Interval(min(1.0, max(0.0, (b - root) / a)), max(0.0, min(1.0, (b + root) / a)))

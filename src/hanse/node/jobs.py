@@ -12,10 +12,13 @@ Nobody trusts the asking node: each plans the question by itself and refuses wha
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import wait as futures_wait
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hanse import __version__, menu
@@ -24,15 +27,22 @@ from hanse.clock import Clock
 from hanse.contracts import Bundle, Dataset, JobRequest, Permit, permitting_parties
 from hanse.contracts.requests import providers_of
 from hanse.entropy import Entropy
-from hanse.errors import Fault, Foul, HanseError, Refusal
-from hanse.gate import Gate, Record
+from hanse.errors import Fault, Foul, HanseError, Refusal, from_public
+from hanse.gate import Gate
+from hanse.ledger import Ledger
 from hanse.node.exchange import Exchange
+from hanse.node.greeting import reported
 from hanse.node.roles import Job, run_provider, run_recipient, run_seat
-from hanse.node.streams import StreamEnds
+from hanse.node.running import USUAL_REMEDY, Running, own_error, state_after
 
+_log = logging.getLogger("hanse.node.jobs")
 Document = dict[str, Any]
 Watcher = Callable[[str, float], None]
 HOLD_SECONDS = 60.0  # how long an admitted job may wait for its start
+_LOOK_SECONDS = 0.25  # how often a waiting job is looked after
+_GONE_LOOKS = 8  # after so many looks without a link, the asking node is gone
+_FAREWELL_SECONDS = 1.0  # how long an error waits for the others to hear that the job is given up
+_SETTLE_SECONDS = 2.0  # pause before books that could not be closed are tried again
 STATES = ("asked", "admitted", "running", "done", "failed", "refused", "cancelled")
 
 
@@ -40,6 +50,7 @@ class Office(Protocol):
     """What a runner needs of its node: records, data, and a place to write down what happens."""
 
     party: str
+    ledger: Ledger
 
     def bundle(self, contract_id: str) -> Bundle:
         """The contract, or `Refusal` ``contract.unknown``."""
@@ -60,40 +71,6 @@ class Office(Protocol):
     def job_started(self, request: JobRequest, roles: list[str]) -> None: ...
     def job_progress(self, job: str, role: str, step: str, share: float) -> None: ...
     def job_ended(self, job: str, state: str, **facts: Any) -> None: ...
-
-
-@dataclass
-class Running:
-    """A job at this node, from its admission to its end."""
-
-    job: Job
-    gate: Gate
-    ends: StreamEnds
-    my_roles: list[int]
-    held_at: float
-    reserved: bool
-    started: bool = False
-    committed: Record | None = None
-    result: Any = None
-    facts: Document = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    over: threading.Event = field(default_factory=threading.Event)
-    error: HanseError | None = None
-
-    @property
-    def name(self) -> str:
-        return self.job.request.job_hash
-
-    def commit(self, record: Record) -> None:
-        """Debit once, whichever of this node's roles comes first; all must have the same record."""
-        with self.lock:
-            if self.committed is not None:
-                if self.committed.digest() != record.digest():
-                    raise Foul("gate.record", "two roles of one node were shown different records")
-                return
-            if self.reserved:
-                self.gate.commit(self.job.request, record)
-            self.committed = record
 
 
 @dataclass(frozen=True)
@@ -127,6 +104,7 @@ class Runner:
         self._clock = clock
         self._entropy = entropy
         self._jobs: dict[str, Running] = {}
+        self._closing = threading.Event()
         self._lock = threading.Lock()
         self._askers = ThreadPoolExecutor(16, thread_name_prefix="hanse-ask")
 
@@ -166,13 +144,14 @@ class Runner:
     def ask(self, question: Question, watch: Watcher = lambda _step, _share: None) -> Outcome:
         """Run a job across the federation and wait for its end.
 
-        Raises the first refusal or failure, naming the party; then nothing was spent unless the
-        error came after the commit, which it says.
+        Raises the first refusal or failure, naming the party. Each node's record of the job says
+        whether its price was spent there; before the first commit nothing is.
         """
-        request, plan = self.draft(question, {})
-        bundle = self._office.bundle(question.contract)
-        gate = self._office.gate(bundle)
-        gate.preview(request, plan)
+        with self._noting(self._office.party):
+            request, plan = self.draft(question, {})
+            bundle = self._office.bundle(question.contract)
+            gate = self._office.gate(bundle)
+            gate.preview(request, plan, budget=False)
         providers = providers_of(bundle.contract, request)
         watch("asking the providers", 0.0)
         prepared = self._of_all(providers, {"ask": "prepare", "request": request.fields()})
@@ -181,29 +160,38 @@ class Runner:
         recorded = gate.recorded(request)
         if recorded is not None:
             return Outcome(recorded.job, "done", dict(recorded.value), recorded=True)
+        with self._noting(self._office.party):
+            gate.preview(request, plan)
         return self._run(request, bundle, watch)
 
     def _run(self, request: JobRequest, bundle: Bundle, watch: Watcher) -> Outcome:
         parties = self._parties(bundle, request)
         watch("asking for permits", 0.0)
-        document = {"ask": "admit", "request": request.fields()}
         try:
-            answers = self._of_all(parties, document)
-        except HanseError as error:
-            self._tell_all(
-                parties, {"ask": "abandon", "job": request.job_hash, "error": error.public()}
-            )
-            raise
-        permits = [a["permit"] for a in answers.values() if a.get("permit")]
-        try:
+            answers = self._of_all(parties, {"ask": "admit", "request": request.fields()})
+            permits = [a["permit"] for a in answers.values() if a.get("permit")]
             start = {"ask": "start", "job": request.job_hash, "permits": permits}
             self._of_all(parties, start)
         except HanseError as error:
-            self._tell_all(
-                parties, {"ask": "abandon", "job": request.job_hash, "error": error.public()}
-            )
-            raise
+            raise self._given_up(request, parties, error) from error
         return self._await(request, watch)
+
+    def _given_up(
+        self, request: JobRequest, parties: tuple[str, ...], error: HanseError
+    ) -> HanseError:
+        """Tell everybody that the job is given up; the error to raise.
+
+        If the job has failed here already, that is what the other nodes have heard of too.
+        """
+        with self._lock:
+            running = self._jobs.get(request.job_hash)
+        if running is not None and running.ends.error is not None:
+            error = running.ends.error
+        error.remedy = error.remedy or USUAL_REMEDY
+        self._tell_all(
+            parties, {"ask": "abandon", "job": request.job_hash, "error": error.public()}
+        )
+        return error.again()
 
     def _await(self, request: JobRequest, watch: Watcher) -> Outcome:
         with self._lock:
@@ -222,14 +210,14 @@ class Runner:
         pause = threading.Event()
         while True:
             answers = self._of_all(request.recipients, {"ask": "state", "job": request.job_hash})
-            states = {a.get("state") for a in answers.values()}
-            if states == {"done"}:
+            for party, answer in sorted(answers.items()):
+                if isinstance(answer.get("error"), dict):
+                    raise reported(from_public(answer["error"]), party)
+                if answer.get("state") not in ("running", "done"):
+                    raise Fault("job.failed", f"{party} no longer knows the job, whose result it was to have",
+                                remedy=f"ask {party} about its node, then ask again", where=party)  # fmt: skip
+            if all(a["state"] == "done" for a in answers.values()):
                 return Outcome(request.job_hash, "done", None)
-            if states & {"failed", "refused", "cancelled", None}:
-                raise Fault(
-                    "job.failed", "the job did not end well at a recipient",
-                    remedy="see the job's log at the recipients", where=", ".join(request.recipients),
-                )  # fmt: skip
             pause.wait(0.3)
 
     @staticmethod
@@ -259,10 +247,10 @@ class Runner:
         return self._exchange.request(party, document, patience=HOLD_SECONDS)
 
     def _tell_all(self, parties: Iterable[str], document: Document) -> None:
-        """Say something to all who can be reached; used on the way out of an error."""
-        futures = [self._askers.submit(self._of_one, p, document) for p in parties]
-        for future in futures:
-            future.exception()
+        """Say something to all, and wait for those who can hear it; used on the way out of an error."""
+        futures = {p: self._askers.submit(self._of_one, p, document) for p in parties}
+        reachable = [future for party, future in futures.items() if self._is_linked(party)]
+        futures_wait(reachable, _FAREWELL_SECONDS)
 
     # --- agreeing -------------------------------------------------------------------------------
 
@@ -281,26 +269,42 @@ class Runner:
                        remedy="run the same Hanse version on all nodes")  # fmt: skip
         return handler(party, document)
 
+    @contextlib.contextmanager
+    def _noting(self, analyst: str, job: str = "") -> Iterator[None]:
+        """Write down what this node refuses in here; what its gate refuses to admit, the gate writes down."""
+        try:
+            yield
+        except (Refusal, Foul) as error:
+            body = {"job": job, "analyst": analyst, **error.public()}
+            try:
+                self._office.ledger.append("refusal", body)
+            except HanseError as problem:  # the refusal itself is what the analyst must hear
+                _log.error("a refusal could not be written down: %s", problem)
+            raise
+
     def _request(self, party: str, document: Document) -> tuple[JobRequest, Bundle, Any]:
-        fields = document.get("request")
-        request = JobRequest.from_fields(fields if isinstance(fields, dict) else {})
-        if request.analyst != party:
-            raise Foul("job.analyst", f"{party} asks in the name of {request.analyst}")
-        if request.code_version != __version__:
-            raise Refusal(
-                "job.version",
-                f"{party} runs Hanse {request.code_version}, {self._office.party} runs {__version__}",
-                remedy="bring all nodes of the contract to one version",
+        with self._noting(party):
+            fields = document.get("request")
+            request = JobRequest.from_fields(fields if isinstance(fields, dict) else {})
+            if request.analyst != party:
+                raise Foul("job.analyst", f"{party} asks in the name of {request.analyst}",
+                           remedy="ask in the own name; a modified node must be mended", where=party)  # fmt: skip
+            if request.code_version != __version__:
+                raise Refusal(
+                    "job.version",
+                    f"{party} runs Hanse {request.code_version}, {self._office.party} runs {__version__}",
+                    remedy="bring all nodes of the contract to one version",
+                )
+            bundle = self._office.bundle(request.contract_id)
+            plan = menu.entry(request.computation).plan(
+                request.parameters, bundle.contract, request.epsilon, request.noise
             )
-        bundle = self._office.bundle(request.contract_id)
-        plan = menu.entry(request.computation).plan(
-            request.parameters, bundle.contract, request.epsilon, request.noise
-        )
         return request, bundle, plan
 
     def _prepare(self, party: str, document: Document) -> Document:
         request, bundle, plan = self._request(party, document)
-        self._office.gate(bundle).preview(request, plan)
+        with self._noting(party, request.job_hash):
+            self._office.gate(bundle).preview(request, plan, budget=False)
         commitments = {}
         for name in request.datasets:
             dataset = bundle.contract.dataset(name)
@@ -309,42 +313,51 @@ class Runner:
         return commitments
 
     def _admit(self, party: str, document: Document) -> Document:
-        self._expire()
         request, bundle, plan = self._request(party, document)
         entry = menu.entry(request.computation)
         job = Job(request, bundle.contract, entry, plan)
         mine = [i for i, (_, p) in enumerate(job.roles) if p == self._office.party]
-        if not mine:
-            raise Refusal("job.role", f"{self._office.party} has no part in this job")
         gate = self._office.gate(bundle)
         needed = self._office.party in permitting_parties(bundle.contract, request)
+        with self._noting(party, request.job_hash):
+            if not mine:
+                raise Refusal("job.role", f"{self._office.party} has no part in this job",
+                              remedy="ask the seats, providers and recipients only")  # fmt: skip
+            if not needed:
+                gate.preview(request, plan)
         if needed:
             gate.admit(request, plan)
-        else:
-            gate.preview(request, plan)
         try:
             ends = self._exchange.open_stream(bytes.fromhex(request.job_hash)[:16], job.roles, mine)
         except HanseError as error:
             gate.abandon(request, error)
             raise
-        running = Running(job, gate, ends, mine, self._clock.monotonic(), needed)
+        running = Running(
+            self._office.party, job, gate, ends, mine, self._clock.monotonic(), needed
+        )
         with self._lock:
             self._jobs[request.job_hash] = running
-        self._office.job_started(request, [job.roles[i][0] for i in mine])
-        return {"permit": gate.permit(request).fields()} if needed else {}
+        try:
+            self._office.job_started(request, [job.roles[i][0] for i in mine])
+            running.noted = True
+            permit = gate.permit(request).fields() if needed else None
+        except HanseError as error:
+            self._finish(running, own_error(self._office.party, error))
+            raise
+        threading.Thread(
+            target=self._hold, args=(running,), name=f"hanse-hold-{running.name[:8]}", daemon=True
+        ).start()
+        return {"permit": permit} if permit is not None else {}
 
     def _start(self, party: str, document: Document) -> Document:
         running = self._known(party, document)
-        with running.lock:
-            if running.started:
-                raise Foul("job.replay", "the job was started already")
-            running.started = True
+        running.start()
         try:
             items = document.get("permits")
             permits = [Permit.from_fields(i) for i in items] if isinstance(items, list) else []
             running.gate.require_permits(running.job.request, permits)
         except HanseError as error:
-            self._finish(running, error)
+            self._finish(running, own_error(self._office.party, error))
             raise
         threading.Thread(
             target=self._live, args=(running,), name=f"hanse-job-{running.name[:8]}", daemon=True
@@ -354,38 +367,34 @@ class Runner:
     def _abandon(self, party: str, document: Document) -> Document:
         with self._lock:
             running = self._jobs.get(str(document.get("job")))
-        if (
-            running is not None
-            and running.job.request.analyst == party
-            and not running.over.is_set()
-        ):
+        if running is not None and running.analyst == party:
             fields = document.get("error")
-            text = fields.get("message", "") if isinstance(fields, dict) else ""
-            code = fields.get("code", "") if isinstance(fields, dict) else ""
-            error = Refusal(
-                str(code)[:80] or "job.abandoned", str(text)[:500] or "the job was abandoned"
+            error = from_public(fields if isinstance(fields, dict) else {})
+            self._end_early(
+                running, error if party == self._office.party else reported(error, party)
             )
-            if running.started:
-                running.ends.abort(error)
-            else:
-                self._finish(running, error)
         return {}
+
+    def _end_early(self, running: Running, error: HanseError) -> None:
+        """End a job from outside its roles: they hear of it if they live, else nothing else will."""
+        running.ends.abort(error)
+        if not running.started:
+            self._finish(running, error)
 
     def _state(self, party: str, document: Document) -> Document:
         with self._lock:
             running = self._jobs.get(str(document.get("job")))
-        if running is None or party not in {p for _, p in running.job.roles} | {
-            running.job.request.analyst
-        }:
+        if running is None or party not in {p for _, p in running.job.roles} | {running.analyst}:
             return {}
         if not running.over.is_set():
             return {"state": "running"}
-        return {"state": "done" if running.error is None else "failed"}
+        state: Document = {"state": state_after(running.error)}
+        return state if running.error is None else state | {"error": running.error.public()}
 
     def _known(self, party: str, document: Document) -> Running:
         with self._lock:
             running = self._jobs.get(str(document.get("job")))
-        if running is None or running.job.request.analyst != party:
+        if running is None or running.analyst != party:
             raise Refusal(
                 "job.unknown",
                 "this node has not admitted the job",
@@ -394,20 +403,25 @@ class Runner:
             )
         return running
 
-    def _expire(self) -> None:
-        """Jobs that were admitted but never started give their budget back."""
-        now = self._clock.monotonic()
-        with self._lock:
-            stale = [
-                r for r in self._jobs.values()
-                if not r.started and not r.over.is_set() and now - r.held_at > HOLD_SECONDS
-            ]  # fmt: skip
-        for running in stale:
-            self._finish(
-                running,
-                Fault("job.not-started", "the asking node never started the job it had asked for",
-                      remedy="ask again", where=running.job.request.analyst),
-            )  # fmt: skip
+    def _hold(self, running: Running) -> None:
+        """Look after an admitted job until it starts: it ends if its start cannot come any more."""
+        gone = 0
+        while not running.decided.wait(_LOOK_SECONDS):
+            gone = 0 if self._is_linked(running.analyst) else gone + 1
+            error = running.ends.error
+            if error is None and gone >= _GONE_LOOKS:
+                error = Fault("peer.lost", f"the node of {running.analyst!r}, which asked for the job, was lost",
+                              remedy="check that its node is running and reachable, then ask again",
+                              where=running.analyst)  # fmt: skip
+            if error is None and self._clock.monotonic() - running.held_at > HOLD_SECONDS:
+                error = Fault("job.not-started", f"{running.analyst} never started the job it had asked for",
+                              remedy="ask again", where=running.analyst)  # fmt: skip
+            if error is not None:
+                self._finish(running, error)
+
+    def _is_linked(self, party: str) -> bool:
+        links = {one.party: one.connected for one in self._exchange.status()}
+        return party == self._office.party or links.get(party, False)
 
     # --- running --------------------------------------------------------------------------------
 
@@ -419,48 +433,45 @@ class Runner:
             raise Refusal(
                 "job.unknown", f"no running job {job[:16]}", remedy="see 'hanse job list'"
             )
-        error = Refusal("job.cancelled", f"{self._office.party} cancelled the job: {why}")
-        if running.started:
-            running.ends.abort(error)
-        else:
-            self._finish(running, error)
+        party = self._office.party
+        self._end_early(
+            running,
+            Refusal("job.cancelled", f"{party} cancelled the job: {why or 'no reason given'}",
+                    remedy=f"ask again, after a word with {party}", where=party),
+        )  # fmt: skip
 
     def close(self) -> None:
         """Stop: running jobs end with an error on all sides, nothing is left half done."""
+        self._closing.set()
         with self._lock:
             open_jobs = [r for r in self._jobs.values() if not r.over.is_set()]
+        party = self._office.party
         for running in open_jobs:
-            error = Fault("node.stopping", f"{self._office.party} stops its node",
-                          remedy="rerun the job when it is back")  # fmt: skip
-            running.ends.abort(error)
-            if not running.started:
-                self._finish(running, error)
+            self._end_early(
+                running,
+                Fault("node.stopping", f"{party} stops its node",
+                      remedy="rerun the job when it is back", where=party),
+            )  # fmt: skip
         for running in open_jobs:
             running.over.wait(5.0)
         self._askers.shutdown(wait=False)
 
     def _live(self, running: Running) -> None:
         """Run all of this node's roles, a thread each, and finish the job."""
-        failures: list[HanseError] = []
 
         def live(role: int) -> None:
             try:
                 self._role(running, role)
-            except HanseError as error:
-                failures.append(error)
-                running.ends.abort(error)
             except Exception as error:
-                fault = _internal(self._office.party, error)
-                failures.append(fault)
-                running.ends.abort(fault)
+                if running.ends.error is None:  # else this is only the echo of it
+                    running.ends.abort(own_error(self._office.party, error))
 
         threads = [threading.Thread(target=live, args=(r,), daemon=True) for r in running.my_roles]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        # The stream keeps the first error; a role may have failed later for a lesser reason.
-        self._finish(running, running.ends.error or (failures[0] if failures else None))
+        self._finish(running, running.ends.error)
 
     def _role(self, running: Running, number: int) -> None:
         job, office = running.job, self._office
@@ -493,46 +504,41 @@ class Runner:
             running.facts["openings"] = record.body()
 
     def _finish(self, running: Running, error: HanseError | None) -> None:
-        with running.lock:
-            if running.over.is_set():
-                return
-            running.error = error
-        request = running.job.request
+        """End the job here, tell the others if it failed, and close its books."""
+        if not running.end(error):
+            return
         try:
             if error is not None:
-                running.gate.abandon(request, error)
+                running.ends.abort(error)
             elif running.result is not None:
-                running.gate.record_answer(request, running.result.body())
+                running.gate.record_answer(running.job.request, running.result.body())
         except HanseError as failure:
-            running.error = error = error or failure
-        body = running.result.body() if running.result is not None and error is None else None
-        state = "done" if error is None else _state_after(error)
-        spent = running.committed is not None
+            running.error = own_error(self._office.party, failure)
         try:
-            self._office.job_ended(
-                running.name, state, result=body, error=error.public() if error else None,
-                spent=spent, facts=running.facts,
-            )  # fmt: skip
+            self._close_books(running)
+        except HanseError as problem:
+            _log.error("the end of job %s cannot be written down: %s", running.name[:16], problem)
+            threading.Thread(target=self._settle, args=(running,), daemon=True).start()
         finally:
             running.ends.close()
             running.over.set()
 
+    def _close_books(self, running: Running) -> None:
+        """Give the price back unless it was committed, and write down how the job ended."""
+        error, request = running.error, running.job.request
+        if error is not None:
+            running.gate.abandon(request, error)
+        if not running.noted:
+            return
+        body = running.result.body() if running.result is not None and error is None else None
+        self._office.job_ended(
+            running.name, state_after(error), result=body, error=error.public() if error else None,
+            spent=running.gate.is_spent(request), facts=running.facts,
+        )  # fmt: skip
 
-def _state_after(error: HanseError) -> str:
-    if error.code == "job.cancelled":
-        return "cancelled"
-    return "refused" if isinstance(error, Refusal) else "failed"
-
-
-def _internal(party: str, error: Exception) -> Fault:
-    """An unexpected error: its class and place are logged, its text may be private and is not."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace is not None else "?"
-    return Fault(
-        "node.internal",
-        f"the node of {party} failed on this job",
-        remedy=f"ask {party} to look into its node's log",
-        detail=f"{type(error).__name__} in {place}",
-    )
+    def _settle(self, running: Running) -> None:
+        """The disk was full, or the store away: try until the books are closed, or a restart does it."""
+        while not self._closing.wait(_SETTLE_SECONDS):
+            with contextlib.suppress(HanseError):
+                self._close_books(running)
+                return

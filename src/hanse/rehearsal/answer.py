@@ -6,7 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hanse.catalog import RowsReport
+from hanse.engine.session import Meter
 from hanse.errors import Fault
 from hanse.gate import Opening
 from hanse.node.roles import Job
@@ -65,20 +69,23 @@ class Disclosures:
 class Answer(Generic[R]):
     """The answer to one question of a rehearsal.
 
-    ``result`` is what the recipients read. ``messages`` are all messages of the job (sizes, not contents),
+    ``result`` is what the recipients read, ``values`` the opened outputs behind it [outputs], 0 where suppressed.
+    ``messages`` are all messages of the job (sizes, not contents), ``meters`` what each seat counted itself,
     ``reports`` what became of every dataset's rows at home, ``recorded`` whether it is an earlier answer given
     again for free. ``job`` holds the request, the contract and the plan.
     """
 
     result: R
+    values: NDArray[np.int64] = field(repr=False)
     job: Job = field(repr=False)
     disclosures: Disclosures = field(repr=False)
     messages: tuple[Message, ...] = field(repr=False)
+    meters: Mapping[int, Meter] = field(repr=False)
     reports: Mapping[str, RowsReport] = field(repr=False)
     noise: bool
     seconds: float
     recorded: bool
-    _twin: Callable[[], R] = field(repr=False)
+    _exact: Callable[[], NDArray[np.int64]] = field(repr=False)
 
     def to_arrow(self) -> Any:
         """The result as a pyarrow table."""
@@ -97,7 +104,16 @@ class Answer(Generic[R]):
 
         No federation can give this answer; a rehearsal can, because it holds everybody's tables.
         """
-        return self._twin()
+        job, values = self.job, self.exact()
+        release = job.plan.release
+        question = job.request.parameters
+        plan = job.entry.plan(question, job.contract, release.epsilon, False)
+        result: R = job.entry.read(plan, values, np.ones(values.shape, np.bool_))
+        return result
+
+    def exact(self) -> NDArray[np.int64]:
+        """What ``values`` would be without noise and threshold, from all tables in one place."""
+        return self._exact()
 
     def explain(self) -> str:
         """What every party saw, and what it could infer from that, in plain words."""
@@ -108,5 +124,19 @@ class Answer(Generic[R]):
         """The question, as a job at a node would carry it."""
         return dict(self.job.request.parameters)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a provider's own log would say that bends the figures."""
+        found = []
+        for name, report in self.reports.items():
+            cut = max(report.cut_by_slots.values(), default=0)
+            dataset = self.job.contract.dataset(name)
+            if cut and dataset is not None:
+                found.append(
+                    f"{name}: {cut:,} people had more than {dataset.slots} events for a stage; the first "
+                    f"{dataset.slots} count"
+                )
+        return tuple(found)
+
     def __str__(self) -> str:
-        return str(self.result)
+        return "\n".join([str(self.result), *(f"note: {note}" for note in self.notes)])

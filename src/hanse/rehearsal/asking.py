@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hanse import __version__, menu
 from hanse.align import Part
@@ -27,6 +28,7 @@ from hanse.rehearsal.answer import Answer, Disclosures
 from hanse.rehearsal.description import Described
 from hanse.rehearsal.plain import plain_tables
 from hanse.rehearsal.running import Desk, Ran, run
+from hanse.rehearsal.tables import Spool
 from hanse.wire import Tap
 
 
@@ -49,6 +51,7 @@ class World:
     bundle: Bundle
     members: Mapping[str, Member]
     datasets: Mapping[str, Described]
+    spool: Spool
     clock: Clock
     entropy: Callable[[str], Entropy]
     tap: Tap | None
@@ -64,6 +67,7 @@ def ask(
     entry = menu.entry(question.computation)
     plan = entry.plan(question.parameters, contract, question.epsilon, True)
     request = _prepared(world, question, plan)
+    _preview(world, request, plan, but="budget.")  # a recorded answer costs nothing
     providers = providers_of(contract, request)
     before = _accounts(world, providers)
     if noise:
@@ -73,23 +77,26 @@ def ask(
             return replace(
                 earlier[known.job], disclosures=nothing, messages=(), seconds=0.0, recorded=True
             )
+    _preview(world, request, plan)
     # Admission, price and permits are those of the noised job; only what is run differs.
     shown = plan if noise else entry.plan(question.parameters, contract, question.epsilon, False)
     job = Job(request, contract, entry, shown)
     reports: dict[str, RowsReport] = {}
     ran = _attempt(world, job, plan, question.attempt, reports, keep=noise)
-    if ran.record is None or ran.result is None:
+    if ran.record is None or ran.result is None or ran.values is None:
         raise Fault("rehearsal.internal", "the job ended without a result")
     return Answer(
         result=ran.result,
+        values=ran.values,
         job=job,
         disclosures=Disclosures(ran.record.openings, before, _accounts(world, providers)),
         messages=tuple(ran.messages),
+        meters=ran.meters,
         reports=reports,
         noise=noise,
         seconds=ran.seconds,
         recorded=False,
-        _twin=_twin(world, job, question),
+        _exact=_exact(world, job, question),
     )
 
 
@@ -97,19 +104,27 @@ def ask(
 
 
 def _prepared(world: World, question: Question, plan: Any) -> JobRequest:
-    """The request with the providers' commitments, after asker and providers have previewed it."""
-    contract = world.bundle.contract
+    """The request with the providers' commitments."""
     nonce = world.entropy(f"{question.attempt}|nonce").take(16).hex()
     draft = request_of(world, question, plan, nonce, {})
-    for party in dict.fromkeys((question.analyst, *providers_of(contract, draft))):
-        with _named(party):
-            _member(world, party).gate(world.bundle).preview(draft, plan)
     commitments = {}
     for name in draft.datasets:
         found = world.datasets[name]
         with _named(found.provider):
             commitments[name] = world.members[found.provider].commitment(found.dataset)
     return request_of(world, question, plan, nonce, commitments)
+
+
+def _preview(world: World, request: JobRequest, plan: Any, *, but: str | None = None) -> None:
+    """The first refusal of asker and providers, ``but`` for those whose code starts so."""
+    contract = world.bundle.contract
+    for party in dict.fromkeys((request.analyst, *providers_of(contract, request))):
+        with _named(party):
+            try:
+                _member(world, party).gate(world.bundle).preview(request, plan)
+            except Refusal as refusal:
+                if but is None or not refusal.code.startswith(but):
+                    raise
 
 
 def request_of(
@@ -236,14 +251,14 @@ def _rows(world: World, party: str, reports: dict[str, RowsReport]) -> Callable[
     return rows
 
 
-def _twin(world: World, job: Job, question: Question) -> Callable[[], Any]:
+def _exact(world: World, job: Job, question: Question) -> Callable[[], NDArray[np.int64]]:
     """The plain answer, computed when it is first asked for."""
     datasets = {name: world.datasets[name].dataset for name in job.request.datasets}
 
+    # Tables given in memory lie in files of the spool, which must not vanish before this answer.
     @cache
-    def twin() -> Any:
+    def exact(_files: Spool = world.spool) -> NDArray[np.int64]:
         plan = job.entry.plan(question.parameters, job.contract, question.epsilon, False)
-        values = job.entry.twin(plan, plain_tables(job.contract, datasets), job.contract)
-        return job.entry.read(plan, values, np.ones(values.shape, np.bool_))
+        return job.entry.twin(plan, plain_tables(job.contract, datasets), job.contract)
 
-    return twin
+    return exact

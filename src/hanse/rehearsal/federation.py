@@ -272,8 +272,8 @@ class Federation:
         """
         self._open()
         world = World(
-            self.bundle, self._members, self._datasets, self.clock, self._entropy, self.tap,
-            self._patience, self._progress,
+            self.bundle, self._members, self._datasets, self._spool, self.clock, self._entropy,
+            self.tap, self._patience, self._progress,
         )  # fmt: skip
         asker = analyst or next(iter(self._members))
         self._jobs += 1

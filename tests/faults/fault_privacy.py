@@ -1,0 +1,53 @@
+"""Where the records of nodes name a person: ids and hashes of ids in logs, stores and ledgers."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+
+import pyarrow as pa
+from fault_people import BUYERS_FROM, PEOPLE, person
+
+from hanse.catalog.identifiers import Hasher
+
+EVERYBODY = BUYERS_FROM + PEOPLE + 100  # with those whom single tests add
+_ID = re.compile(rb"member-\d{5}-[0-9a-f]{8}")
+_DECIMAL = re.compile(rb"\d{15,20}")
+_HEX = re.compile(rb"[0-9a-f]{16,}")
+
+
+@lru_cache(maxsize=1)
+def hashed_people() -> frozenset[int]:
+    """The 64-bit hashes under which nodes join these people."""
+    ids = pa.array([person(i) for i in range(EVERYBODY)], pa.string())
+    hashed = Hasher("member", "plain", "sha256", None, "people").hash(ids)
+    assert hashed.valid.all()
+    return frozenset(int(value) for value in hashed.ids)
+
+
+def traces_in(blob: bytes) -> list[str]:
+    """What in these bytes is a person's id, or its hash as a number, in hexadecimal, or as eight bytes."""
+    hashes = hashed_people()
+    found = [text.decode() for text in _ID.findall(blob)]
+    found += [text.decode() for text in _DECIMAL.findall(blob) if int(text) in hashes]
+    texts = {f"{value:016x}".encode() for value in hashes}
+    texts |= {value.to_bytes(8, "little").hex().encode() for value in hashes}
+    for match in _HEX.finditer(blob):
+        word = match.group()
+        found += [
+            word[i : i + 16].decode() for i in range(len(word) - 15) if word[i : i + 16] in texts
+        ]
+    for value in hashes:
+        for order in ("little", "big"):
+            if value.to_bytes(8, order) in blob:  # type: ignore[arg-type]
+                found.append(f"eight bytes of {value:016x}")
+    return found
+
+
+def traces_of_people(root: Path, *logs: Path) -> list[str]:
+    """Traces in every log, store and ledger under ``root``, where the sources themselves are Parquet or CSV."""
+    files = [p for p in root.rglob("*") if p.is_file() and p.suffix not in {".parquet", ".csv"}]
+    return [
+        f"{path.name}: {trace}" for path in (*files, *logs) for trace in traces_in(path.read_bytes())
+    ]
