@@ -179,10 +179,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         with running(federation):
             start_up = time.perf_counter() - begun
             asking = federation.members[names[0]]
-            runs = [
-                measure(federation, asking, arguments.providers, i + 1)
-                for i in range(arguments.repeats)
-            ]
+            runs, peer_runs = [], []
+            for number in range(arguments.repeats):  # in turns, so that a busy machine hits both
+                runs.append(measure(federation, asking, arguments.providers, number + 1))
+                if arguments.peer != "none":
+                    peer_runs.append(peer_run(arguments.peer, ids))
             sent = seat_bytes(federation, runs[-1]["job"])
             peak = federation.peak_mib()
         out = {
@@ -210,13 +211,15 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         wanted = arguments.wan if arguments.wan is not None else arguments.rows <= WAN_ROWS
         if wanted and wan.possible():
             out["wan_s"] = over_wan(root, names, arguments.rows, files)
-        if arguments.peer != "none":
-            results = [peer_run(arguments.peer, ids) for _ in range(arguments.repeats)]
-            out["peer_wall_s"] = statistics.median(r.wall_s for r in results)
-            out["peer_cpu_s"] = statistics.median(r.cpu_s for r in results)
-            out["peer_bytes"] = results[0].bytes
-            out["peer_peak_rss_mib"] = max(r.peak_rss_mib for r in results)
-            out["wall_ratio"] = out["wall_s"] / out["peer_wall_s"]
+        if peer_runs:
+            out["peer_wall_s"] = statistics.median(r.wall_s for r in peer_runs)
+            out["peer_cpu_s"] = statistics.median(r.cpu_s for r in peer_runs)
+            out["peer_runs"] = [[round(r.wall_s, 3), round(r.cpu_s, 3)] for r in peer_runs]
+            out["peer_bytes"] = peer_runs[0].bytes
+            out["peer_peak_rss_mib"] = max(r.peak_rss_mib for r in peer_runs)
+            pairs = [r["wall_s"] / p.wall_s for r, p in zip(runs, peer_runs, strict=True)]
+            out["wall_ratio"] = statistics.median(pairs)
+            out["cpu_ratio"] = out["cpu_s"] / out["peer_cpu_s"]
     return out
 
 

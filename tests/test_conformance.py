@@ -275,13 +275,13 @@ def _losing(lost: int) -> Tap:
 @pytest.mark.parametrize("part", [0.001, 0.05, 0.3, 0.6, 0.85, 0.97, 0.999])
 def test_a_lost_message_ends_the_job_cleanly(name: str, part: float) -> None:
     tap = _losing(max(1, int(_messages_of(name) * part)))
-    fed, example = federation(name, tap=tap, patience=0.4)
+    fed, example = federation(name, tap=tap, patience=1.0)
     with pytest.raises(HanseError) as error:
         ask(fed, name, example)
     assert error.value.code in {"peer.silent", "wire.order", "wire.step"}
     assert error.value.remedy
     _check_books(fed)
-    fed.tap = None
+    fed.tap, fed.patience = None, 60.0
     assert ask(fed, name, example).values.any()
 
 

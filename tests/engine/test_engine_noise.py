@@ -58,7 +58,7 @@ def test_the_law_of_the_noise(epsilon: float) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("epsilon", [0.01, 0.1, 0.25, 1.0, 4.0])
+@pytest.mark.parametrize("epsilon", [0.02, 0.25, 4.0])
 def test_the_law_of_the_noise_in_a_million_draws(epsilon: float) -> None:
     values = np.concatenate([draws(epsilon, 100_000, f"{i}") for i in range(10)])
     assert fits(values, epsilon) > ALPHA
@@ -123,7 +123,10 @@ def exact_law(epsilon: float) -> dict[int, Fraction]:
     return law
 
 
-@pytest.mark.parametrize("epsilon", [0.5, 1.0, 2.0])
+WORST = 41 / 64  # a power of two below the tail that is cut off: the least that a digit may weigh
+
+
+@pytest.mark.parametrize("epsilon", [0.5, WORST, 1.0, 2 * WORST, 2.0])
 def test_the_law_is_exact_up_to_2_to_the_minus_58(epsilon: float) -> None:
     """Total variation between the coins' law and the discrete Laplace law, in exact arithmetic."""
     law = exact_law(epsilon)
@@ -136,13 +139,13 @@ def test_the_law_is_exact_up_to_2_to_the_minus_58(epsilon: float) -> None:
         for x, p in law.items():
             distance += abs(Decimal(p.numerator) / Decimal(p.denominator) - middle * a ** abs(x))
         outside = 2 * middle * a ** (max(law) + 1) / (1 - a)
-        assert (distance + outside) / 2 <= Decimal(2) ** -57
+        assert (distance + outside) / 2 <= Decimal(2) ** -58
         assert (distance + outside) / 2 > Decimal(2) ** -70, "the law is cut off; it must show"
 
 
-@pytest.mark.parametrize("epsilon", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("epsilon", [0.5, WORST, 1.0, 2 * WORST, 2.0])
 def test_a_count_that_moves_by_one_is_private(epsilon: float) -> None:
-    """Hockey-stick divergence of law and law + 1 at epsilon, both ways: at most 2**-54 (see noise.md)."""
+    """Hockey-stick divergence of law and law + 1 at epsilon, both ways: at most 2**-57 (see noise.md)."""
     law = exact_law(epsilon)
     with localcontext() as context:
         context.prec = 60
@@ -155,7 +158,7 @@ def test_a_count_that_moves_by_one_is_private(epsilon: float) -> None:
         top = max(law)
         for shift in (1, -1):
             delta = sum(max(Decimal(0), p(x) - factor * p(x - shift)) for x in range(-top, top + 2))
-            assert delta <= Decimal(2) ** -54
+            assert delta <= Decimal(2) ** -57
             cheaper = (Decimal(epsilon) * Decimal("0.99")).exp()
             loss = sum(max(Decimal(0), p(x) - cheaper * p(x - shift)) for x in range(-top, top + 2))
             assert loss > Decimal("1e-4"), "and epsilon is not smaller than stated"

@@ -168,7 +168,6 @@ def test_a_product_of_two_single_elements() -> None:
     )
 
 
-@pytest.mark.xfail(strict=True, reason="all_rows of no rows runs into an index error")
 def test_all_of_no_rows_is_true() -> None:
     got = on_stage(lambda s: opened(s, boolean.all_rows(s, s.zeros_bits(1, rows=0)[0])))[0]
     assert got.tolist() == [1]
@@ -224,7 +223,6 @@ def test_rounds_are_counted_even_where_a_protocol_forgets() -> None:
         check(entry, [np.arange(4, dtype=np.uint64)])
 
 
-@pytest.mark.xfail(strict=True, reason="Session.input_from sends without counting its round")
 def test_the_meter_counts_the_round_of_an_input() -> None:
     def protocol(s: Any) -> int:
         s.input_from(0, "x", np.ones(4, np.uint64) if s.seat == 0 else None, (4,), xor=False)

@@ -110,10 +110,6 @@ def test_a_step_starts_once() -> None:
     assert caught.value.code == "session.step"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="fork('a/b') and fork('a').fork('b') have one path, so one key: a two-time pad",
-)
 def test_two_ways_to_one_path_never_share_masks() -> None:
     def protocol(s: Session) -> bool:
         try:

@@ -78,9 +78,6 @@ def test_keys_permutations_and_sessions_do_not_print() -> None:
             assert all(str(n) not in text for n in numbers if n > 100)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="SecretKey and Permutation are plain dataclasses: they compare and pickle"
-)
 @pytest.mark.parametrize("question", [lambda k: k == k, pickle.dumps])  # noqa: PLR0124
 def test_keys_answer_no_questions(question: Callable[[Any], object]) -> None:
     key = SecretKey((1, 2), (3, 4))

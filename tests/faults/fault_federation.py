@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,16 @@ def until(true: Callable[[], bool], seconds: float, what: str) -> float:
             raise AssertionError(f"after {seconds:g} s: not {what}")
         time.sleep(0.02)
     return time.monotonic() - begun
+
+
+class ShiftedClock(SystemClock):
+    """The machine's clock with another date."""
+
+    def __init__(self, days: float) -> None:
+        self._shift = timedelta(days=days)
+
+    def now(self) -> datetime:
+        return super().now() + self._shift
 
 
 @dataclass

@@ -13,13 +13,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from fault_federation import LINKED, Federation, Member, until
+from fault_federation import LINKED, Federation, until
 
 from hanse.errors import HanseError
 from hanse.node.control import ask_node
@@ -83,7 +81,7 @@ def _live(folder: Path, log: Path) -> None:
 
 
 def _serve() -> None:
-    import hanse.node.daemon
+    import hanse.node.daemon  # noqa: F401 (what is loaded here, the forks need not load)
     from hanse.engine.warm import warm_up
 
     warm_up()
@@ -112,7 +110,7 @@ class Nursery:
         self.federation = federation
         self.processes: dict[str, int] = {}
         here = Path(__file__).resolve()
-        self._program = subprocess.Popen(
+        self._program = subprocess.Popen(  # noqa: S603 (our own interpreter and file)
             [sys.executable, str(here)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 

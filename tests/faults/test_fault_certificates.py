@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
-from fault_federation import CHARGED, NAMES, Federation, until
+from fault_federation import CHARGED, NAMES, Federation, ShiftedClock, until
 from fault_people import is_right, parameters
 
 from hanse.clock import SystemClock
@@ -16,16 +16,6 @@ from hanse.node.jobs import Question
 from hanse.node.keys import renew_certificate
 
 WITHIN = 5.0
-
-
-class ShiftedClock(SystemClock):
-    """The machine's clock with another date."""
-
-    def __init__(self, days: float) -> None:
-        self._shift = timedelta(days=days)
-
-    def now(self) -> datetime:
-        return super().now() + self._shift
 
 
 def new_question(federation: Federation, contract: str) -> Question:
@@ -61,7 +51,7 @@ def mended(federation: Federation, name: str) -> None:
     assert is_right(federation.people(new_question(federation, federation.contract())))
 
 
-@pytest.mark.parametrize("name", ["birch", "dune"])
+@pytest.mark.parametrize("name", ["birch", pytest.param("dune", marks=pytest.mark.slow)])
 def test_a_seat_or_provider_with_another_certificate(linked: Federation, name: str) -> None:
     contract = linked.contract()
     renewed(linked, name)
@@ -136,5 +126,6 @@ def test_an_expired_certificate(linked: Federation) -> None:
     assert told.value.code == "keys.expired"
     assert day in told.value.message
     renewed(linked, "birch")
+    linked.introduce("birch")
     linked.start()
     mended(linked, "birch")

@@ -70,7 +70,11 @@ class Ward:
         return True
 
     def check_end(
-        self, victim: str, before: set[str], people: list[int | None] | None, error: HanseError | None
+        self,
+        victim: str,
+        before: set[str],
+        people: list[int | None] | None,
+        error: HanseError | None,
     ) -> None:
         """The survivors' side of the story, while the victim is down."""
         survivors = [name for name in NAMES if name != victim]

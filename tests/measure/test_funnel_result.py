@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from xml.etree import ElementTree
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -115,6 +118,32 @@ def test_result_as_text_names_groups_and_suppression() -> None:
     assert "50.0%" in lines[3]
     assert lines[4].split() == ["bought", "suppressed"]
     assert "not exposed · unknown" in text
+
+
+def _parsed(svg: str) -> ElementTree.Element:
+    return ElementTree.fromstring(svg)  # noqa: S314 - made by the test itself
+
+
+def test_picture_shows_figures_to_one_scale_and_hides_what_is_hidden() -> None:
+    found = _result({0: 800, 1: 400, 12: 200}, noise=False)
+    root = _parsed(found.to_svg())
+    name = "{http://www.w3.org/2000/svg}"
+    bars = [b for b in root.iter(f"{name}rect") if b.get("class") == "bar"]
+    widths = [float(b.get("width", 0)) for b in bars]
+    assert widths == [420.0, 210.0, 105.0]
+    words = [t.text for t in root.iter(f"{name}text")]
+    assert words.count("suppressed") == 3
+    assert "400 · 50% of the stage before" in words
+    assert {"exposed", "not exposed"} <= set(words)
+
+
+def test_picture_of_chosen_segments_and_of_odd_names() -> None:
+    rows = [replace(row, stage="a <b> & c") for row in _result({}).rows]
+    svg = FunnelResult(tuple(rows)).to_svg("true", "false")
+    texts = [t.text for t in _parsed(svg).iter("{http://www.w3.org/2000/svg}text")]
+    assert texts.count("a <b> & c") == 12
+    assert "exposed · true" in texts
+    assert _parsed(FunnelResult(()).to_svg()).tag.endswith("svg")
 
 
 def test_a_row_that_is_not_there_is_a_key_error() -> None:

@@ -105,6 +105,7 @@ def test_people_cut_by_slots_are_told_at_home() -> None:
     fed.dataset("visits", "shop", table, id="who", time="at", capacity=100)
     answer = fed.funnel([("seen", "exposures"), ("came", "visits")], STARTS, ENDS, noise=False)
     assert "2 people had more events than slots" in _of(answer.explain(), "shop")
+    assert "visits: 2 people had more than 1 events" in str(answer)
 
 
 @pytest.mark.parametrize(

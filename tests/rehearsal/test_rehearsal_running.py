@@ -151,7 +151,6 @@ def test_a_rehearsal_drafts_the_request_that_a_node_would_draft() -> None:
     assert ours == nodes
 
 
-@pytest.mark.xfail(strict=True, reason="align pads a single table too (hanse.align.join.align)")
 @pytest.mark.parametrize("noise", [True, False])
 def test_a_question_to_one_provider_alone(noise: bool) -> None:
     """Nobody is matched, so nothing is shown to the seats and nothing is charged for it."""

@@ -112,7 +112,9 @@ def align(
         raise Fault(
             "align.providers", f"a join takes 1 to {MOST_PROVIDERS} providers, not {len(uploads)}"
         )
-    dummies = draw_dummies(s.fork("pad"), len(uploads), padding_law(len(uploads), policy))
+    dummies: list[list[tuple[U64, U64]]] = [[]]
+    if len(uploads) > 1:  # of one provider alone nobody is matched, so nothing is shown
+        dummies = draw_dummies(s.fork("pad"), len(uploads), padding_law(len(uploads), policy))
     mixing, tagging = s.fork("shuffle"), s.fork("tag")
     key = secret_key(tagging)
     shuffled, secret_tags = [], []

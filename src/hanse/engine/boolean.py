@@ -12,7 +12,7 @@ from hanse.engine import kernels
 from hanse.engine.costs import costs
 from hanse.engine.masks import room
 from hanse.engine.session import Session
-from hanse.engine.shares import U64, Bits, join_planes
+from hanse.engine.shares import U64, Bits, join_planes, trimmed
 
 
 def reshare(s: Session, z: U64, step: str, shape: tuple[int, ...], rows: int) -> Bits:
@@ -104,16 +104,17 @@ def all_rows(s: Session, x: Bits, step: str = "all-rows") -> Bits:
 
     Rows past ``rows`` count as true.
     """
-    left, right = x.left.copy(), x.right.copy()
+    if x.rows == 0:
+        return s.public_bits(np.ones(1, np.uint64), 1)
+    kept = trimmed(x)
+    left, right = kept.left, kept.right
     spare = -x.rows % 64
     if spare:  # undefined bits become the public constant 1, carried by component 0
-        keep = np.uint64((1 << (64 - spare)) - 1)
-        left[-1] &= keep
-        right[-1] &= keep
+        beyond = ~np.uint64((1 << (64 - spare)) - 1)
         if s.seat == 0:
-            left[-1] |= ~keep
+            left[-1] |= beyond
         if s.seat == 2:
-            right[-1] |= ~keep
+            right[-1] |= beyond
     folded = all_planes(s, Bits(left[:, None], right[:, None], 64), f"{step}.words")
     for level, shift in enumerate((32, 16, 8, 4, 2, 1)):
         move = np.uint64(shift)

@@ -13,26 +13,15 @@ from hanse.engine.boolean import and_
 from hanse.engine.compare import ring_bits
 from hanse.engine.costs import costs
 from hanse.engine.session import Session
-from hanse.engine.shares import U64, Bits, Ring
-
-
-def _masked_tail(x: Bits) -> tuple[U64, U64]:
-    """Copies with the undefined bits past ``rows`` set to zero in all components."""
-    left, right = x.left.copy(), x.right.copy()
-    spare = -x.rows % 64
-    if spare:
-        keep = np.uint64((1 << (64 - spare)) - 1)
-        left[..., -1] &= keep
-        right[..., -1] &= keep
-    return left, right
+from hanse.engine.shares import Bits, Ring, trimmed
 
 
 @costs(rounds="2+2*log2words", bytes_per_item="8*words+1024+1536*log2words")
 def count_rows(s: Session, x: Bits, step: str = "count") -> Ring:
     """How many rows are 1 in each plane: planes [cells, words] to elements [cells]."""
     cells = x.shape[0]
-    left, right = _masked_tail(x)
-    levels: list[list[Bits]] = [[Bits(left, right, 64)]]
+    kept = trimmed(x)
+    levels: list[list[Bits]] = [[Bits(kept.left, kept.right, 64)]]
     number = 0
     while any(sum(b.shape[-1] for b in level) > 2 for level in levels):
         levels = _compress(s, levels, f"{step}.{number}")

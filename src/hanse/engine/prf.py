@@ -20,7 +20,7 @@ from hanse.engine import kernels
 from hanse.engine.costs import costs
 from hanse.engine.masks import room
 from hanse.engine.session import Session
-from hanse.engine.shares import U64, Bits, Words, words_for
+from hanse.engine.shares import U64, Bits, Silent, Words, words_for
 from hanse.engine.slicing import slice_range
 
 ROUNDS = 44
@@ -55,15 +55,12 @@ def expand(key: list[int], *, constants: bool) -> list[int]:
     return keys
 
 
-@dataclass(frozen=True)
-class SecretKey:
+@dataclass(frozen=True, eq=False, repr=False)
+class SecretKey(Silent):
     """A seat's two components of the expanded key."""
 
     left: tuple[int, ...]
     right: tuple[int, ...]
-
-    def __repr__(self) -> str:
-        return "<SecretKey, not shown>"
 
 
 def _from_words(words: U64) -> list[int]:

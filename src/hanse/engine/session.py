@@ -65,6 +65,10 @@ class Session:
 
     def fork(self, name: str) -> Session:
         """A part of this session with masks of its own; a name serves once."""
+        if (
+            "/" in name
+        ):  # it parts the steps of a path; else two ways could lead to one path, and one key
+            raise Fault("session.step", f"a step cannot be called {name!r}", where=self.name)
         if name in self._forks:
             raise Fault("session.step", f"the step {name!r} was started twice", where=self.name)
         self._forks.add(name)
@@ -180,6 +184,7 @@ class Session:
         """
         count = int(np.prod(shape))
         zero = np.zeros(shape, np.uint64)
+        self.meter.rounds += 1
         if self.seat == owner:
             if value is None:
                 raise Fault("session.input", "the owner of an input must give its value")

@@ -27,14 +27,13 @@ def words_for(rows: int) -> int:
     return (rows + 63) // 64
 
 
-class Secret:
-    """What all shares have in common: silence."""
+class Silent:
+    """What holds a part of a secret does not print, compare, turn into a truth value, or pickle."""
 
-    left: U64
-    right: U64
+    __slots__ = ()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} share {list(self.left.shape)}, not shown>"
+        return f"<{type(self).__name__}, not shown>"
 
     def __eq__(self, other: object) -> NoReturn:
         raise TypeError("secrets are not compared in the clear; use engine.compare")
@@ -45,7 +44,17 @@ class Secret:
     __hash__ = None  # type: ignore[assignment]
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("shares are not pickled")
+        raise TypeError("secrets are not pickled")
+
+
+class Secret(Silent):
+    """A seat's two components of a secret."""
+
+    left: U64
+    right: U64
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} share {list(self.left.shape)}, not shown>"
 
 
 @dataclass(eq=False, repr=False, slots=True)
@@ -144,6 +153,17 @@ def stack(parts: list[Bits]) -> Bits:
     return Bits(
         np.stack([p.left for p in parts]), np.stack([p.right for p in parts]), parts[0].rows
     )
+
+
+def trimmed(x: Bits) -> Bits:
+    """A copy whose undefined bits past ``rows`` are zero in all components."""
+    left, right = x.left.copy(), x.right.copy()
+    spare = -x.rows % 64
+    if spare:
+        keep = np.uint64((1 << (64 - spare)) - 1)
+        left[..., -1] &= keep
+        right[..., -1] &= keep
+    return Bits(left, right, x.rows)
 
 
 def join_planes(parts: list[Bits]) -> Bits:

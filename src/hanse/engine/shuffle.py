@@ -19,7 +19,7 @@ from hanse.engine import kernels
 from hanse.engine.costs import costs
 from hanse.engine.masks import Stream
 from hanse.engine.session import Session
-from hanse.engine.shares import SEATS, U64, Words
+from hanse.engine.shares import SEATS, U64, Silent, Words
 from hanse.errors import Fault
 
 Order = NDArray[np.uint32]
@@ -36,8 +36,8 @@ def draw_permutation(stream: Stream, rows: int) -> Order:
     return order
 
 
-@dataclass(frozen=True)
-class Permutation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Permutation(Silent):
     """A seat's two of the three factors of a secret permutation (the third is another pair's).
 
     The factors act in the order ``first``, ``second``, ``third`` of `shuffle`; ``turn`` says which seat
@@ -48,9 +48,6 @@ class Permutation:
     turn: int
     left: Order  # known to this seat and its left neighbour
     right: Order  # known to this seat and its right neighbour
-
-    def __repr__(self) -> str:
-        return f"<Permutation of {self.rows} rows, not shown>"
 
 
 def secret_permutation(s: Session, rows: int, turn: int = 0) -> Permutation:

@@ -10,8 +10,9 @@ import numpy as np
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from numpy.typing import NDArray
 
-from hanse.engine.masks import KEY_BYTES
+from hanse.engine.masks import KEY_BYTES, derive
 from hanse.engine.session import Meter, Session
 from hanse.engine.shares import SEATS
 from hanse.entropy import Entropy, SeededEntropy
@@ -63,9 +64,25 @@ def agree(
     # Component `seat` is shared with the left neighbour, component `seat + 1` with the right one.
     session = Session(channel, seat, key(left), key(right), meter=Meter(), progress=progress)
     session.check_equal("agree.job", context, "descriptions of the job")
+    for other in others:  # a key that was altered on its way is found here, not in the first shares
+        channel.send(other, "agree.key", _proof(key(other)))
+    for other in others:
+        if not np.array_equal(
+            channel.receive(other, "agree.key", _U8, (KEY_BYTES,)), _proof(key(other))
+        ):
+            raise Foul(
+                "engine.disagree",
+                f"seats {seat} and {other} did not agree on a key",
+                remedy="compare the contract and the job on both nodes, then rerun",
+            )
     session.meter.bytes = session.meter.messages = 0
     session.meter.by_step.clear()
     return session
+
+
+def _proof(key: bytes) -> NDArray[np.uint8]:
+    """What shows that a seat has the key, and says nothing of it."""
+    return np.frombuffer(derive(key, "confirmation"), np.uint8)
 
 
 def on_stage(

@@ -12,7 +12,7 @@ from hanse.engine.compare import ripple_less_than
 from hanse.engine.group import Groups, group
 from hanse.engine.reveal import open_bits
 from hanse.engine.session import Session
-from hanse.engine.shares import Bits, Words
+from hanse.engine.shares import Bits, Words, trimmed
 from hanse.engine.slicing import slice_range, values_of
 from hanse.errors import Foul
 from hanse.gate.record import Opening, Record
@@ -67,23 +67,24 @@ def open_tags(
     (epsilon, delta)-private per person; nothing else, since the order was shuffled and the key is fresh.
     """
     s = s.fork(step)
-    opened = [
-        values_of(open_bits(s, t, f"open.{name}"), t.rows)
-        for t, name in zip(tags, providers, strict=True)
-    ]
-    groups = group(opened, keep)
     record.write(
         Opening(
             step,
             "anonymous tags; they show how many people each set of providers shares, noise included",
             SEATS_SEE,
-            int(sum(t.size for t in opened)),
+            sum(t.rows for t in tags),
             epsilon,
             delta,
-            {
-                " + ".join(n for i, n in enumerate(providers) if mask >> i & 1): count
-                for mask, count in sorted(groups.sizes.items())
-            },
         )
     )
+    opened = [
+        values_of(open_bits(s, trimmed(t), f"open.{name}"), t.rows)
+        for t, name in zip(tags, providers, strict=True)
+    ]
+    groups = group(opened, keep)
+    seen = {
+        " + ".join(n for i, n in enumerate(providers) if mask >> i & 1): count
+        for mask, count in sorted(groups.sizes.items())
+    }
+    record.complete(step, seen)
     return groups

@@ -6,7 +6,7 @@ disclosure report is made from this record and from nothing else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hanse.wire import digest
@@ -45,6 +45,12 @@ class Record:
     def write(self, opening: Opening) -> None:
         """Note an opening, before it happens."""
         self._openings.append(opening)
+
+    def complete(self, step: str, seen: dict[str, Any]) -> None:
+        """Add what an opening turned out to show to the entry that was written before it."""
+        for number, opening in enumerate(self._openings):
+            if opening.step == step:
+                self._openings[number] = replace(opening, seen=seen)
 
     @property
     def openings(self) -> tuple[Opening, ...]:

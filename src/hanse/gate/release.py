@@ -37,6 +37,7 @@ SENSITIVITY = 2  # cells that one person's change can move by one
 FALSE_PUBLISH = 1e-6  # P(an output is published although fewer than k people are in it)
 LEAST_K = 20
 MOST_EPSILON = 4.0
+LEAST_EPSILON = 0.001  # below it noise drowns any crowd, and its law takes too much memory
 SUPPRESSED = 0
 
 
@@ -70,9 +71,9 @@ class ReleasePlan:
         if not self.noise and not rehearsal:
             raise Refusal("gate.noise", "figures about people leave only with noise",
                           remedy="leave noise on; it is off only in rehearsals")  # fmt: skip
-        if not 0 < self.epsilon <= MOST_EPSILON:
-            raise Refusal("gate.epsilon", f"epsilon {self.epsilon:g} is outside 0..{MOST_EPSILON:g}",
-                          remedy=f"ask for an epsilon of at most {MOST_EPSILON:g}")  # fmt: skip
+        if not LEAST_EPSILON <= self.epsilon <= MOST_EPSILON:
+            raise Refusal("gate.epsilon", f"epsilon {self.epsilon:g} is outside {LEAST_EPSILON:g}..{MOST_EPSILON:g}",
+                          remedy=f"ask for an epsilon from {LEAST_EPSILON:g} to {MOST_EPSILON:g}")  # fmt: skip
         return self
 
     def thresholds(self) -> NDArray[np.int64]:

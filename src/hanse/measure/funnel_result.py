@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hanse.measure.funnel import FunnelPlan
+from hanse.measure.funnel_picture import picture
 from hanse.measure.intervals import Interval, count_interval, rate_interval
 
 
@@ -57,6 +58,11 @@ class FunnelResult:
     def to_arrow(self) -> pa.Table:
         """One row per arm, segment and stage; the columns are `FunnelRow`'s, null where suppressed."""
         return pa.Table.from_pylist([row.body() for row in self.rows], schema=_SCHEMA)
+
+    def to_svg(self, *segments: str) -> str:
+        """A picture of these segments (by default of "all"), as SVG text; every arm has its own bars."""
+        chosen = segments or ("all",)
+        return picture([row for row in self.rows if row.segment in chosen])
 
     def __str__(self) -> str:
         """A table for people to read."""

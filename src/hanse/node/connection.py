@@ -53,7 +53,8 @@ def drain(connected: socket.socket, linger: float) -> None:
     """
     until = time.monotonic() + linger
     scratch = bytearray(_SKIP_BYTES)
-    with contextlib.suppress(OSError):
+    # ValueError: the socket was closed meanwhile and has no descriptor.
+    with contextlib.suppress(OSError, ValueError):
         readable = _poll(connected.fileno(), select.POLLIN)
         while (left := until - time.monotonic()) > 0:
             if readable.poll(left * 1000) and not socket.socket.recv_into(connected, scratch):

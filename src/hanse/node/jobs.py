@@ -267,7 +267,10 @@ class Runner:
         if handler is None:
             raise Foul("job.ask", "the request is not one that this version knows",
                        remedy="run the same Hanse version on all nodes")  # fmt: skip
-        return handler(party, document)
+        try:
+            return handler(party, document)
+        except HanseError as error:
+            raise own_error(self._office.party, error) from error
 
     @contextlib.contextmanager
     def _noting(self, analyst: str, job: str = "") -> Iterator[None]:

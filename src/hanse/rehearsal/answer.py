@@ -128,7 +128,7 @@ class Answer(Generic[R]):
     def notes(self) -> tuple[str, ...]:
         """What a provider's own log would say that bends the figures."""
         found = []
-        for name, report in self.reports.items():
+        for name, report in sorted(self.reports.items()):  # they come in by thread
             cut = max(report.cut_by_slots.values(), default=0)
             dataset = self.job.contract.dataset(name)
             if cut and dataset is not None:

@@ -67,7 +67,7 @@ def ask(
     entry = menu.entry(question.computation)
     plan = entry.plan(question.parameters, contract, question.epsilon, True)
     request = _prepared(world, question, plan)
-    _preview(world, request, plan, but="budget.")  # a recorded answer costs nothing
+    _preview(world, request, plan, budget=False)  # a recorded answer costs nothing
     providers = providers_of(contract, request)
     before = _accounts(world, providers)
     if noise:
@@ -115,16 +115,11 @@ def _prepared(world: World, question: Question, plan: Any) -> JobRequest:
     return request_of(world, question, plan, nonce, commitments)
 
 
-def _preview(world: World, request: JobRequest, plan: Any, *, but: str | None = None) -> None:
-    """The first refusal of asker and providers, ``but`` for those whose code starts so."""
-    contract = world.bundle.contract
-    for party in dict.fromkeys((request.analyst, *providers_of(contract, request))):
+def _preview(world: World, request: JobRequest, plan: Any, *, budget: bool = True) -> None:
+    """The first refusal of asker and providers, with or without a look at the budget."""
+    for party in dict.fromkeys((request.analyst, *providers_of(world.bundle.contract, request))):
         with _named(party):
-            try:
-                _member(world, party).gate(world.bundle).preview(request, plan)
-            except Refusal as refusal:
-                if but is None or not refusal.code.startswith(but):
-                    raise
+            _member(world, party).gate(world.bundle).preview(request, plan, budget=budget)
 
 
 def request_of(

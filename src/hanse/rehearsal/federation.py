@@ -48,7 +48,7 @@ class Federation:
     same. ``id_type`` is what people are joined on: "phone" and "email" are normalised, other names are opaque.
     The seats are held by the first three parties, or ``seats``; "neutral-1" and so on fill up what is missing.
     ``seed`` makes a rehearsal repeatable, noise included: **a seeded run protects nothing**. ``tap`` is shown every
-    message and may change it, drop it (None) or raise.
+    message and may change it, drop it (None) or raise; ``patience`` is how many seconds a role waits for a message.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Federation:
         self._seed = None if seed is None else str(seed)
         self.clock = clock or (SystemClock() if seed is None else ManualClock(_FIRST_DAY))
         self.tap = tap
-        self._patience = patience
+        self.patience = patience
         self._progress = progress
         self._spool = Spool()
         self._members: dict[str, Member] = {}
@@ -273,7 +273,7 @@ class Federation:
         self._open()
         world = World(
             self.bundle, self._members, self._datasets, self._spool, self.clock, self._entropy,
-            self.tap, self._patience, self._progress,
+            self.tap, self.patience, self._progress,
         )  # fmt: skip
         asker = analyst or next(iter(self._members))
         self._jobs += 1

@@ -51,6 +51,7 @@ def parse_document(data: bytes | bytearray | memoryview) -> dict[str, Any]:
         raise Foul("wire.oversized", f"a document of {len(data)} bytes is over the limit")
     try:
         value = json.loads(bytes(data))
+        canonical(value)  # NaN, infinities and half characters cannot be hashed: refused here
     except (ValueError, RecursionError) as error:
         raise Foul("wire.document", "a document is not valid JSON") from error
     if not isinstance(value, dict):
@@ -132,7 +133,8 @@ class Header:
         if self.kind is Kind.ARRAY:
             shape = struct.unpack(f"<{self.dimensions}Q", rest[: 8 * self.dimensions])
             dtype = DTYPES[self.dtype]
-            if math.prod(shape) * dtype.itemsize != self.payload:
+            fits = math.prod(shape) * dtype.itemsize == self.payload
+            if not fits or max(shape, default=0) > MAX_PAYLOAD_BYTES:
                 raise Foul("wire.shape", "an array's shape does not fit its payload", where=step)
             body = np.frombuffer(payload, dtype=dtype).reshape(shape)
         else:

@@ -16,6 +16,15 @@ from hanse.wire.message import Array, Frame, Kind
 MAX_WAITING_BYTES = 4 << 30
 
 
+# What an empty frame takes in memory, about.
+_FRAME_BYTES = 512
+
+
+def _size(frame: Frame) -> int:
+    body = frame.body
+    return _FRAME_BYTES + (body.nbytes if isinstance(body, np.ndarray) else len(body))
+
+
 class Inbox:
     """The frames of one stream for one role, by source. Thread-safe.
 
@@ -39,7 +48,7 @@ class Inbox:
         source = frame.source
         if not 0 <= source < len(self._queues):
             raise Foul("wire.role", f"a frame comes from the unknown role {source}")
-        size = frame.body.nbytes if isinstance(frame.body, np.ndarray) else len(frame.body)
+        size = _size(frame)
         with self._ready:
             if frame.sequence != self._next[source]:
                 what = "replayed" if frame.sequence < self._next[source] else "out of order"
@@ -79,8 +88,7 @@ class Inbox:
                     remedy="check that its node is running, then rerun the job",
                 )
             frame = self._queues[source].popleft()
-            size = frame.body.nbytes if isinstance(frame.body, np.ndarray) else len(frame.body)
-            self._waiting[source] -= size
+            self._waiting[source] -= _size(frame)
             return frame
 
     def take_array(
