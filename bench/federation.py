@@ -88,7 +88,7 @@ def _free_port() -> int:
 
 def found(
     root: Path, names: Sequence[str], addresses: dict[str, tuple[str, int]] | None = None,
-    prefixes: dict[str, tuple[str, ...]] | None = None,
+    prefixes: dict[str, tuple[str, ...]] | None = None, *, warm_mib: int = 0,
 ) -> Federation:  # fmt: skip
     """Make keys and folders; nothing runs yet."""
     federation = Federation()
@@ -100,6 +100,7 @@ def found(
             folder, name, organisation, clock=SystemClock(), entropy=SystemEntropy()
         )
         text = config_text(name, organisation, Listen(host=address[0], port=address[1]))
+        text = text.replace("[limits]\n", f'[limits]\nwarm_memory = "{warm_mib} MiB"\n')
         (folder / "hanse.toml").write_text(text)
         prefix = (prefixes or {}).get(name, ())
         federation.members[name] = Member(name, folder, identity, address, prefix)

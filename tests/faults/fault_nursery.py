@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,27 +33,35 @@ class Mortal:
     """A tap that kills its own process: instead of, or in the middle of, the Nth message.
 
     Orders: ``at`` (the number of a message, counted from 1), or ``step`` (the first message of that step);
-    with ``half`` the message's first half is sent.
+    with ``half`` the message's first half is sent, with ``freeze`` the process stops instead of dying. Without
+    either it only counts.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._orders: Document = {}
+        self._lock = threading.Lock()
         self.sent = 0
 
     def arm(self, *_: object) -> None:
+        """Take the orders, and say how many messages were sent since the last ones."""
         self._orders = json.loads((self._folder / ORDERS).read_text())
-        self.sent = 0
-        (self._folder / ARMED).touch()
+        counted, self.sent = self.sent, 0
+        draft = self._folder / f".{ARMED}"
+        draft.write_text(str(counted))
+        draft.rename(self._folder / ARMED)
 
     def __call__(self, _party: str, frame: Frame) -> Sequence[Frame | bytes]:
         orders = self._orders
         if orders:
-            self.sent += 1
-            if self.sent == orders.get("at") or frame.step == orders.get("step"):
+            with self._lock:
+                self.sent += 1
+                its_turn = self.sent == orders.get("at") or frame.step == orders.get("step")
+            if its_turn:
                 self._orders = {}
                 if not orders.get("half"):
-                    os.kill(os.getpid(), signal.SIGKILL)
+                    os.kill(os.getpid(), signal.SIGSTOP if orders.get("freeze") else signal.SIGKILL)
+                    return [frame]
                 head, payload = encode(
                     frame.kind, frame.stream, frame.source, frame.target, frame.sequence,
                     frame.step, frame.body,
@@ -127,6 +136,10 @@ class Nursery:
             member = self.federation[name]
             log = member.folder / "node.log"
             self.processes[name] = self._command(start=str(member.folder), log=str(log))
+        self.wait_linked()
+
+    def wait_linked(self) -> None:
+        """Wait until all nodes are linked with each other."""
         for name in self.processes:
             until(lambda name=name: self._is_linked(name), LINKED, f"linked: {name}")
 
@@ -145,6 +158,11 @@ class Nursery:
         (folder / ORDERS).write_text(json.dumps(orders))
         os.kill(self.processes[name], signal.SIGUSR1)
         until((folder / ARMED).exists, 5, f"armed: {name}")
+
+    def counted(self, name: str) -> int:
+        """How many messages a node has sent since its last orders."""
+        self.arm(name)
+        return int((self.federation[name].folder / ARMED).read_text())
 
     def reap(self, name: str) -> int:
         """Wait until the node's process has ended; the signal that ended it, 0 if none did."""

@@ -72,8 +72,9 @@ class ReleasePlan:
             raise Refusal("gate.noise", "figures about people leave only with noise",
                           remedy="leave noise on; it is off only in rehearsals")  # fmt: skip
         if not LEAST_EPSILON <= self.epsilon <= MOST_EPSILON:
-            raise Refusal("gate.epsilon", f"epsilon {self.epsilon:g} is outside {LEAST_EPSILON:g}..{MOST_EPSILON:g}",
-                          remedy=f"ask for an epsilon from {LEAST_EPSILON:g} to {MOST_EPSILON:g}")  # fmt: skip
+            allowed = f"{LEAST_EPSILON:g} to {MOST_EPSILON:g}"
+            raise Refusal("gate.epsilon", f"epsilon {self.epsilon:g} is not within {allowed}",
+                          remedy=f"ask for an epsilon from {allowed}")  # fmt: skip
         return self
 
     def thresholds(self) -> NDArray[np.int64]:

@@ -52,6 +52,8 @@ class Limits(_Section):
 
     maximum_upload: ByteSize = Field(default=ByteSize(8 << 30), ge=1 << 20)
     memory: ByteSize = Field(default=ByteSize(8 << 30), ge=64 << 20)
+    # Touched at the start and kept: a node for large jobs is then as fast on its first as on its next.
+    warm_memory: ByteSize = Field(default=ByteSize(0), le=64 << 30)
 
 
 class Store(_Section):
@@ -155,6 +157,7 @@ def config_text(party: str, organisation: str, listen: Listen | None) -> str:
         "[limits]\n"
         'maximum_upload = "8 GiB"  # the largest data set one job may hand over\n'
         'memory = "8 GiB"          # what may wait in memory for running jobs\n'
+        '# warm_memory = "1 GiB"   # touched at the start, for a node with large jobs\n'
     )
 
 

@@ -25,7 +25,7 @@ from hanse.measure.intervals import count_interval
 from hanse.node.config import NodeConfig, load_config
 from hanse.node.control import ControlServer, Tell, socket_path
 from hanse.node.exchange import Exchange, Tap
-from hanse.node.heap import keep_freed_memory
+from hanse.node.heap import keep_freed_memory, touch
 from hanse.node.jobs import Outcome, Question, Runner
 from hanse.node.keys import load_identity
 from hanse.node.office import NodeOffice, bundle_of
@@ -86,7 +86,8 @@ class Node:
         """Recover from a crash, open the doors. Raises `Fault` if a port or the folder is taken."""
         # Threads that read the network must not wait 5 ms for a busy one to hand over the interpreter.
         sys.setswitchinterval(0.0005)
-        keep_freed_memory()
+        if keep_freed_memory():
+            touch(int(self.config.limits.warm_memory))
         self._control.start()
         try:
             released = self.office.recover()

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import ctypes
 
+import numpy as np
+
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
+_BLOCK_WORDS = 1 << 21  # 16 MiB
 _KEEP_BYTES = (1 << 31) - 1  # the largest that the interface can say
 
 
@@ -26,3 +29,9 @@ def keep_freed_memory() -> bool:
         (_M_TOP_PAD, 64 << 20),
     )
     return all(mallopt(ctypes.c_int(name), ctypes.c_int(value)) == 1 for name, value in settings)
+
+
+def touch(size: int) -> None:
+    """Have ``size`` bytes from the kernel now and keep them, so that the first job need not wait for them."""
+    blocks = [np.ones(_BLOCK_WORDS, np.uint64) for _ in range(size // (8 * _BLOCK_WORDS))]
+    del blocks

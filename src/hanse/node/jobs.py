@@ -16,7 +16,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as futures_wait
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -32,6 +32,7 @@ from hanse.gate import Gate
 from hanse.ledger import Ledger
 from hanse.node.exchange import Exchange
 from hanse.node.greeting import reported
+from hanse.node.links import stopping
 from hanse.node.roles import Job, run_provider, run_recipient, run_seat
 from hanse.node.running import USUAL_REMEDY, Running, own_error, state_after
 
@@ -42,7 +43,7 @@ HOLD_SECONDS = 60.0  # how long an admitted job may wait for its start
 _LOOK_SECONDS = 0.25  # how often a waiting job is looked after
 _GONE_LOOKS = 8  # after so many looks without a link, the asking node is gone
 _FAREWELL_SECONDS = 1.0  # how long an error waits for the others to hear that the job is given up
-_SETTLE_SECONDS = 2.0  # pause before books that could not be closed are tried again
+_SETTLE_SECONDS = 1.0  # pause before books that could not be closed are tried again
 STATES = ("asked", "admitted", "running", "done", "failed", "refused", "cancelled")
 
 
@@ -228,7 +229,7 @@ class Runner:
     def _of_all(self, parties: Iterable[str], document: Document) -> dict[str, Document]:
         """The answers of several parties at once; the first error (in order of names) is raised."""
         names = sorted(parties)
-        futures = {p: self._askers.submit(self._of_one, p, document) for p in names}
+        futures = {p: self._asked(p, document) for p in names}
         answers, errors = {}, []
         for party, future in futures.items():
             try:
@@ -241,6 +242,12 @@ class Runner:
             raise errors[0]
         return answers
 
+    def _asked(self, party: str, document: Document) -> Future[Document]:
+        try:
+            return self._askers.submit(self._of_one, party, document)
+        except RuntimeError as error:  # the pool is shut
+            raise stopping(self._office.party) from error
+
     def _of_one(self, party: str, document: Document) -> Document:
         if party == self._office.party:
             return self.answer(party, document)
@@ -248,9 +255,10 @@ class Runner:
 
     def _tell_all(self, parties: Iterable[str], document: Document) -> None:
         """Say something to all, and wait for those who can hear it; used on the way out of an error."""
-        futures = {p: self._askers.submit(self._of_one, p, document) for p in parties}
-        reachable = [future for party, future in futures.items() if self._is_linked(party)]
-        futures_wait(reachable, _FAREWELL_SECONDS)
+        with contextlib.suppress(HanseError):  # a stopping node says so by itself
+            futures = {p: self._asked(p, document) for p in parties}
+            reachable = [future for party, future in futures.items() if self._is_linked(party)]
+            futures_wait(reachable, _FAREWELL_SECONDS)
 
     # --- agreeing -------------------------------------------------------------------------------
 

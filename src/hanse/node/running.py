@@ -20,7 +20,7 @@ USUAL_REMEDY = "rerun the job; if it happens again, ask that party about its nod
 
 @dataclass
 class Running:
-    """A job at the node of ``party``. ``noted``: the store knows it; ``over``: it has ended, its books are closed."""
+    """A job at the node of ``party``. ``noted``: the store knows it; ``over``: it has ended and is written down."""
 
     party: str
     job: Job
