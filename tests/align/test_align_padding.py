@@ -26,7 +26,7 @@ from secret_stage import Dealer
 
 ALPHA = 1e-6
 KNOWN = [derive(bytes(32), "pair 0"), derive(bytes(32), "pair 1")]  # components 0 and 1: seat 0's
-DRAWS = 3000
+DRAWS = 2000
 
 
 def padded_ids(
@@ -117,7 +117,7 @@ def three_tables(present: bool) -> list[np.ndarray]:
 
 
 def test_two_providers_one_count_moves() -> None:
-    """The view is exactly count + one draw of the law, and one person hides in it: 3,000 draws a world."""
+    """The view is exactly count + one draw of the law, and one person hides in it: 2,000 draws a world."""
     law = padding_law(2, TWO)
     present, absent = (views(two_tables(p), law, [3], f"two {p}")[:, 0] for p in (True, False))
     own = int(constant_part(law, 2)[0])
@@ -142,7 +142,7 @@ def test_three_providers_two_counts_move() -> None:
 
 
 def test_the_draws_of_different_patterns_are_independent() -> None:
-    """Chi-square of each pair of patterns (above or below the shift), 3,000 draws, alpha 1e-6."""
+    """Chi-square of each pair of patterns (above or below the shift), 2,000 draws, alpha 1e-6."""
     law = padding_law(3, THREE)
     own = constant_part(law, 3)
     counts = views([hashed([])] * 3, law, shared_patterns(3), "independent") - own

@@ -73,18 +73,33 @@ def test_a_key_of_small_order_is_a_foul(replacement: bytes) -> None:
     assert "seat 2" in str(outcomes[0])
 
 
-def test_a_key_changed_on_the_way_is_noticed() -> None:
-    """Seats then hold different keys; what they compute is noise, and the first opening says so."""
+@pytest.mark.parametrize("at", [0, 17, 32, 63])
+@pytest.mark.parametrize("source", range(3))
+def test_a_key_or_nonce_changed_on_the_way_is_noticed(source: int, at: int) -> None:
+    """Keys (bytes 0..31) and nonces (32..63): the seats find out before any data, whichever it was."""
+    target = (source + 1) % 3
+    tape = Tape()
 
     def tap(frame: Frame) -> Frame:
-        return (
-            flipped(frame, 40)
-            if frame.step == "agree" and frame.source == 0 and frame.target == 1
-            else frame
-        )
+        tape(frame)
+        touched = frame.step == "agree" and (frame.source, frame.target) == (source, target)
+        return flipped(frame, at) if touched else frame
 
     outcomes = agreed([b"job"] * 3, tap=tap)
-    assert all(isinstance(o, Foul) and o.code == "engine.disagree" for o in outcomes)
+    fouls = [o for o in outcomes if isinstance(o, Foul)]
+    assert len(fouls) >= 2
+    assert all(o.code == "engine.disagree" and o.remedy for o in fouls)
+    assert {f.step for f in tape.frames} <= {"agree", "agree.job", "agree.key"}
+
+
+def test_what_confirms_a_key_is_no_mask() -> None:
+    """The proof that both have the key comes from a derivation of its own."""
+    tape = Tape()
+    masks = b"".join(b"".join(masks_of(s)) for s in agreed([b"job"] * 3, tap=tape))
+    proofs = [payload(f).tobytes() for f in tape.frames if f.step == "agree.key"]
+    assert len(proofs) == 6
+    assert len(set(proofs)) == 3
+    assert not any(proof in masks for proof in proofs)
 
 
 def test_forks_have_masks_of_their_own() -> None:

@@ -145,10 +145,14 @@ class Story:
         from hanse.cli.demo.data import write_data
         from hanse.cli.demo.documents import DATASETS
         from hanse.cli.demo.federation import Federation
+        from hanse.node import facade
 
         self.chapter("1  Four nodes: own keys, own store, own data, one process each")
         federation = self.federation = Federation(self.folder, self.command)
         federation.found()
+        # Once here, or the first time four nodes would compile the same kernels at once.
+        with self.busy("The kernels are compiled, or loaded from an earlier time."):
+            facade.warm_up()
         federation.start()
         with self.busy(
             "Each organisation's own file is written into its own data folder, as Parquet."
