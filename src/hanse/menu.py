@@ -24,6 +24,8 @@ from hanse.measure import (
     funnel_result,
     funnel_rows,
     funnel_twin,
+    overlap,
+    overlap_twin,
 )
 from hanse.measure.examples import Example
 from hanse.measure.questions import FunnelQuestion
@@ -55,6 +57,13 @@ def _plan_funnel(
     return funnel.plan(question, contract, epsilon=epsilon, noise=noise)
 
 
+def _plan_overlap(
+    parameters: Mapping[str, Any], contract: Contract, epsilon: float, noise: bool
+) -> overlap.OverlapPlan:
+    question = overlap.OverlapQuestion.read(dict(parameters))
+    return overlap.plan(question, contract, epsilon=epsilon, noise=noise)
+
+
 MENU: dict[str, Entry] = {
     entry.name: entry
     for entry in (
@@ -70,6 +79,18 @@ MENU: dict[str, Entry] = {
             twin=funnel_twin.twin,
             example=funnel_example.example,
             cost=funnel_cost.most_bytes,
+        ),
+        Entry(
+            name="overlap",
+            title="Reach and overlap",
+            learns="recipients learn noised people per region of up to six crowds, and their sums: reach, "
+            "incremental reach, overlaps, people in at least m crowds; from k people on",
+            plan=_plan_overlap,
+            rows=overlap.rows,
+            compute=overlap.compute,
+            read=overlap.result,
+            twin=overlap_twin.twin,
+            example=overlap_twin.example,
         ),
     )
 }

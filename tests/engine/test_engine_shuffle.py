@@ -104,17 +104,18 @@ def test_the_order_is_uniform(turn: int) -> None:
 
 
 def drawn(runs: int, *, missing: int | None = None) -> list[list[Permutation]]:
-    """Permutations as three seats draw them, from the three pairs' streams, without messages.
+    """Permutations as three seats draw them; no message is needed.
 
     ``missing`` names a component whose factor is left out (the identity).
     """
-    pairs = [Stream(derive(bytes(32), f"pair {number}")) for number in range(3)]
+    keys = [derive(bytes(32), f"pair {number}") for number in range(3)]
+    seats = [Session(None, i, keys[i], keys[(i + 1) % 3]) for i in range(3)]  # type: ignore[arg-type]
     out = []
     for _ in range(runs):
-        component = [draw_permutation(stream, 3) for stream in pairs]
+        by = [secret_permutation(s, 3) for s in seats]
         if missing is not None:
-            component[missing] = np.arange(3, dtype=np.uint32)
-        out.append([Permutation(3, 0, component[i], component[(i + 1) % 3]) for i in range(3)])
+            by[missing].left[:] = by[missing - 1].right[:] = np.arange(3)
+        out.append(by)
     return out
 
 

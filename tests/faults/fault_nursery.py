@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from hanse.node.control import ask_node
 from hanse.wire.codec import encode
 from hanse.wire.message import Frame
 
+PATIENCE = 15.0
+NEVER_ENDED = -1
 ORDERS, ARMED = "orders.json", "armed"
 Document = dict[str, Any]
 
@@ -41,6 +44,7 @@ class Mortal:
         self._folder = folder
         self._orders: Document = {}
         self._lock = threading.Lock()
+        self._dying = False
         self.sent = 0
 
     def arm(self, *_: object) -> None:
@@ -52,6 +56,8 @@ class Mortal:
         draft.rename(self._folder / ARMED)
 
     def __call__(self, _party: str, frame: Frame) -> Sequence[Frame | bytes]:
+        if self._dying:
+            time.sleep(PATIENCE)  # nothing may follow half a frame
         orders = self._orders
         if orders:
             with self._lock:
@@ -67,7 +73,8 @@ class Mortal:
                     frame.step, frame.body,
                 )  # fmt: skip
                 whole = head + bytes(payload)
-                signal.setitimer(signal.ITIMER_REAL, 0.02)
+                self._dying = True
+                threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGKILL)).start()
                 return [whole[: len(whole) // 2]]
         return [frame]
 
@@ -85,7 +92,6 @@ def _live(folder: Path, log: Path) -> None:
     start_log("debug")
     mortal = Mortal(folder)
     signal.signal(signal.SIGUSR1, mortal.arm)
-    signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     Node(folder, tap=mortal).run()
 
 
@@ -107,9 +113,22 @@ def _serve() -> None:
                     os._exit(code)
             answer = child
         else:
-            answer = os.waitpid(command["reap"], 0)[1]
+            answer = _reaped(command["reap"])
         sys.stdout.write(f"{answer}\n")
         sys.stdout.flush()
+
+
+def _reaped(process: int) -> int:
+    """The signal that ended a process: SIGKILL after `PATIENCE` seconds if it would not end by itself."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        ended, status = os.waitpid(process, os.WNOHANG)
+        if ended:
+            return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+        time.sleep(0.01)
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    return NEVER_ENDED
 
 
 class Nursery:
@@ -165,8 +184,8 @@ class Nursery:
         return int((self.federation[name].folder / ARMED).read_text())
 
     def reap(self, name: str) -> int:
-        """Wait until the node's process has ended; the signal that ended it, 0 if none did."""
-        return os.WTERMSIG(self._command(reap=self.processes.pop(name)))
+        """Wait until the node's process has ended; the signal that ended it, 0 if it left by itself."""
+        return self._command(reap=self.processes.pop(name))
 
     def ask(self, name: str, document: Document) -> Document:
         """Ask a node through its control socket."""

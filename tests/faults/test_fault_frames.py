@@ -101,19 +101,7 @@ def test_a_flipped_bit_where_hashes_are_compared(
     linked.check_result_was_paid(job)
 
 
-@pytest.mark.parametrize(
-    "item",
-    [
-        pytest.param(40, id="nonce"),
-        pytest.param(
-            0,
-            id="key",
-            marks=pytest.mark.xfail(
-                reason="seats compare nonces, not keys: the provider is blamed", strict=True
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("item", [pytest.param(40, id="nonce"), pytest.param(0, id="key")])
 def test_a_flipped_bit_in_the_key_agreement_of_the_seats(
     linked: Federation, contract: str, item: int
 ) -> None:

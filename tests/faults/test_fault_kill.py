@@ -132,10 +132,10 @@ def sweep(ward: Ward, victim: str, numbers: Iterable[int]) -> None:
         killed += 1
     else:
         raise AssertionError(f"{victim} still sends messages after the last of {killed} kills")
-    assert killed >= 4
+    assert killed >= 3
 
 
-SEAT = (1, 4, 40, 200, 300, 1000)
+SEAT = (1, 40, 300, 1000)
 COARSE = {
     "ash": SEAT,
     "birch": SEAT,

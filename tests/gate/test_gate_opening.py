@@ -15,7 +15,7 @@ from hanse.engine.session import Session
 from hanse.engine.shares import Words
 from hanse.engine.stage import on_stage
 from hanse.errors import Foul
-from hanse.gate import Record, opening
+from hanse.gate import Opening, Record, opening
 from hanse.wire import Frame, Tap
 from secret_stage import Dealer, Tape, flipped, payload
 
@@ -166,3 +166,12 @@ def test_the_order_check_is_written_down_before_it_opens(monkeypatch: pytest.Mon
         s, record if s.seat == 0 else Record(), Words(shares[s.seat].left, shares[s.seat].right), "media"
     ))  # fmt: skip
     assert seen == [["order"]]
+
+
+def test_what_only_seats_saw_is_not_in_the_public_record() -> None:
+    record = Record()
+    record.write(Opening("tags", "tags", ("seats",), 5, 0.1, 1e-8))
+    record.complete("tags", {"a + b": 7})
+    assert record.openings[0].seen == {"a + b": 7}
+    assert record.public().openings[0].seen == {}
+    assert record.public().digest() != record.digest()

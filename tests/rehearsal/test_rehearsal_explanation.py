@@ -52,7 +52,7 @@ def test_a_seat_infers_pattern_counts_and_nothing_of_the_result(answer: Answer) 
 def test_a_provider_without_a_seat_sees_the_record_only(answer: Answer) -> None:
     text = _of(answer.explain(), "data")
     assert "received 5 messages" in text
-    assert "from the record" in text
+    assert "pattern counts" not in text
     assert "of the result: nothing" in text
     assert "at home, people: 120 rows read, 120 people shared" in text
 
@@ -111,6 +111,7 @@ def test_people_cut_by_slots_are_told_at_home() -> None:
 @pytest.mark.parametrize(
     ("step", "words", "of"),
     [
+        ("agree.key", "keys, nonces", ""),
         ("upload.media.rows", "shares of the rows of {}", "media"),
         ("upload.media.held", "hashes", ""),
         ("lock.my-shop", "output lock", "my-shop"),

@@ -56,6 +56,13 @@ class Record:
     def openings(self) -> tuple[Opening, ...]:
         return tuple(self._openings)
 
+    def public(self) -> Record:
+        """The record as everybody may read it: without what an opening showed to the seats alone."""
+        copy = Record()
+        for opening in self._openings:
+            copy.write(replace(opening, seen={}))
+        return copy
+
     def body(self) -> list[dict[str, Any]]:
         """For the ledger and the disclosure report."""
         return [o.body() for o in self._openings]

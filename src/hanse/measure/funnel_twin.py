@@ -19,7 +19,8 @@ from hanse.measure.funnel import FunnelPlan, LabelPlan, SourcePlan, segment_name
 from hanse.measure.questions import Condition, column_of
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
@@ -37,7 +38,7 @@ def twin(plan: FunnelPlan, tables: Mapping[str, Any], contract: Contract) -> NDA
         arms = [_arm(db, plan, None)]
         if plan.base is not None:
             db.execute(
-                f"create table base as select distinct id from {_quoted('data_' + plan.base[1])} "
+                f"create table base as select distinct id from {quoted('data_' + plan.base[1])} "
                 "where id not in (select id from stage_exposed_0)"
             )
             arms.append(_arm(db, plan, "base"))
@@ -47,10 +48,11 @@ def twin(plan: FunnelPlan, tables: Mapping[str, Any], contract: Contract) -> NDA
     return plan.release.combine @ cells
 
 
-def _where(conditions: tuple[Condition, ...], values: list[Any]) -> str:
+def where_clause(conditions: tuple[Condition, ...], values: list[Any]) -> str:
+    """The conditions in SQL; what they compare with is added to ``values``."""
     tests = ["true"]
     for c in conditions:
-        column = _quoted(c.column)
+        column = quoted(c.column)
         if c.equals is not None:
             tests.append(f"{column} = ?")
             values.append(c.equals)
@@ -69,9 +71,9 @@ def _where(conditions: tuple[Condition, ...], values: list[Any]) -> str:
 def _events(db: duckdb.DuckDBPyConnection, plan: FunnelPlan, x: SourcePlan) -> None:
     """Table of (id, t, first): each kept event, with the time of the first of its at_least in a row."""
     values: list[Any] = []
-    where = _where(x.source.where, values)
+    where = where_clause(x.source.where, values)
     if x.time:
-        time = f"epoch_us({_quoted(x.time)}::timestamp)"
+        time = f"epoch_us({quoted(x.time)}::timestamp)"
         start = int(plan.origin.timestamp() * 1_000_000)
         unit = plan.unit_seconds * 1_000_000
         end = start + (plan.question.ends - plan.question.starts).days * 86_400_000_000
@@ -80,11 +82,11 @@ def _events(db: duckdb.DuckDBPyConnection, plan: FunnelPlan, x: SourcePlan) -> N
     else:
         moment = "0"
     db.execute(
-        f"""create table {_quoted("events_" + x.name)} as
+        f"""create table {quoted("events_" + x.name)} as
         select id, t, lag(t, {x.source.at_least - 1}) over kept as first,
                row_number() over kept as number
         from (
-          select id, {moment} as t from {_quoted("data_" + x.source.dataset)} where {where}
+          select id, {moment} as t from {quoted("data_" + x.source.dataset)} where {where}
           qualify row_number() over (partition by id order by {moment}) <= {x.slots}
         )
         window kept as (partition by id order by t rows unbounded preceding)
@@ -112,7 +114,7 @@ def _arm(db: duckdb.DuckDBPyConnection, plan: FunnelPlan, entry: str | None) -> 
 def _reached(
     plan: FunnelPlan, x: SourcePlan, stage: int, previous: str | None, entry: str | None
 ) -> str:
-    events = _quoted("events_" + x.name)
+    events = quoted("events_" + x.name)
     dataset = x.source.dataset.replace("'", "''")
     head = f"select distinct e.id, '{dataset}' as dataset, e.t from {events} e"
     if previous is None:
@@ -142,8 +144,8 @@ def _labels(db: duckdb.DuckDBPyConnection, label: LabelPlan, contract: Contract)
     order = "place desc" if boolean else "times desc, place"
     db.execute(
         f"""create table label as select id, code from (
-          select id, place, code, count(*) as times from {_quoted("data_" + label.dataset)} d
-          join listed on {_quoted(label.column)}::varchar = value group by id, place, code
+          select id, place, code, count(*) as times from {quoted("data_" + label.dataset)} d
+          join listed on {quoted(label.column)}::varchar = value group by id, place, code
         ) qualify row_number() over (partition by id order by {order}) = 1"""
     )
 
@@ -154,7 +156,7 @@ def _cells(
     segments = segment_names(plan.label)
     stages = len(plan.question.stages)
     if plan.label is None:
-        anybody = _quoted("events_" + plan.sources[0].name)
+        anybody = quoted("events_" + plan.sources[0].name)
         db.execute(f"create table label as select id, 0 as code from {anybody} where false")
     else:
         _labels(db, plan.label, contract)

@@ -509,10 +509,10 @@ class Runner:
                 running.commit,
                 progress,
             )
-            running.facts["openings"] = record.body()
+            running.facts.setdefault("openings", record.body())
         else:
             running.result, _, record = run_recipient(channel, job, progress)
-            running.facts["openings"] = record.body()
+            running.facts.setdefault("openings", record.body())
 
     def _finish(self, running: Running, error: HanseError | None) -> None:
         """End the job here, tell the others if it failed, and close its books."""

@@ -147,7 +147,11 @@ def run_recipient(
 
 
 def _send_record(channel: Channel, role: int, record: Record, *, whole: bool) -> None:
-    """The record's digest from every seat, and its text from seat 0."""
+    """The public record's digest from every seat, and its text from seat 0.
+
+    What the seats saw on the way (noised pattern counts) was paid for towards seats only.
+    """
+    record = record.public()
     channel.send(role, "record.digest", np.frombuffer(bytes.fromhex(record.digest()), np.uint8))
     if whole:
         text = np.frombuffer(canonical(record.body()), np.uint8)

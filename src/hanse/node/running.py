@@ -84,7 +84,7 @@ class Running:
         with self.lock:
             self.ends.check()  # a job that has failed meanwhile must not be paid for
             if self.committed is not None:
-                if self.committed.digest() != record.digest():
+                if self.committed.public().digest() != record.public().digest():
                     raise Foul("gate.record", "two roles of one node were shown different records",
                                remedy="compare the seats' ledgers before a rerun")  # fmt: skip
                 return

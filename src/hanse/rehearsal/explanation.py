@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _MASKED = "random numbers to it: nothing"
 # step, what it is, what its receiver learns from it; the first that fits. {} is the step's party.
 _STEPS: tuple[tuple[str, str, str], ...] = (
-    (r"agree(\.job)?", "keys, nonces and a hash of the job", "nothing about people"),
+    (r"agree(?:\.job|\.key)?", "keys, nonces and a hash of the job", "nothing about people"),
     (r"(?:upload|lock)\..+\.held", "hashes, to compare who was sent what", "nothing"),
     (r"upload\.(.+)\.(?:seed\d|rows)", "shares of the rows of {}",
      "random numbers while one of three parts is missing: nothing"),
@@ -35,7 +35,7 @@ _STEPS: tuple[tuple[str, str, str], ...] = (
     (r"compute/.*", "masked values of the computation", _MASKED),
     (r"release/.*", "masked values of noise and threshold", _MASKED),
     (r"record", "a hash of the record of what was opened", "nothing"),
-    (r"record\..*", "the record of what was opened", "the pattern counts, noise included"),
+    (r"record\..*", "the record of what was opened", "what kind of thing was opened to whom, and at what price"),
     (r"unlock\.(.+)", "the output lock of {}", "random numbers; together with all others they open the result"),
     (r"result(?:\.hash)?", "the locked result", "nothing before all locks are there, then the result"),
     (r".*", "messages of the protocol", _MASKED),
@@ -123,11 +123,10 @@ def _inferences(answer: Answer[Any], roles: set[str]) -> Iterator[str]:
     yield f"the question itself, and the declared capacities ({sizes}): they are public to all of them"
     counts = [(name, n) for o in answer.disclosures.openings for name, n in o.seen.items()]
     shared = ", ".join(f"{name} {n:,}" for name, n in counts if " + " in name)
-    if shared:
-        how = "from equal tags" if is_seat else "from the record"
+    if shared and is_seat:
         yield (
-            f"the pattern counts, {how}: how many anonymous groups these have in common, an unknown number of "
-            f"dummies included ({shared})"
+            "the pattern counts, from equal tags: how many anonymous groups these have in common, an "
+            f"unknown number of dummies included ({shared})"
         )
     if "recipient" not in roles:
         yield "of the result: nothing"

@@ -62,7 +62,7 @@ class Desk:
                 if self.reserved:
                     self.gate.commit(request, record)
                 self.committed = record
-            elif self.committed.digest() != record.digest():
+            elif self.committed.public().digest() != record.public().digest():
                 raise Foul("gate.record", "two roles of one party were shown different records")
 
 
