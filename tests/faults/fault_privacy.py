@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 from fault_people import person
 
@@ -38,10 +39,11 @@ def traces_in(blob: bytes) -> list[str]:
         found += [
             word[i : i + 16].decode() for i in range(len(word) - 15) if word[i : i + 16] in texts
         ]
-    for value in hashes:
-        for order in ("little", "big"):
-            if value.to_bytes(8, order) in blob:  # type: ignore[arg-type]
-                found.append(f"eight bytes of {value:016x}")
+    values = np.array(sorted(hashes), np.uint64)
+    wanted = np.concatenate([values, values.byteswap()])
+    for offset in range(min(8, len(blob))):
+        words = np.frombuffer(blob, np.uint64, (len(blob) - offset) // 8, offset)
+        found += [f"eight bytes {word:016x}" for word in words[np.isin(words, wanted)].tolist()]
     return found
 
 

@@ -36,7 +36,7 @@ class Ward:
         """A question that nobody has asked before."""
         return {
             "contract": self.contract, "computation": "funnel", "epsilon": EPSILON,
-            "recipients": [ASKING], "parameters": parameters(f"seen {next(self.numbers)}"),
+            "recipients": [ASKING, "ash"], "parameters": parameters(f"seen {next(self.numbers)}"),
         }  # fmt: skip
 
     def ask(self, question: dict[str, object]) -> list[int | None]:
