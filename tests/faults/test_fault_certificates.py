@@ -83,6 +83,7 @@ def test_an_asking_node_with_another_certificate(linked: Federation) -> None:
     mended(linked, "elm")
 
 
+@pytest.mark.slow
 def test_an_asking_node_that_a_seat_has_removed(linked: Federation) -> None:
     contract = linked.contract()
     with linked["cedar"].office() as office:

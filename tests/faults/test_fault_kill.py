@@ -140,8 +140,8 @@ COARSE = {
     "ash": SEAT,
     "birch": SEAT,
     "cedar": SEAT,
-    "dune": (1, 2, 3, 6, 12, 30),
-    "elm": (2, 5, 8, 9, 30),
+    "dune": (1, 2, 3, 12, 30),
+    "elm": (1, 5, 9, 30),
 }
 
 
