@@ -100,6 +100,7 @@ def _serve() -> None:
     from hanse.engine.warm import warm_up
 
     warm_up()
+    children: set[int] = set()
     for line in sys.stdin:
         command = json.loads(line)
         if "start" in command:
@@ -111,11 +112,15 @@ def _serve() -> None:
                     code = 0
                 finally:
                     os._exit(code)
+            children.add(child)
             answer = child
         else:
+            children.discard(command["reap"])
             answer = _reaped(command["reap"])
         sys.stdout.write(f"{answer}\n")
         sys.stdout.flush()
+    for child in children:  # whoever asked for them is gone
+        os.kill(child, signal.SIGKILL)
 
 
 def _reaped(process: int) -> int:
