@@ -34,8 +34,9 @@ def padded(ids: U64, columns: U64, capacity: int, layout: Layout, entropy: Entro
     if count > capacity:
         raise Fault(
             "align.capacity",
-            f"{count} people do not fit the declared capacity of {capacity}",
+            f"there are more people than the declared capacity of {capacity}",
             remedy="raise the capacity in the contract, or narrow the filter",
+            detail=f"{count} people, capacity {capacity}",
         )
     if count > 1 and not (ids[1:] > ids[:-1]).all():
         raise Fault("align.order", "the ids to share are not sorted and unique")
