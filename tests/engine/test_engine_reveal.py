@@ -68,7 +68,7 @@ def to_recipient(tap: Any = None) -> list[Any]:
     shares = Dealer(3).ring(VALUES)
 
     def seat(number: int) -> Any:
-        return lambda channel: reveal.send_ring(channel, number, shares[number], 3, "result")
+        return lambda channel: reveal.send_ring(channel, shares[number], 3, "result")
 
     recipient = lambda channel: reveal.receive_ring(channel, VALUES.shape, "result")  # noqa: E731
     return play([seat(0), seat(1), seat(2), recipient], tap=tap)

@@ -59,7 +59,7 @@ def released(
             locks = [upload.receive_lock(s, p, f"p{p}", plan.outputs) for p in PROVIDERS]
             record = Record()
             locked = lock_counts(s, record, shares[number], plan, locks, ("media",))
-            send_locked(channel, number, locked, [RECIPIENT])
+            send_locked(channel, locked, [RECIPIENT])
             return record
 
         return run

@@ -53,9 +53,8 @@ def open_ring(s: Session, x: Ring, step: str) -> U64:
     return x.left + x.right + _missing(s, x.left, x.right, step)
 
 
-def send_ring(channel: Channel, seat: int, x: Ring, to: int, step: str) -> None:
+def send_ring(channel: Channel, x: Ring, to: int, step: str) -> None:
     """A seat's part of opening to role ``to`` only: its left component, and the hash of its right one."""
-    del seat
     channel.send(to, step, np.ascontiguousarray(x.left))
     channel.send(to, f"{step}.hash", _hash(x.right))
 

@@ -77,6 +77,13 @@ class ReleasePlan:
                           remedy=f"ask for an epsilon from {allowed}")  # fmt: skip
         return self
 
+    def why_suppressed(self, output: int) -> str:
+        """The reason that a suppressed output is shown with."""
+        return (
+            f"fewer than {self.k} people, or too close to {self.k} to tell "
+            f"(noised value below {self.thresholds()[output]})"
+        )
+
     def thresholds(self) -> NDArray[np.int64]:
         """k plus the margin of each output, by the number of noised cells in it."""
         parts = np.abs(self.combine).sum(axis=1)
@@ -151,10 +158,10 @@ def lock_counts(
     return shown
 
 
-def send_locked(channel: Channel, seat: int, locked: Ring, recipients: list[int]) -> None:
+def send_locked(channel: Channel, locked: Ring, recipients: list[int]) -> None:
     """A seat's part of the opening; the caller has committed the budget."""
     for role in recipients:
-        send_ring(channel, seat, locked, role, "result")
+        send_ring(channel, locked, role, "result")
 
 
 def read_locked(

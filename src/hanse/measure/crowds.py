@@ -18,13 +18,13 @@ from hanse.catalog.requests import Condition as HomeCondition
 from hanse.catalog.requests import EventGroup, RowRequest
 from hanse.catalog.rows import PersonRows
 from hanse.contracts import Contract, Use
-from hanse.errors import Refusal
 from hanse.measure.funnel_rows import home_condition
 from hanse.measure.questions import (
     Source,
+    capacities,
     condition_uses,
     dataset_of,
-    time_column,
+    event_time,
 )
 
 Reader = Callable[[Dataset, RowRequest], PersonRows]
@@ -59,17 +59,7 @@ class Planner:
                 return known
         self.uses.append(Use(dataset=dataset.name, purpose="membership"))
         self.uses += condition_uses(self.contract, source)
-        time = ""
-        if any(c.kind == "time" for c in dataset.columns):
-            time = time_column(self.contract, dataset.name).name
-            self.uses.append(Use(dataset=dataset.name, column=time, purpose="order"))
-        elif source.where or source.at_least > 1:
-            raise Refusal(
-                "contract.time",
-                f"dataset {dataset.name!r} has no time column, so it only says who is in it",
-                remedy="drop the filter and at_least, or agree on a time column",
-                where=f"dataset {dataset.name}",
-            )
+        time = event_time(self.contract, source, ordered=False, uses=self.uses)
         found = CrowdField(f"crowd{len(self.crowds)}", dataset.provider, source, time)
         self.crowds.append(found)
         return found
@@ -81,15 +71,6 @@ class Planner:
             sizes.setdefault(crowd.provider, []).append((crowd.name, 1))
         layouts = {p: Layout.pack(fields) for p, fields in sorted(sizes.items())}
         return tuple(sorted(sizes)), layouts, capacities(self.contract, layouts, self.uses)
-
-
-def capacities(contract: Contract, providers: Iterable[str], uses: Iterable[Use]) -> dict[str, int]:
-    """Declared rows per provider: the sum over its datasets in use (a person may be in each)."""
-    names = {u.dataset for u in uses}
-    return {
-        p: sum(d.capacity for d in contract.datasets if d.name in names and d.provider == p)
-        for p in providers
-    }
 
 
 def read_crowds(

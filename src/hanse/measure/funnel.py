@@ -38,10 +38,11 @@ from hanse.measure.questions import (
     FunnelQuestion,
     Segment,
     Source,
+    capacities,
     column_of,
     condition_uses,
     dataset_of,
-    time_column,
+    event_time,
 )
 
 UNKNOWN = "unknown"
@@ -132,17 +133,7 @@ def plan(
             dataset = dataset_of(contract, source.dataset)
             uses.append(Use(dataset=dataset.name, purpose="membership"))
             uses += condition_uses(contract, source)
-            column = ""
-            if question.ordered or any(c.kind == "time" for c in dataset.columns):
-                column = time_column(contract, dataset.name).name
-                uses.append(Use(dataset=dataset.name, column=column, purpose="order"))
-            elif source.where or source.at_least > 1:
-                raise Refusal(
-                    "contract.time",
-                    f"dataset {dataset.name!r} has no time column, so it only says who is in it",
-                    remedy="drop the filter and at_least, or agree on a time column",
-                    where=f"dataset {dataset.name}",
-                )
+            column = event_time(contract, source, ordered=question.ordered, uses=uses)
             if source.at_least > dataset.slots:
                 raise Refusal(
                     "question.slots",
@@ -198,7 +189,7 @@ def _laid_out(
     if bits > 32:
         raise Refusal("question.span", "the campaign is too long for its time unit",
                       remedy="choose a coarser time_unit or nearer dates")  # fmt: skip
-    layouts, capacities = {}, {}
+    layouts = {}
     for provider in sorted(providers):
         sizes: list[tuple[str, int]] = []
         for s in sources:
@@ -211,14 +202,13 @@ def _laid_out(
         if base and base[0] == provider:
             sizes.append(("base", 1))
         layouts[provider] = Layout.pack(sizes)
-        used = {u.dataset for u in uses if dataset_of(contract, u.dataset).provider == provider}
-        capacities[provider] = sum(dataset_of(contract, d).capacity for d in used)
     outputs, combine = _outputs(question, label, base is not None)
     if combine.shape[1] > MOST_CELLS:
         raise Refusal("question.cells", f"{combine.shape[1]} cells are more than {MOST_CELLS}",
                       remedy="merge segments or drop stages")  # fmt: skip
     return FunnelPlan(
-        question, tuple(sorted(providers)), tuple(sources), label, base, layouts, capacities, bits,
+        question, tuple(sorted(providers)), tuple(sources), label, base, layouts,
+        capacities(contract, layouts, uses), bits,
         tuple(dict.fromkeys(uses)), ReleasePlan(combine, epsilon, contract.privacy.k, noise), outputs,
     )  # fmt: skip
 

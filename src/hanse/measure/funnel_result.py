@@ -118,7 +118,6 @@ def result(
     plan: FunnelPlan, values: NDArray[np.int64], published: NDArray[np.bool_]
 ) -> FunnelResult:
     """The rows from the opened outputs [outputs]. Post-processing only: costs no privacy."""
-    thresholds = plan.release.thresholds()
     firsts: dict[tuple[str, str], int] = {}
     rows = []
     previous: int | None = None
@@ -127,10 +126,7 @@ def result(
             firsts[arm, segment] = i
             previous = None
         if not published[i]:
-            why = (
-                f"fewer than {plan.release.k} people, or too close to {plan.release.k} to tell "
-                f"(noised value below {thresholds[i]})"
-            )
+            why = plan.release.why_suppressed(i)
             rows.append(FunnelRow(arm, segment, stage, *(None,) * 9, why))
             previous = i
             continue

@@ -179,14 +179,10 @@ def result(
     p: OverlapPlan, values: NDArray[np.int64], published: NDArray[np.bool_]
 ) -> OverlapResult:
     """The rows from the opened outputs."""
-    thresholds = p.release.thresholds()
     out = []
     for i, (kind, label) in enumerate(p.outputs):
         if not published[i]:
-            why = (
-                f"fewer than {p.release.k} people, or too close to {p.release.k} to tell "
-                f"(noised value below {thresholds[i]})"
-            )
+            why = p.release.why_suppressed(i)
             out.append(OverlapRow(kind, label, *(None,) * 6, why))
             continue
         cells = int(p.release.combine[i].sum())

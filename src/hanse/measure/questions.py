@@ -6,6 +6,7 @@ the parties of the job: it names columns and values of the contract's public lis
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 from typing import Annotated, Any, Literal, Self
 
@@ -165,6 +166,35 @@ def time_column(contract: Contract, dataset: str) -> Column:
             where=f"dataset {dataset}",
         )
     return times[0]
+
+
+def event_time(contract: Contract, source: Source, *, ordered: bool, uses: list[Use]) -> str:
+    """The column that dates the source's events, its use noted; "" if the dataset only says who is in it.
+
+    Without times nothing can be ordered, filtered or counted: `Refusal` ``contract.time``.
+    """
+    dataset = dataset_of(contract, source.dataset)
+    if ordered or any(c.kind == "time" for c in dataset.columns):
+        column = time_column(contract, dataset.name).name
+        uses.append(Use(dataset=dataset.name, column=column, purpose="order"))
+        return column
+    if source.where or source.at_least > 1:
+        raise Refusal(
+            "contract.time",
+            f"dataset {dataset.name!r} has no time column, so it only says who is in it",
+            remedy="drop the filter and at_least, or agree on a time column",
+            where=f"dataset {dataset.name}",
+        )
+    return ""
+
+
+def capacities(contract: Contract, providers: Iterable[str], uses: Iterable[Use]) -> dict[str, int]:
+    """Declared rows per provider: the sum over its datasets in use (a person may be in each)."""
+    names = {u.dataset for u in uses}
+    return {
+        p: sum(d.capacity for d in contract.datasets if d.name in names and d.provider == p)
+        for p in providers
+    }
 
 
 def condition_uses(contract: Contract, source: Source) -> list[Use]:

@@ -33,7 +33,7 @@ from hanse.ledger import Ledger
 from hanse.node.exchange import Exchange
 from hanse.node.greeting import reported
 from hanse.node.links import stopping
-from hanse.node.roles import Job, run_provider, run_recipient, run_seat
+from hanse.node.roles import Job, request_for, run_provider, run_recipient, run_seat
 from hanse.node.running import USUAL_REMEDY, Running, own_error, state_after
 
 _log = logging.getLogger("hanse.node.jobs")
@@ -119,26 +119,18 @@ class Runner:
         plan = entry.plan(question.parameters, contract, question.epsilon, True)
         computation = contract.computation(question.computation)
         allowed = computation.recipients if computation else ()
-        people = {d.provider for d in contract.datasets if d.name in {u.dataset for u in plan.uses}}
-        request = JobRequest.from_fields(
-            {
-                "contract_id": contract.id,
-                "contract_hash": contract.hash,
-                "computation": question.computation,
-                "parameters": question.parameters,
-                "analyst": self._office.party,
-                "uses": [u.model_dump(mode="json") for u in plan.uses],
-                "noise": True,
-                "epsilon": question.epsilon,
-                "epsilon_join": contract.join.epsilon if len(people) > 1 else 0.0,
-                "recipients": list(question.recipients or allowed),
-                "attempt": question.attempt,
-                "created": self._clock.now().isoformat(),
-                "nonce": self._entropy.take(16).hex(),
-                "commitments": commitments,
-                "code_version": __version__,
-                "outputs": [{"name": "counts", "shape": [plan.release.outputs]}],
-            }
+        request = request_for(
+            contract,
+            plan,
+            computation=question.computation,
+            parameters=question.parameters,
+            analyst=self._office.party,
+            epsilon=question.epsilon,
+            recipients=question.recipients or allowed,
+            attempt=question.attempt,
+            created=self._clock.now(),
+            nonce=self._entropy.take(16).hex(),
+            commitments=commitments,
         )
         return request, plan
 

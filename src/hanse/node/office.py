@@ -17,7 +17,7 @@ from hanse.catalog import Dataset, Profile, parse_dataset, read_rows, register
 from hanse.clock import Clock
 from hanse.contracts import Bundle, Contract, JobRequest, contract_signed
 from hanse.contracts import Dataset as ContractDataset
-from hanse.errors import Fault, Foul, Refusal
+from hanse.errors import Fault, Refusal
 from hanse.gate import Gate
 from hanse.ledger import Ledger, Spend
 from hanse.node.job_store import Job as StoredJob
@@ -189,12 +189,12 @@ class NodeOffice:
                           remedy="ask for the bundle again", where=f"contract {contract.id}")  # fmt: skip
         known = self.store.contracts.get(contract.id, contract.version)
         if known is not None:
-            bundle = _bundle(known).merged(bundle)
+            bundle = bundle_of(known).merged(bundle)
         state = known.state if known is not None and known.state in (SUSPENDED, ENDED) else (
             PENDING if bundle.missing() else LIVE
         )  # fmt: skip
         self._keep(bundle, state)
-        if known is None or set(_bundle(known).signatures) != set(bundle.signatures):
+        if known is None or set(bundle_of(known).signatures) != set(bundle.signatures):
             self.ledger.append(
                 "contract",
                 {"id": contract.id, "version": contract.version, "hash": contract.hash,
@@ -204,7 +204,7 @@ class NodeOffice:
 
     def sign(self, contract_id: str) -> Bundle:
         """Add this party's signature."""
-        bundle = _bundle(self.contract(contract_id))
+        bundle = bundle_of(self.contract(contract_id))
         signed = bundle.signed(self.party, self.identity.signing_key)
         self.import_bundle(signed)
         return signed
@@ -223,7 +223,7 @@ class NodeOffice:
 
     def bundle(self, contract_id: str) -> Bundle:
         """The newest bundle; `Refusal` if a partner's keys are not those that the contract names."""
-        bundle = _bundle(self.contract(contract_id))
+        bundle = bundle_of(self.contract(contract_id))
         self._check_own(bundle.contract)
         for party in bundle.contract.parties:
             partner = next((p for p in self.store.partners.all() if p.name == party.name), None)
@@ -254,7 +254,7 @@ class NodeOffice:
     def set_state(self, contract_id: str, state: str, reason: str) -> None:
         """Suspend, resume or end a contract at this node; holds from the next job on."""
         stored = self.contract(contract_id)
-        bundle = _bundle(stored)
+        bundle = bundle_of(stored)
         if state == LIVE and bundle.missing():
             state = PENDING
         self._keep(bundle, state)
@@ -306,14 +306,14 @@ class NodeOffice:
         """`progress` for a party of the job's contract; nothing for anybody else."""
         stored = self.store.jobs.get(job)
         contract = self.store.contracts.by_hash(stored.contract) if stored is not None else None
-        if contract is None or _bundle(contract).contract.party(party) is None:
+        if contract is None or bundle_of(contract).contract.party(party) is None:
             return {}
         return {role: [step, share] for role, (step, share) in self.progress(job).items()}
 
     def seats_of(self, job: str) -> tuple[str, ...]:
         """Who holds the seats of a job that this node knows."""
         contract = self.store.contracts.by_hash(self.job(job).contract)
-        return _bundle(contract).contract.seats if contract is not None else ()
+        return bundle_of(contract).contract.seats if contract is not None else ()
 
     def newest_job(self, contract: str = "", after: str = "") -> str:
         """The last job that this node asked for (under ``contract``), "" if there is none after ``after``."""
@@ -383,10 +383,6 @@ class NodeOffice:
         return released
 
 
-def _bundle(stored: StoredContract) -> Bundle:
-    return Bundle.from_json(json.dumps(stored.bundle))
-
-
 def _files(path: Path) -> Iterable[Path]:
     if path.is_dir():
         return sorted(p for p in path.rglob("*") if p.is_file())
@@ -395,19 +391,4 @@ def _files(path: Path) -> Iterable[Path]:
 
 def bundle_of(stored: StoredContract) -> Bundle:
     """The bundle of a stored contract."""
-    return _bundle(stored)
-
-
-def check_partner_document(document: Document) -> None:
-    """`Foul` unless a partner's document is of a kind that nodes exchange."""
-    if document.get("ask") not in {
-        "prepare",
-        "admit",
-        "start",
-        "abandon",
-        "state",
-        "contract",
-        "hello",
-    }:
-        raise Foul("node.ask", "the request is not one that this version knows",
-                   remedy="run the same Hanse version on all nodes")  # fmt: skip
+    return Bundle.from_json(json.dumps(stored.bundle))

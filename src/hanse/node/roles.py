@@ -7,14 +7,16 @@ comes in as arguments. Roles 0, 1, 2 are the seats, then the providers in sorted
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hanse import __version__
 from hanse.align.join import JoinPolicy, Upload, align
 from hanse.align.layout import Part, merged
 from hanse.align.upload import padded, receive_lock, receive_rows, send_lock, send_rows
@@ -75,6 +77,45 @@ class Job:
         return [self.recipient_role(p) for p in self.request.recipients]
 
 
+def request_for(
+    contract: Contract,
+    plan: Any,
+    *,
+    computation: str,
+    parameters: dict[str, Any],
+    analyst: str,
+    epsilon: float,
+    recipients: Iterable[str],
+    attempt: int,
+    created: datetime,
+    nonce: str,
+    commitments: dict[str, str],
+) -> JobRequest:
+    """The job that a planned question about people amounts to."""
+    used = {u.dataset for u in plan.uses}
+    providers = {d.provider for d in contract.datasets if d.name in used}
+    return JobRequest.from_fields(
+        {
+            "contract_id": contract.id,
+            "contract_hash": contract.hash,
+            "computation": computation,
+            "parameters": parameters,
+            "analyst": analyst,
+            "uses": [u.model_dump(mode="json") for u in plan.uses],
+            "noise": True,
+            "epsilon": epsilon,
+            "epsilon_join": contract.join.epsilon if len(providers) > 1 else 0.0,
+            "recipients": list(recipients),
+            "attempt": attempt,
+            "created": created.isoformat(),
+            "nonce": nonce,
+            "commitments": commitments,
+            "code_version": __version__,
+            "outputs": [{"name": "counts", "shape": [plan.release.outputs]}],
+        }
+    )
+
+
 def run_seat(
     channel: Channel, seat: int, job: Job, entropy: Entropy,
     commit: Callable[[Record], None], progress: Progress,
@@ -102,7 +143,7 @@ def run_seat(
     for role in range(3, len(job.roles)):
         _send_record(channel, role, record, whole=seat == 0)
     commit(record)
-    send_locked(channel, seat, locked, job.recipient_roles)
+    send_locked(channel, locked, job.recipient_roles)
     progress("done", 1.0)
     return record, s.meter
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hanse import __version__, menu
+from hanse import menu
 from hanse.align import Part
 from hanse.catalog import RowsReport, read_rows
 from hanse.clock import Clock
@@ -22,7 +22,7 @@ from hanse.contracts import Bundle, JobRequest, permitting_parties
 from hanse.contracts.requests import providers_of
 from hanse.entropy import Entropy
 from hanse.errors import Fault, HanseError, Refusal
-from hanse.node.roles import Job
+from hanse.node.roles import Job, request_for
 from hanse.rehearsal.agreement import Budget, Member
 from hanse.rehearsal.answer import Answer, Disclosures
 from hanse.rehearsal.description import Described
@@ -126,28 +126,18 @@ def request_of(
     world: World, question: Question, plan: Any, nonce: str, commitments: dict[str, str]
 ) -> JobRequest:
     """The job that a question amounts to, as a node drafts it."""
-    contract = world.bundle.contract
-    used = {u.dataset for u in plan.uses}
-    people = {d.provider for d in contract.datasets if d.name in used}
-    return JobRequest.from_fields(
-        {
-            "contract_id": contract.id,
-            "contract_hash": contract.hash,
-            "computation": question.computation,
-            "parameters": question.parameters,
-            "analyst": question.analyst,
-            "uses": [u.model_dump(mode="json") for u in plan.uses],
-            "noise": True,
-            "epsilon": question.epsilon,
-            "epsilon_join": contract.join.epsilon if len(people) > 1 else 0.0,
-            "recipients": list(question.recipients),
-            "attempt": question.attempt,
-            "created": world.clock.now().isoformat(),
-            "nonce": nonce,
-            "commitments": commitments,
-            "code_version": __version__,
-            "outputs": [{"name": "counts", "shape": [plan.release.outputs]}],
-        }
+    return request_for(
+        world.bundle.contract,
+        plan,
+        computation=question.computation,
+        parameters=question.parameters,
+        analyst=question.analyst,
+        epsilon=question.epsilon,
+        recipients=question.recipients,
+        attempt=question.attempt,
+        created=world.clock.now(),
+        nonce=nonce,
+        commitments=commitments,
     )
 
 
