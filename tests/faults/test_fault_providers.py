@@ -165,9 +165,6 @@ def test_a_silent_provider_is_waited_for_until_the_job_is_cancelled(
     linked.check_records()
 
 
-@pytest.mark.xfail(
-    reason="a node that ends its part does not say so, so its peers wait", strict=True
-)
 def test_a_provider_that_leaves_without_its_lock(
     linked: Federation, asked: Question, monkeypatch: pytest.MonkeyPatch
 ) -> None:

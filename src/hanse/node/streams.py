@@ -38,8 +38,8 @@ class Carrier(Protocol):
         """A stream failed: send the error to the parties named by ``tell``, without waiting."""
         ...
 
-    def stream_closed(self, stream: StreamEnds) -> None:
-        """A stream is finished here; forget it."""
+    def stream_closed(self, stream: StreamEnds, tell: Iterable[str]) -> None:
+        """A stream is finished here; forget it, and say so to the parties named by ``tell``."""
         ...
 
 
@@ -83,14 +83,17 @@ class StreamEnds:
         self.fail(error, tell=self.others)
 
     def close(self) -> None:
-        """This node's part is done. Frames that still arrive are ignored. Idempotent."""
+        """This node's part is done, and the other parties hear it. Frames that still arrive are ignored.
+
+        Idempotent.
+        """
         with self._lock:
             if self._closed:
                 return
             self._closed = True
             rest, self._reserved = self._reserved, 0
         self._carrier.release(rest)
-        self._carrier.stream_closed(self)
+        self._carrier.stream_closed(self, self.others if self.error is None else ())
         ended = Fault("stream.closed", "this job's stream is closed on this node")
         for inbox in self._inboxes.values():
             inbox.fail(ended)
@@ -104,6 +107,13 @@ class StreamEnds:
         for inbox in self._inboxes.values():
             inbox.fail(error)
         self._carrier.stream_failed(self, error, tell)
+
+    def finished(self, party: str) -> None:
+        """``party`` has done its part: nothing more comes from its roles."""
+        for role, (_, holder) in enumerate(self.roles):
+            if holder == party:
+                for inbox in self._inboxes.values():
+                    inbox.finish(role)
 
     def check(self) -> None:
         """Raise the stream's error if it has failed or is closed."""

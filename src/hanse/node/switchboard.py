@@ -21,6 +21,7 @@ from hanse.wire.message import STREAM_BYTES, Frame, Kind
 _log = logging.getLogger("hanse.node.streams")
 # Streams remembered after their end, so that late frames are ignored and an id is not used twice.
 _REMEMBERED_STREAMS = 4096
+_DONE = "stream.done"
 
 
 class Switchboard:
@@ -166,8 +167,11 @@ class Switchboard:
         for party in tell:
             self._tell(party, stream.stream_id, error)
 
-    def stream_closed(self, stream: StreamEnds) -> None:
+    def stream_closed(self, stream: StreamEnds, tell: Iterable[str]) -> None:
         """See `streams.Carrier`."""
+        done = Fault(_DONE, "this party has done its part of the job")
+        for party in tell:
+            self._tell(party, stream.stream_id, done)
         with self._lock:
             self._streams.pop(stream.stream_id, None)
             self._opened.pop(stream.stream_id, None)
@@ -223,4 +227,9 @@ def _aborted(stream: StreamEnds, party: str, frame: Frame) -> None:
         fields = parse_document(frame.body if isinstance(frame.body, bytes) else b"").get("error")
     except Foul:
         fields = None
-    stream.fail(reported(from_public(fields if isinstance(fields, dict) else {}), party))
+    error = from_public(fields if isinstance(fields, dict) else {})
+    if error.code == _DONE:
+        # It was sent after the party's last array, on the same link.
+        stream.finished(party)
+    else:
+        stream.fail(reported(error, party))

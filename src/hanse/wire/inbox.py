@@ -37,6 +37,7 @@ class Inbox:
         self._queues: list[deque[Frame]] = [deque() for _ in range(roles)]
         self._next = [0] * roles
         self._waiting = [0] * roles
+        self._finished = [False] * roles
         self._ready = threading.Condition()
         self._error: HanseError | None = None
 
@@ -72,11 +73,20 @@ class Inbox:
                 self._error = error
             self._ready.notify_all()
 
+    def finish(self, source: int) -> None:
+        """``source`` sends no more: whoever waits for more of it gets a `Foul`."""
+        with self._ready:
+            self._finished[source] = True
+            self._ready.notify_all()
+
     def take(self, source: int, patience: float | None = None) -> Frame:
         """The next frame from ``source``; waits for it, at most ``patience`` seconds if given."""
         with self._ready:
             ready = self._ready.wait_for(
-                lambda: self._queues[source] or self._error is not None, patience
+                lambda: (
+                    self._queues[source] or self._finished[source] or self._error is not None
+                ),
+                patience,
             )
             # A frame that arrived before the failure is still refused: a failed job must not go on.
             if self._error is not None:
@@ -86,6 +96,12 @@ class Inbox:
                     "peer.silent",
                     f"{self._name(source)} sent nothing for {patience:g} s",
                     remedy="check that its node is running, then rerun the job",
+                )
+            if not self._queues[source]:
+                raise Foul(
+                    "wire.missing",
+                    f"{self._name(source)} ended its part and left out what it was to send",
+                    remedy="rerun the job; if it happens again, ask that party about its node",
                 )
             frame = self._queues[source].popleft()
             self._waiting[source] -= _size(frame)
