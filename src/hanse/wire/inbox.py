@@ -83,9 +83,7 @@ class Inbox:
         """The next frame from ``source``; waits for it, at most ``patience`` seconds if given."""
         with self._ready:
             ready = self._ready.wait_for(
-                lambda: (
-                    self._queues[source] or self._finished[source] or self._error is not None
-                ),
+                lambda: self._queues[source] or self._finished[source] or self._error is not None,
                 patience,
             )
             # A frame that arrived before the failure is still refused: a failed job must not go on.
