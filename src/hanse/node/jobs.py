@@ -432,7 +432,7 @@ class Runner:
         """End a job at all its nodes."""
         with self._lock:
             running = self._jobs.get(job)
-        if running is None or running.over.is_set():
+        if running is None or running.ending:
             raise Refusal(
                 "job.unknown", f"no running job {job[:16]}", remedy="see 'hanse job list'"
             )
