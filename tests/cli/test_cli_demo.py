@@ -20,6 +20,7 @@ from hanse.cli.demo import check, documents
 from hanse.cli.documents import plain_values
 from hanse.cli.node_process import lives
 from hanse.contracts import Contract
+from hanse.gate.laws import half_width
 from hanse.node import facade
 
 DEMO = [sys.executable, "-m", "hanse.cli", "demo", "--headless"]
@@ -187,7 +188,7 @@ def test_intervals_hold_for_all_values_together() -> None:
     # One cell at epsilon 1.5: P(|noise| > h) = 2 a^(h+1) / (1 + a) with a = e^-1.5.
     a = 2.718281828459045**-1.5
     level = 1 - 0.001 / 38
-    half = check.half_width(1.5, 1, level)
+    half = half_width(1.5, 1, level)
     beyond = [2 * a ** (h + 1) / (1 + a) for h in (half - 1, half)]
     assert beyond[1] <= 1 - level < beyond[0]
 

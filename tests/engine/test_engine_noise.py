@@ -176,7 +176,7 @@ def test_coins_are_biased_as_the_digits_of_a_geometric_number(epsilon: float) ->
         assert (-Decimal(epsilon) * (1 << len(thresholds))).exp() < Decimal(2) ** -58
 
 
-@pytest.mark.parametrize("epsilon", [0, -1, 1e-7, 65, math.nan, math.inf])
+@pytest.mark.parametrize("epsilon", [0, -1, 1e-14, 65, math.nan, math.inf])
 def test_an_epsilon_out_of_range_is_refused(epsilon: float) -> None:
     with pytest.raises(Fault) as caught:
         noise.digits_for(epsilon)

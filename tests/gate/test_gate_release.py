@@ -17,10 +17,12 @@ from hanse.engine.session import Session
 from hanse.engine.shares import Ring
 from hanse.engine.stage import agree, on_stage
 from hanse.entropy import SeededEntropy
-from hanse.errors import Foul, Refusal
+from hanse.errors import Fault, Foul, Refusal
 from hanse.gate import Record, ReleasePlan, release
 from hanse.gate.release import (
     FALSE_PUBLISH,
+    Block,
+    Sums,
     lock_counts,
     margin,
     noise_law,
@@ -39,7 +41,7 @@ SUFFIX = np.triu(np.ones((3, 3), np.int64))  # a funnel of three stages: reached
 def plan_of(
     epsilon: float = 2.0, k: int = 20, combine: Any = SUFFIX, *, noise: bool = True
 ) -> ReleasePlan:
-    return ReleasePlan(np.array(combine, np.int64), epsilon, k, noise)
+    return ReleasePlan(Sums.of(combine), epsilon, k, noise)
 
 
 def released(
@@ -76,7 +78,7 @@ def released(
 
     def recipient(channel: Any) -> tuple[np.ndarray, np.ndarray]:
         locks = [channel.receive(p, "lock", np.dtype("<u8"), (plan.outputs,)) for p in told]
-        return read_locked(channel, plan.outputs, locks)
+        return read_locked(channel, plan, locks)
 
     return play([seat(0), seat(1), seat(2), provider(3), provider(4), recipient], tap=tap)
 
@@ -92,7 +94,7 @@ def known_noise(monkeypatch: pytest.MonkeyPatch) -> Any:
     def use(noise: list[int]) -> None:
         monkeypatch.setattr(
             release, "geometric_difference",
-            lambda s, _epsilon, cells: s.public_ring(np.array(noise, np.int64).view(np.uint64)),
+            lambda s, _epsilon, cells, _step: s.public_ring(np.array(noise, np.int64).view(np.uint64)),
         )  # fmt: skip
 
     return use
@@ -120,7 +122,7 @@ def test_the_threshold_is_on_the_noised_value(counts: list[int], noise: list[int
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             release, "geometric_difference",
-            lambda s, _epsilon, cells: s.public_ring(np.array(noise, np.int64).view(np.uint64)),
+            lambda s, _epsilon, cells, _step: s.public_ring(np.array(noise, np.int64).view(np.uint64)),
         )  # fmt: skip
         plan = plan_of(k=30)
         values, published = read(counts, plan)
@@ -382,3 +384,57 @@ def test_a_record_only_grows() -> None:
                                    plan_of(combine=[[1]]), [], ("media",)))  # fmt: skip
     assert record.digest() != before
     assert record.body()[0]["what"] == record.openings[0].what
+
+
+# --- sums of values, guarded by the people behind them ------------------------------------------
+
+
+def valued(epsilon: float = 1.0, *, noise: bool = True) -> ReleasePlan:
+    """Two groups: people, and a sum of values of up to 1,000 each."""
+    return ReleasePlan(
+        Sums.stacked([Sums.each(2), Sums.each(2)]), epsilon, 20, noise,
+        (Block(2, 0.5), Block(2, 0.5, 2000)), np.array([0, 1, 0, 1]),
+    )  # fmt: skip
+
+
+def test_a_sum_of_values_is_shown_with_its_people_only() -> None:
+    values, published = read([400, 3, 123_456, 987_654], valued(noise=False))
+    assert published.tolist() == [True, False, True, False]
+    assert values.tolist() == [400, 0, 123_456, 0]
+
+
+def test_a_sum_of_values_may_be_below_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    def noise(s: Session, epsilon: float, cells: int, _step: str) -> Ring:
+        value = -30_000 if epsilon < 0.01 else 0
+        return s.public_ring(np.full(cells, value, np.int64).view(np.uint64))
+
+    monkeypatch.setattr(release, "geometric_difference", noise)
+    values, published = read([400, 400, 10, 20], valued())
+    assert published.all()
+    assert values.tolist() == [400, 400, -29_990, -29_980]
+
+
+def test_each_block_has_its_own_noise() -> None:
+    plan = valued(2.0)
+    assert plan.spread(0) == (0.5, 1)
+    assert plan.spread(2) == (1 / 2000, 1)
+    assert plan.sd(2) > 1000 * plan.sd(0)
+    assert plan.thresholds().tolist() == [20 + margin(0.5, 1)] * 4
+    assert "20" in plan.why_suppressed(2)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "guards"),
+    [
+        ((Block(3), Block(1)), None),  # an output over two blocks
+        ((Block(2, 0.5), Block(2, 0.4)), None),
+        ((Block(2),), None),
+        ((Block(2, 0.5), Block(2, 0.5, 0)), None),
+        ((Block(2, 0.5), Block(2, 0.5)), [1, 0]),  # guards that guard each other
+        ((Block(2, 0.5), Block(2, 0.5)), [0]),
+    ],
+)
+def test_a_plan_that_does_not_add_up_is_a_fault(blocks: Any, guards: Any) -> None:
+    sums = Sums.lists([[0, 1], [2, 3]], 4)
+    with pytest.raises(Fault):
+        ReleasePlan(sums, 1.0, 20, True, blocks, None if guards is None else np.array(guards))

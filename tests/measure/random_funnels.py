@@ -246,4 +246,4 @@ def secret_counts(
         people = align(s, Record(), uploads, JoinPolicy(2.0, 1e-3), plan.keep)
         return open_ring(s, funnel.compute(s, people, plan), "cells").view(np.int64)
 
-    return np.asarray(plan.release.combine @ on_stage(protocol, seed=seed)[0])
+    return np.asarray(plan.release.sums.apply(on_stage(protocol, seed=seed)[0]))

@@ -17,7 +17,8 @@ from hanse.engine.noise import geometric_difference
 from hanse.engine.reveal import open_ring
 from hanse.engine.session import Session
 from hanse.engine.stage import on_stage
-from hanse.gate.release import margin
+from hanse.gate import ReleasePlan, Sums
+from hanse.gate.laws import margin, noise_sd
 from hanse.measure.intervals import count_interval, rate_interval
 
 Z = 1.959963984540054
@@ -40,7 +41,8 @@ def _noise(rng: np.random.Generator, epsilon: float, cells: int, draws: int) -> 
 @pytest.mark.parametrize("epsilon", [0.05, 0.25, 0.5, 1.0, 2.0])
 @pytest.mark.parametrize("cells", [1, 2, 12])
 def test_count_interval_is_the_narrowest_that_holds_95_percent(epsilon: float, cells: int) -> None:
-    interval = count_interval(100_000, epsilon, cells)
+    plan = ReleasePlan(Sums.of(np.ones((1, cells))), 2 * epsilon, 20)
+    interval = count_interval(100_000, plan, 0)
     half = int(interval.high) - 100_000
     assert 100_000 - int(interval.low) == half
     # The law by itself: powers of one cell's probabilities, long enough that the tails do not matter.
@@ -61,14 +63,16 @@ def test_count_interval_covers_what_the_protocol_draws() -> None:
         return open_ring(s, geometric_difference(s, epsilon, draws), "noise").view(np.int64)
 
     noise = on_stage(protocol, seed="coverage")[0]
-    low, high = (count_interval(500, epsilon, 1).low, count_interval(500, epsilon, 1).high)
+    found = count_interval(500, ReleasePlan(Sums.each(1), 2 * epsilon, 20), 0)
+    low, high = found.low, found.high
     share = float(np.mean((500 + noise >= low) & (500 + noise <= high)))
     assert 0.95 - _allowed(0.95, draws) <= share <= 0.97 + _allowed(0.97, draws)
 
 
 def test_count_interval_never_promises_fewer_than_nobody() -> None:
-    assert count_interval(3, 0.1, 4).low == 0.0
-    assert count_interval(70, 0.1, 4, noise=False).low == 70.0
+    sums = Sums.of(np.ones((1, 4)))
+    assert count_interval(3, ReleasePlan(sums, 0.2, 20), 0).low == 0.0
+    assert count_interval(70, ReleasePlan(sums, 0.2, 20, noise=False), 0).low == 70.0
 
 
 # --- rates ----------------------------------------------------------------------------------------
@@ -83,7 +87,7 @@ def _coverage(
     whole = part + people - reached + _noise(rng, epsilon, rest_cells, draws)
     held = 0
     for a, b in zip(part.tolist(), whole.tolist(), strict=True):
-        interval = rate_interval(a, b, epsilon, part_cells, rest_cells)
+        interval = rate_interval(a, b, noise_sd(epsilon, part_cells), noise_sd(epsilon, rest_cells))
         held += interval.low <= rate <= interval.high
     return held / draws
 
@@ -139,7 +143,8 @@ def test_rates_and_intervals_stay_within_0_and_1(
     whole: int, share: float, epsilon: float, part_cells: int, rest_cells: int, noise: bool
 ) -> None:
     part = round(whole * share)
-    interval = rate_interval(part, whole, epsilon, part_cells, rest_cells, noise=noise)
+    sds = [noise_sd(epsilon, cells) if noise else 0.0 for cells in (part_cells, rest_cells)]
+    interval = rate_interval(part, whole, *sds)
     shown = min(1.0, max(0.0, part / whole))
     assert 0.0 <= interval.low <= shown + 1e-12
     assert shown - 1e-12 <= interval.high <= 1.0
@@ -148,7 +153,7 @@ def test_rates_and_intervals_stay_within_0_and_1(
 @given(st.integers(1, 10**6), st.floats(0, 1))
 def test_without_noise_the_interval_is_wilsons(whole: int, share: float) -> None:
     part = round(whole * share)
-    interval = rate_interval(part, whole, 1.0, 1, 1, noise=False)
+    interval = rate_interval(part, whole, 0.0, 0.0)
     p = part / whole
     centre = (p + Z**2 / (2 * whole)) / (1 + Z**2 / whole)
     half = Z * math.sqrt(p * (1 - p) / whole + Z**2 / (4 * whole**2)) / (1 + Z**2 / whole)
@@ -159,8 +164,8 @@ def test_without_noise_the_interval_is_wilsons(whole: int, share: float) -> None
 def test_more_noise_makes_wider_intervals() -> None:
     widths = []
     for epsilon in (2.0, 0.5, 0.25, 0.125):
-        interval = rate_interval(300, 1000, epsilon, 2, 2)
+        interval = rate_interval(300, 1000, noise_sd(epsilon, 2), noise_sd(epsilon, 2))
         widths.append(interval.high - interval.low)
     assert widths == sorted(widths)
-    nothing = rate_interval(300, 0, 0.5, 1, 1)
+    nothing = rate_interval(300, 0, 2.0, 2.0)
     assert (nothing.low, nothing.high) == (0.0, 1.0)

@@ -29,8 +29,8 @@ _TAIL = Decimal("41")  # exp(-41) < 2**-58
 
 def digits_for(epsilon: float) -> int:
     """Binary digits of the geometric variable, so that what is cut off has mass below 2**-58."""
-    if not 1e-6 <= epsilon <= 64:
-        raise Fault("noise.epsilon", f"epsilon {epsilon} is outside 1e-6..64")
+    if not 2**-45 <= epsilon <= 64:
+        raise Fault("noise.epsilon", f"epsilon {epsilon} is outside 2**-45..64")
     digits = 1
     while Decimal(epsilon) * (1 << digits) < _TAIL:
         digits += 1

@@ -173,3 +173,8 @@ def join_planes(parts: list[Bits]) -> Bits:
         np.concatenate([p.right for p in parts]),
         parts[0].rows,
     )
+
+
+def join_elements(parts: list[Ring]) -> Ring:
+    """Elements joined along the first axis."""
+    return Ring(np.concatenate([p.left for p in parts]), np.concatenate([p.right for p in parts]))

@@ -29,8 +29,8 @@ from hanse.contracts import Spend as Spent
 from hanse.contracts.accounting import period_of
 from hanse.contracts.requests import providers_of
 from hanse.errors import HanseError, Refusal
+from hanse.gate.plan import ReleasePlan
 from hanse.gate.record import Record
-from hanse.gate.release import ReleasePlan
 from hanse.ledger import Answer, Answers, Ledger, Spend, Standing, answer_key
 
 

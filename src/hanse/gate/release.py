@@ -1,24 +1,20 @@
 """The way out: noise on shares, threshold on the noised value, an output lock of every provider.
 
-1. Each *cell* (a person is in at most one) gets discrete Laplace noise that no seat knows.
-2. The *outputs* are public integer combinations of cells (a funnel's stage counts are suffix sums):
-   post-processing, at no further privacy cost.
-3. An output below ``k`` plus a margin is suppressed: the comparison sees the noised value only, so that
-   "suppressed" says no more than the value would.
+1. Each *cell* gets discrete Laplace noise that no seat knows, by what one person can move in its block.
+2. The *outputs* are public sums of cells (a funnel's stage counts are suffix sums): post-processing, at no
+   further privacy cost.
+3. An output is suppressed if its count of people, or the count that guards a sum of values, is below ``k`` plus a
+   margin: the comparison sees the noised count only, so that "suppressed" says no more than it would.
 4. Every provider's lock (a random number it shared at the start) is added. Seats send the locked shares to
    the named recipients; each provider's own gate sends its lock when it agrees. Without all of them a recipient
    reads noise.
 Reveals: to each named recipient the published outputs and which are suppressed; to seats nothing.
 Assumes: semi-honest seats, honest majority. Privacy: (epsilon, 2**-56)-DP per person, where one person's rows at
-any set of providers may appear, disappear or change (they move one unit between two cells: sensitivity 2).
+any set of providers may appear, disappear or change; blocks compose to the job's epsilon.
 Source: Ghosh, Roughgarden, Sundararajan 2009 (geometric mechanism).
 """
 
 from __future__ import annotations
-
-import math
-from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,100 +24,20 @@ from hanse.engine.multiply import multiply
 from hanse.engine.noise import geometric_difference
 from hanse.engine.reveal import receive_ring, send_ring
 from hanse.engine.session import Session
-from hanse.engine.shares import U64, Bits, Ring
-from hanse.errors import Foul, Refusal
+from hanse.engine.shares import U64, Bits, Ring, join_elements
+from hanse.errors import Foul
+from hanse.gate.laws import FALSE_PUBLISH, margin, noise_law, noise_sd
+from hanse.gate.plan import VALUE_OFFSET, Block, ReleasePlan, Sums
 from hanse.gate.record import Opening, Record
 from hanse.wire import Channel
 
-SENSITIVITY = 2  # cells that one person's change can move by one
-FALSE_PUBLISH = 1e-6  # P(an output is published although fewer than k people are in it)
-LEAST_K = 20
-MOST_EPSILON = 4.0
-LEAST_EPSILON = 0.001  # below it noise drowns any crowd, and its law takes too much memory
+__all__ = [
+    "FALSE_PUBLISH", "Block", "ReleasePlan", "Sums", "lock_counts", "margin", "noise_law", "noise_sd",
+    "read_locked", "send_locked",
+]  # fmt: skip
 SUPPRESSED = 0
-
-
-@dataclass(frozen=True)
-class ReleasePlan:
-    """What leaves: ``combine`` [outputs, cells] of 0/1, the price, the threshold. Public, equal everywhere."""
-
-    combine: NDArray[np.int64]
-    epsilon: float
-    k: int
-    noise: bool = True  # off only inside a rehearsal, never at a node
-
-    @property
-    def outputs(self) -> int:
-        return int(self.combine.shape[0])
-
-    @property
-    def cells(self) -> int:
-        return int(self.combine.shape[1])
-
-    @property
-    def epsilon_per_cell(self) -> float:
-        """The geometric mechanism's parameter for one cell."""
-        return self.epsilon / SENSITIVITY
-
-    def checked(self, *, rehearsal: bool) -> ReleasePlan:
-        """`Refusal` unless the plan keeps the rules that no contract may loosen."""
-        if self.k < LEAST_K:
-            raise Refusal("gate.k", f"a threshold of {self.k} is below {LEAST_K}",
-                          remedy=f"ask for k of at least {LEAST_K}")  # fmt: skip
-        if not self.noise and not rehearsal:
-            raise Refusal("gate.noise", "figures about people leave only with noise",
-                          remedy="leave noise on; it is off only in rehearsals")  # fmt: skip
-        if not LEAST_EPSILON <= self.epsilon <= MOST_EPSILON:
-            allowed = f"{LEAST_EPSILON:g} to {MOST_EPSILON:g}"
-            raise Refusal("gate.epsilon", f"epsilon {self.epsilon:g} is not within {allowed}",
-                          remedy=f"ask for an epsilon from {allowed}")  # fmt: skip
-        return self
-
-    def why_suppressed(self, output: int) -> str:
-        """The reason that a suppressed output is shown with."""
-        return (
-            f"fewer than {self.k} people, or too close to {self.k} to tell "
-            f"(noised value below {self.thresholds()[output]})"
-        )
-
-    def thresholds(self) -> NDArray[np.int64]:
-        """k plus the margin of each output, by the number of noised cells in it."""
-        parts = np.abs(self.combine).sum(axis=1)
-        if not self.noise:
-            return np.full(self.outputs, self.k, np.int64)
-        return np.array([self.k + margin(self.epsilon_per_cell, int(n)) for n in parts], np.int64)
-
-
-@lru_cache(maxsize=256)
-def noise_law(epsilon: float, draws: int) -> tuple[int, NDArray[np.float64]]:
-    """(offset, probabilities): P(sum of ``draws`` discrete Laplace values = i - offset).
-
-    By FFT, on a circle wide enough that nothing of weight wraps around; right to about 1e-15.
-    """
-    if not draws:
-        return 0, np.ones(1)
-    reach = math.ceil(40 / epsilon) + math.ceil(12 * noise_sd(epsilon, draws))
-    size = 1 << (2 * reach).bit_length()
-    distance = np.minimum(np.arange(size), size - np.arange(size))
-    one = np.exp(-epsilon * distance)
-    one /= one.sum()
-    law = np.fft.irfft(np.fft.rfft(one) ** draws, size)
-    return reach, np.maximum(0.0, np.roll(law, reach)[: 2 * reach + 1])
-
-
-@lru_cache(maxsize=256)
-def margin(epsilon: float, draws: int) -> int:
-    """Smallest m with P(noise > m) <= FALSE_PUBLISH: what a count of k - 1 must not exceed by luck."""
-    offset, law = noise_law(epsilon, draws)
-    upper = np.cumsum(law[::-1])[::-1]  # P(noise >= i - offset)
-    allowed = np.flatnonzero(upper <= FALSE_PUBLISH)
-    return max(0, int(allowed[0]) - offset - 1) if allowed.size else offset
-
-
-def noise_sd(epsilon: float, draws: int) -> float:
-    """Standard deviation of the sum of ``draws`` discrete Laplace values."""
-    a = math.exp(-epsilon)
-    return math.sqrt(draws * 2 * a) / (1 - a)
+_MOST_PEOPLE = 1 << 40
+_MOST_VALUE = 1 << 61
 
 
 def lock_counts(
@@ -130,32 +46,45 @@ def lock_counts(
 ) -> Ring:  # fmt: skip
     """Steps 1 to 4 up to the locked shares; nothing has left yet.
 
-    ``counts`` [cells] are people; an output is 0 if suppressed, else its noised value + 1.
+    ``counts`` [cells]; an output is 0 if suppressed, else its noised value + 1 (sums of values further up).
     """
     s = s.fork(step)
-    record.write(
-        Opening(
-            step,
-            f"counts of people, noised, at least {plan.k} each, else the word suppressed",
-            recipients,
-            plan.outputs,
-            plan.epsilon,
-        )
-    )
+    record.write(Opening(step, _told(plan), recipients, plan.outputs, plan.epsilon))
     if plan.noise:
-        counts = counts + geometric_difference(s, plan.epsilon_per_cell, plan.cells)
-    weights = plan.combine.astype(np.int64).view(np.uint64)
-    published = Ring(
-        (weights * counts.left).sum(axis=1, dtype=np.uint64),
-        (weights * counts.right).sum(axis=1, dtype=np.uint64),
+        counts = counts + _noise(s, plan)
+    published = Ring(plan.sums.apply(counts.left), plan.sums.apply(counts.right))
+    guards, place = np.unique(plan.guarded, return_inverse=True)
+    people = Ring(published.left[guards], published.right[guards])
+    thresholds = plan.thresholds()[guards].view(np.uint64)
+    below = sign_bit(s, people - s.public_ring(thresholds), "below")
+    reached = ring_bits(s, s.invert(Bits(below.left, below.right, guards.size)), "reached")
+    raised = np.where(plan.is_value, VALUE_OFFSET + 1, 1).astype(np.uint64)
+    shown = multiply(
+        s,
+        Ring(reached.left[place], reached.right[place]),
+        published + s.public_ring(raised),
+        "shown",
     )
-    thresholds = plan.thresholds().view(np.uint64)
-    below = sign_bit(s, published - s.public_ring(thresholds), "below")
-    reached = ring_bits(s, s.invert(Bits(below.left, below.right, plan.outputs)), "reached")
-    shown = multiply(s, reached, published + s.public_ring(1), "shown")
     for lock in locks:
         shown = shown + lock
     return shown
+
+
+def _told(plan: ReleasePlan) -> str:
+    sums = int(plan.is_value.sum())
+    what = "counts of people" + (f" and {sums} sums of values of people" if sums else "")
+    return f"{what}, noised, at least {plan.k} people each, else the word suppressed"
+
+
+def _noise(s: Session, plan: ReleasePlan) -> Ring:
+    """Noise of every cell [cells], each block's by its own parameter."""
+    steps = [f"noise.{i}" if len(plan.blocks) > 1 else "noise" for i in range(len(plan.blocks))]
+    return join_elements(
+        [
+            geometric_difference(s, plan.cell_epsilon(block), block.cells, step)
+            for block, step in zip(plan.blocks, steps, strict=True)
+        ]
+    )
 
 
 def send_locked(channel: Channel, locked: Ring, recipients: list[int]) -> None:
@@ -165,18 +94,20 @@ def send_locked(channel: Channel, locked: Ring, recipients: list[int]) -> None:
 
 
 def read_locked(
-    channel: Channel, outputs: int, locks: list[U64]
+    channel: Channel, plan: ReleasePlan, locks: list[U64]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """The recipient's side: (values, published) [outputs]; values are 0 where suppressed."""
-    opened = receive_ring(channel, (outputs,), "result")
+    opened = receive_ring(channel, (plan.outputs,), "result")
     for lock in locks:
         opened = opened - lock
     values = opened.view(np.int64)
-    if (values < 0).any() or (values > 1 << 40).any():
+    published = values != SUPPRESSED
+    most = np.where(plan.is_value, _MOST_VALUE, _MOST_PEOPLE)
+    if (values < 0).any() or (values > most).any() or (published != published[plan.guarded]).any():
         raise Foul(
             "gate.lock",
             "the opened result is not a table of counts: a provider told another lock than it shared",
             remedy="let the providers check their nodes, then rerun the job",
         )
-    published = values != SUPPRESSED
-    return np.where(published, values - 1, 0), published
+    raised = np.where(plan.is_value, VALUE_OFFSET + 1, 1)
+    return np.where(published, values - raised, 0), published

@@ -32,7 +32,7 @@ from hanse.engine.count import count_rows
 from hanse.engine.session import Session
 from hanse.engine.shares import Bits, Ring, join_planes, stack
 from hanse.errors import Refusal
-from hanse.gate.release import ReleasePlan
+from hanse.gate.plan import ReleasePlan, Sums
 from hanse.measure.questions import (
     UNIT_SECONDS,
     FunnelQuestion,
@@ -202,14 +202,14 @@ def _laid_out(
         if base and base[0] == provider:
             sizes.append(("base", 1))
         layouts[provider] = Layout.pack(sizes)
-    outputs, combine = _outputs(question, label, base is not None)
-    if combine.shape[1] > MOST_CELLS:
-        raise Refusal("question.cells", f"{combine.shape[1]} cells are more than {MOST_CELLS}",
+    outputs, sums = _outputs(question, label, base is not None)
+    if sums.cells > MOST_CELLS:
+        raise Refusal("question.cells", f"{sums.cells} cells are more than {MOST_CELLS}",
                       remedy="merge segments or drop stages")  # fmt: skip
     return FunnelPlan(
         question, tuple(sorted(providers)), tuple(sources), label, base, layouts,
         capacities(contract, layouts, uses), bits,
-        tuple(dict.fromkeys(uses)), ReleasePlan(combine, epsilon, contract.privacy.k, noise), outputs,
+        tuple(dict.fromkeys(uses)), ReleasePlan(sums, epsilon, contract.privacy.k, noise), outputs,
     )  # fmt: skip
 
 
@@ -220,8 +220,8 @@ def segment_names(label: LabelPlan | None) -> tuple[str, ...]:
 
 def _outputs(
     question: FunnelQuestion, label: LabelPlan | None, compared: bool
-) -> tuple[tuple[tuple[str, str, str], ...], NDArray[np.int64]]:
-    """Outputs and the 0/1 matrix [outputs, cells]: stage counts are sums over further stages.
+) -> tuple[tuple[tuple[str, str, str], ...], Sums]:
+    """Outputs and the cells of each: stage counts are sums over further stages.
 
     Cells are numbered arm-major, then segment, then furthest stage.
     """
@@ -237,16 +237,13 @@ def _outputs(
             groups += [(segments[i], [i]) for i in order]
         for segment, members in groups:
             for stage in range(stages):
-                row = np.zeros(cells, np.int64)
-                for m in members:
-                    start = (a * len(segments) + m) * stages
-                    row[start + stage : start + stages] = 1
-                rows.append(row)
+                starts = [(a * len(segments) + m) * stages for m in members]
+                rows.append([cell for x in starts for cell in range(x + stage, x + stages)])
                 first = a == 1 and stage == 0
                 names.append(
                     (arm, segment, "not exposed" if first else question.stages[stage].name)
                 )
-    return tuple(names), np.array(rows)
+    return tuple(names), Sums.lists(rows, cells)
 
 
 # --- 3 to 6: on shares ----------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,10 +145,7 @@ def result(
 
 
 def _count(plan: FunnelPlan, values: NDArray[np.int64], i: int) -> Interval:
-    cells = int(plan.release.combine[i].sum())
-    return count_interval(
-        int(values[i]), plan.release.epsilon_per_cell, cells, noise=plan.release.noise
-    )
+    return count_interval(int(values[i]), plan.release, i)
 
 
 def _rate(
@@ -160,11 +158,8 @@ def _rate(
     """(rate, low, high) of output ``part`` in output ``whole``, or Nones if either is not shown."""
     if whole is None or not published[whole] or not published[part]:
         return None, None, None
-    release = plan.release
-    part_cells = int(release.combine[part].sum())
-    rest_cells = int(release.combine[whole].sum()) - part_cells
     a, b = int(values[part]), int(values[whole])
-    interval = rate_interval(
-        a, b, release.epsilon_per_cell, part_cells, rest_cells, noise=release.noise
-    )
+    # The part's cells are among the whole's, so the rest's noise is what is left of the whole's.
+    part_sd, whole_sd = plan.release.sd(part), plan.release.sd(whole)
+    interval = rate_interval(a, b, part_sd, math.sqrt(max(0.0, whole_sd**2 - part_sd**2)))
     return min(1.0, max(0.0, a / b)) if b > 0 else 0.0, interval.low, interval.high

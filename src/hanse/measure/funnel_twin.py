@@ -45,7 +45,7 @@ def twin(plan: FunnelPlan, tables: Mapping[str, Any], contract: Contract) -> NDA
         cells = _cells(db, plan, contract, arms)
     finally:
         db.close()
-    return plan.release.combine @ cells
+    return plan.release.sums.apply(cells)
 
 
 def where_clause(conditions: tuple[Condition, ...], values: list[Any]) -> str:

@@ -12,9 +12,8 @@ import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
-import numpy as np
-
-from hanse.gate.release import noise_law, noise_sd
+from hanse.gate.laws import half_width
+from hanse.gate.plan import ReleasePlan
 
 CONFIDENCE = 0.95
 
@@ -27,42 +26,32 @@ class Interval:
     high: float
 
 
-def count_interval(
-    value: int, epsilon_per_cell: float, cells: int, *, noise: bool = True
-) -> Interval:
-    """Where the true count is, from a noised sum over ``cells`` cells."""
-    if not noise:
-        return Interval(float(value), float(value))
-    offset, law = noise_law(epsilon_per_cell, cells)
-    cumulative = np.cumsum(law)
-    half = int(np.searchsorted(cumulative, (1 + CONFIDENCE) / 2)) - offset
+def count_interval(value: float, release: ReleasePlan, output: int) -> Interval:
+    """Where the true count is, from an output's noised ``value``."""
+    half = noise_half_width(release, output)
     return Interval(float(max(0, value - half)), float(value + half))
 
 
-def rate_interval(
-    part: int,
-    whole: int,
-    epsilon_per_cell: float,
-    part_cells: int,
-    rest_cells: int,
-    *,
-    noise: bool = True,
-) -> Interval:
-    """Interval of part / whole, where whole = part + rest, each a noised sum of so many cells.
+def noise_half_width(release: ReleasePlan, output: int, level: float = CONFIDENCE) -> float:
+    """An output's noise is within ± this with probability ``level``; 0 without noise."""
+    return float(half_width(*release.spread(output), level)) if release.noise else 0.0
 
-    A rate p fits if (part - p whole)^2 <= z^2 (whole p (1-p) + v ((1-p)^2 part_cells + p^2 rest_cells)), with v
-    the variance of one cell's noise: the part and the rest are noised, the people between them are a sample.
-    Without noise this is Wilson's interval.
+
+def rate_interval(part: float, whole: float, part_sd: float, rest_sd: float) -> Interval:
+    """Interval of part / whole, where whole = part + rest, noised by so much each.
+
+    A rate p fits if (part - p whole)^2 <= z^2 (whole p (1-p) + (1-p)^2 part_sd^2 + p^2 rest_sd^2): the part
+    and the rest are noised, the people between them are a sample. Without noise this is Wilson's interval.
     """
     if whole <= 0:
         return Interval(0.0, 1.0)
-    part = min(part, whole)  # noise may have put it above; no rate is
+    part = min(max(0.0, part), whole)  # noise may have put it outside; no rate is
     z2 = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) ** 2
-    v = z2 * noise_sd(epsilon_per_cell, 1) ** 2 if noise else 0.0
+    v_part, v_rest = z2 * part_sd**2, z2 * rest_sd**2
     # The condition as a p^2 - 2 b p + c <= 0.
-    a = whole**2 + z2 * whole - v * (part_cells + rest_cells)
-    b = part * whole + z2 * whole / 2 - v * part_cells
-    c = part**2 - v * part_cells
+    a = whole**2 + z2 * whole - v_part - v_rest
+    b = part * whole + z2 * whole / 2 - v_part
+    c = part**2 - v_part
     if a <= 0:  # the noise is as large as the figures: any rate fits
         return Interval(0.0, 1.0)
     root = math.sqrt(max(0.0, b * b - a * c))

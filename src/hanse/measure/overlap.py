@@ -29,7 +29,7 @@ from hanse.engine.boolean import one_hot
 from hanse.engine.count import count_rows
 from hanse.engine.session import Session
 from hanse.engine.shares import Ring, join_planes
-from hanse.gate.release import ReleasePlan
+from hanse.gate.plan import ReleasePlan, Sums
 from hanse.measure.crowds import CrowdField, Planner, Reader, read_crowds
 from hanse.measure.intervals import Interval, count_interval
 from hanse.measure.questions import Name, Question, Source
@@ -88,15 +88,15 @@ def plan(
         for c in question.crowds
     )
     providers, layouts, capacities = planner.laid_out()
-    outputs, combine = _outputs([c.name for c in question.crowds])
-    release = ReleasePlan(combine, epsilon, contract.privacy.k, noise)
+    outputs, sums = _outputs([c.name for c in question.crowds])
+    release = ReleasePlan(sums, epsilon, contract.privacy.k, noise)
     return OverlapPlan(
         question, fields, providers, layouts, capacities, tuple(dict.fromkeys(planner.uses)),
         release, outputs,
     )  # fmt: skip
 
 
-def _outputs(names: list[str]) -> tuple[tuple[tuple[str, str], ...], NDArray[np.int64]]:
+def _outputs(names: list[str]) -> tuple[tuple[tuple[str, str], ...], Sums]:
     """What is told, each a set of regions: regions, crowds, pairs, reach in order, at least m crowds."""
     count = len(names)
     regions = range(1, 1 << count)
@@ -116,8 +116,8 @@ def _outputs(names: list[str]) -> tuple[tuple[tuple[str, str], ...], NDArray[np.
         ("at least", f"{m} crowds", [x.bit_count() >= m for x in regions])
         for m in range(2, count + 1)
     )
-    matrix = np.array([members for _, _, members in sets], np.int64)
-    return tuple((kind, label) for kind, label, _ in sets), matrix
+    sums = Sums.of([members for _, _, members in sets])
+    return tuple((kind, label) for kind, label, _ in sets), sums
 
 
 def rows(
@@ -185,9 +185,8 @@ def result(
             why = p.release.why_suppressed(i)
             out.append(OverlapRow(kind, label, *(None,) * 6, why))
             continue
-        cells = int(p.release.combine[i].sum())
         people = int(values[i])
-        around = count_interval(people, p.release.epsilon_per_cell, cells, noise=p.release.noise)
+        around = count_interval(people, p.release, i)
         out.append(
             OverlapRow(kind, label, people, around.low, around.high,
                        *_share(people, around, p.question.universe), "")

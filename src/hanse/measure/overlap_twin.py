@@ -28,7 +28,7 @@ def twin(p: OverlapPlan, tables: Mapping[str, Any], _contract: Contract) -> NDAr
     for person in set().union(*crowds):
         region = sum(1 << i for i, crowd in enumerate(crowds) if person in crowd)
         cells[region - 1] += 1
-    return p.release.combine @ cells
+    return p.release.sums.apply(cells)
 
 
 def _present(p: OverlapPlan, crowd: CrowdField, tables: Mapping[str, Any]) -> set[Any]:

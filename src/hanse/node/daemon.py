@@ -21,7 +21,7 @@ from hanse.contracts import Bundle
 from hanse.entropy import Entropy, SystemEntropy
 from hanse.errors import HanseError, Refusal
 from hanse.gate import ReleasePlan
-from hanse.measure.intervals import count_interval
+from hanse.measure.intervals import noise_half_width
 from hanse.node.config import NodeConfig, load_config
 from hanse.node.control import ControlServer, Tell, socket_path
 from hanse.node.exchange import Exchange, Tap
@@ -260,7 +260,7 @@ class Node:
             "epsilon_join": grant.epsilon_join,
             "k": grant.k,
             "thresholds": sorted({int(t) for t in release.thresholds()}),
-            "noise": sorted({_spread(release, int(n)) for n in release.combine.sum(axis=1)}),
+            "noise": sorted({round(noise_half_width(release, i)) for i in _kinds(release)}),
             "providers": list(grant.providers),
             "recipients": list(grant.recipients),
             "after": {
@@ -325,7 +325,7 @@ def _result_within(asked: Future[Outcome], seconds: float) -> Outcome | None:
     return asked.result() if done else None
 
 
-def _spread(release: ReleasePlan, cells: int) -> int:
-    """What noise moves a count over so many cells by at most, in 19 of 20 cases."""
-    interval = count_interval(0, release.epsilon_per_cell, cells, noise=release.noise)
-    return int(interval.high)
+def _kinds(release: ReleasePlan) -> list[int]:
+    """One count of people for each kind of noise."""
+    counts = [i for i in range(release.outputs) if not release.is_value[i]]
+    return list({release.spread(i): i for i in counts}.values())

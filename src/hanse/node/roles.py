@@ -182,7 +182,7 @@ def run_recipient(
         np.asarray(channel.receive(job.provider_role(p), f"unlock.{p}", _U64, (outputs,)))
         for p in job.providers
     ]
-    values, published = read_locked(channel, outputs, locks)
+    values, published = read_locked(channel, job.plan.release, locks)
     progress("done", 1.0)
     return job.entry.read(job.plan, values, published), values, record
 

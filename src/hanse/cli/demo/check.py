@@ -60,14 +60,14 @@ def compare(
 ) -> None:  # fmt: skip
     """Add one question's rows; ``values`` is how many the whole demo opens."""
     from hanse import menu
+    from hanse.gate.laws import half_width
 
     entry = menu.entry(str(question["computation"]))
     plan = entry.plan(question["parameters"], contract, float(question["epsilon"]), True)
     truth = entry.twin(plan, everything, contract)
     thresholds = plan.release.thresholds()
     for number, (row, exact) in enumerate(zip(rows, truth.tolist(), strict=True)):
-        cells = int(plan.release.combine[number].sum())
-        half = half_width(plan.release.epsilon_per_cell, cells, 1 - (1 - TOGETHER) / values)
+        half = half_width(*plan.release.spread(number), 1 - (1 - TOGETHER) / values)
         findings.widest = max(findings.widest, half)
         name = f"{row['arm']}, {row['segment']}, {row['stage']}"
         if (row["arm"], row["segment"], row["stage"]) != plan.outputs[number]:
@@ -83,13 +83,3 @@ def compare(
                 findings.wrong.append(
                     f"{name}: {row['people']} people were published, {exact} there are (± {half})"
                 )
-
-
-def half_width(epsilon: float, cells: int, level: float) -> int:
-    """The least h such that the noise of so many cells is within ± h with probability ``level``."""
-    import numpy as np
-
-    from hanse.gate.release import noise_law
-
-    offset, law = noise_law(epsilon, cells)
-    return int(np.searchsorted(np.cumsum(law), (1 + level) / 2)) - offset
