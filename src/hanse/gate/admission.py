@@ -7,7 +7,7 @@ or `abandon` (if it stopped before). No coordinator can do any of this for anoth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -32,6 +32,9 @@ from hanse.errors import HanseError, Refusal
 from hanse.gate.plan import ReleasePlan
 from hanse.gate.record import Record
 from hanse.ledger import Answer, Answers, Ledger, Spend, Standing, answer_key
+from hanse.wire.codec import digest
+
+MOST_OUTPUTS_IN_LEDGER = 4000
 
 
 class Planned(Protocol):
@@ -172,10 +175,16 @@ class Gate:
         key = self._key_of(request)
         return None if key is None else self._answers.find(key)
 
-    def record_answer(self, request: JobRequest, value: Mapping[str, Any]) -> None:
-        """Keep the answer, if the data it came from can be named."""
+    def record_answer(self, request: JobRequest, outputs: Sequence[int | None]) -> None:
+        """Keep what was opened, if the data it came from can be named.
+
+        A long answer leaves only its digest in the ledger; the node's store keeps the figures.
+        """
         key = self._key_of(request)
         if key is not None:
+            value: dict[str, Any] = {"digest": digest(list(outputs))}
+            if len(outputs) <= MOST_OUTPUTS_IN_LEDGER:
+                value["outputs"] = list(outputs)
             self._answers.record(key, request.job_hash, value)
 
     @staticmethod

@@ -16,6 +16,9 @@ Source: Ghosh, Roughgarden, Sundararajan 2009 (geometric mechanism).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,7 +35,7 @@ from hanse.gate.record import Opening, Record
 from hanse.wire import Channel
 
 __all__ = [
-    "FALSE_PUBLISH", "Block", "ReleasePlan", "Sums", "lock_counts", "margin", "noise_law", "noise_sd",
+    "FALSE_PUBLISH", "Block", "Opened", "ReleasePlan", "Sums", "lock_counts", "margin", "noise_law", "noise_sd",
     "read_locked", "send_locked",
 ]  # fmt: skip
 SUPPRESSED = 0
@@ -93,10 +96,28 @@ def send_locked(channel: Channel, locked: Ring, recipients: list[int]) -> None:
         send_ring(channel, locked, role, "result")
 
 
-def read_locked(
-    channel: Channel, plan: ReleasePlan, locks: list[U64]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The recipient's side: (values, published) [outputs]; values are 0 where suppressed."""
+class Opened(NamedTuple):
+    """What a recipient read: values [outputs], 0 where suppressed, and which are published."""
+
+    values: NDArray[np.int64]
+    published: NDArray[np.bool_]
+
+    def outputs(self) -> list[int | None]:
+        """Plain values for storage: None where suppressed."""
+        shown = zip(self.values.tolist(), self.published.tolist(), strict=True)
+        return [value if there else None for value, there in shown]
+
+    @staticmethod
+    def of(outputs: Sequence[int | None]) -> Opened:
+        """From plain values."""
+        return Opened(
+            np.array([value or 0 for value in outputs], np.int64),
+            np.array([value is not None for value in outputs], np.bool_),
+        )
+
+
+def read_locked(channel: Channel, plan: ReleasePlan, locks: list[U64]) -> Opened:
+    """The recipient's side of the opening, checked."""
     opened = receive_ring(channel, (plan.outputs,), "result")
     for lock in locks:
         opened = opened - lock
@@ -110,4 +131,4 @@ def read_locked(
             remedy="let the providers check their nodes, then rerun the job",
         )
     raised = np.where(plan.is_value, VALUE_OFFSET + 1, 1)
-    return np.where(published, values - raised, 0), published
+    return Opened(np.where(published, values - raised, 0), published)

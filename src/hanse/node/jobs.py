@@ -29,7 +29,8 @@ from hanse.contracts.requests import providers_of
 from hanse.entropy import Entropy
 from hanse.errors import Fault, Foul, HanseError, Refusal, from_public
 from hanse.gate import Gate
-from hanse.ledger import Ledger
+from hanse.gate.release import Opened
+from hanse.ledger import Answer, Ledger
 from hanse.node.exchange import Exchange
 from hanse.node.greeting import reported
 from hanse.node.links import stopping
@@ -67,6 +68,10 @@ class Office(Protocol):
 
     def rows(self, job: Job) -> list[Part]:
         """This provider's people for the job."""
+        ...
+
+    def outputs_of(self, answer: Answer) -> list[int | None] | None:
+        """The opened outputs of a recorded answer, if they are still there."""
         ...
 
     def job_started(self, request: JobRequest, roles: list[str]) -> None: ...
@@ -151,8 +156,10 @@ class Runner:
         commitments = {k: v for answer in prepared.values() for k, v in answer.items()}
         request, plan = self.draft(question, commitments)
         recorded = gate.recorded(request)
-        if recorded is not None:
-            return Outcome(recorded.job, "done", dict(recorded.value), recorded=True)
+        outputs = None if recorded is None else self._office.outputs_of(recorded)
+        if recorded is not None and outputs is not None:
+            result = menu.entry(question.computation).read(plan, *Opened.of(outputs))
+            return Outcome(recorded.job, "done", result.body(), recorded=True)
         with self._noting(self._office.party):
             gate.preview(request, plan)
         return self._run(request, bundle, watch)
@@ -503,7 +510,7 @@ class Runner:
             )
             running.facts.setdefault("openings", record.body())
         else:
-            running.result, _, record = run_recipient(channel, job, progress)
+            running.result, running.opened, record = run_recipient(channel, job, progress)
             running.facts.setdefault("openings", record.body())
 
     def _finish(self, running: Running, error: HanseError | None) -> None:
@@ -513,8 +520,8 @@ class Runner:
         try:
             if error is not None:
                 running.ends.abort(error)
-            elif running.result is not None:
-                running.gate.record_answer(running.job.request, running.result.body())
+            elif running.opened is not None:
+                running.gate.record_answer(running.job.request, running.opened.outputs())
         except HanseError as failure:
             running.error = own_error(self._office.party, failure)
         try:
@@ -533,9 +540,11 @@ class Runner:
             running.gate.abandon(request, error)
         if not running.noted:
             return
-        body = running.result.body() if running.result is not None and error is None else None
+        shown = error is None and running.result is not None and running.opened is not None
+        body = running.result.body() if shown else None
+        opened = running.opened.outputs() if shown and running.opened is not None else None
         self._office.job_ended(
-            running.name, state_after(error), result=body, error=error.public() if error else None,
+            running.name, state_after(error), result=body, opened=opened, error=error.public() if error else None,
             spent=running.gate.is_spent(request), facts=running.facts,
         )  # fmt: skip
 

@@ -19,12 +19,13 @@ from hanse.contracts import Bundle, Contract, JobRequest, contract_signed
 from hanse.contracts import Dataset as ContractDataset
 from hanse.errors import Fault, Refusal
 from hanse.gate import Gate
-from hanse.ledger import Ledger, Spend
+from hanse.ledger import Answer, Ledger, Spend
 from hanse.node.job_store import Job as StoredJob
 from hanse.node.keys import Identity
 from hanse.node.partners import Directory, Partner
 from hanse.node.roles import Job
 from hanse.node.store import Store, StoredContract
+from hanse.wire.codec import digest
 
 Document = dict[str, Any]
 OPEN_STATES = ("admitted", "running")
@@ -334,6 +335,7 @@ class NodeOffice:
             "result": facts.get("result"),
             "facts": facts.get("facts"),
             "spent": facts.get("spent"),
+            "opened": facts.get("opened"),
         }
         self.store.jobs.move(
             stored.job, stored.attempt, of=OPEN_STATES, to=state, finished=now, result=result,
@@ -354,6 +356,16 @@ class NodeOffice:
         )  # fmt: skip
         with self._lock:
             self._progress.pop(job, None)
+
+    def outputs_of(self, answer: Answer) -> list[int | None] | None:
+        """The opened outputs of a recorded answer; None if the store has lost those of a long one."""
+        outputs = answer.value.get("outputs")
+        if outputs is None:
+            stored = self.store.jobs.get(answer.job)
+            outputs = ((stored.result if stored else None) or {}).get("opened")
+        if outputs is None or digest(list(outputs)) != answer.value.get("digest"):
+            return None
+        return list(outputs)
 
     def job(self, prefix: str) -> StoredJob:
         """The job whose hash starts with ``prefix`` (at least 6 digits, or all of a shorter list)."""

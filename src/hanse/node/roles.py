@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hanse import __version__
 from hanse.align.join import JoinPolicy, Upload, align
@@ -28,7 +27,7 @@ from hanse.engine.stage import agree
 from hanse.entropy import Entropy
 from hanse.errors import Foul
 from hanse.gate.record import Opening, Record
-from hanse.gate.release import lock_counts, read_locked, send_locked
+from hanse.gate.release import Opened, lock_counts, read_locked, send_locked
 from hanse.menu import Entry
 from hanse.wire import Channel, canonical
 
@@ -173,8 +172,8 @@ def run_provider(
 
 def run_recipient(
     channel: Channel, job: Job, progress: Progress
-) -> tuple[Any, NDArray[np.int64], Record]:
-    """A recipient's whole part: the result, the opened values [outputs], the record."""
+) -> tuple[Any, Opened, Record]:
+    """A recipient's whole part: the result, what was opened, the record."""
     progress("waiting for the seats", 0.0)
     record = _receive_record(channel)
     outputs = job.plan.release.outputs
@@ -182,9 +181,9 @@ def run_recipient(
         np.asarray(channel.receive(job.provider_role(p), f"unlock.{p}", _U64, (outputs,)))
         for p in job.providers
     ]
-    values, published = read_locked(channel, job.plan.release, locks)
+    opened = read_locked(channel, job.plan.release, locks)
     progress("done", 1.0)
-    return job.entry.read(job.plan, values, published), values, record
+    return job.entry.read(job.plan, *opened), opened, record
 
 
 def _send_record(channel: Channel, role: int, record: Record, *, whole: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from hanse.errors import Fault, Foul, HanseError, Refusal
 from hanse.gate import Gate, Record
+from hanse.gate.release import Opened
 from hanse.node.roles import Job
 from hanse.node.streams import StreamEnds
 from hanse.node.threads import place_of
@@ -34,6 +35,7 @@ class Running:
     ending: bool = False
     committed: Record | None = None
     result: Any = None
+    opened: Opened | None = None
     facts: Document = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
     decided: threading.Event = field(default_factory=threading.Event)  # started, or ended before

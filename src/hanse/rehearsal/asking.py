@@ -83,11 +83,11 @@ def ask(
     job = Job(request, contract, entry, shown)
     reports: dict[str, RowsReport] = {}
     ran = _attempt(world, job, plan, question.attempt, reports, keep=noise)
-    if ran.record is None or ran.result is None or ran.values is None:
+    if ran.record is None or ran.result is None or ran.opened is None:
         raise Fault("rehearsal.internal", "the job ended without a result")
     return Answer(
         result=ran.result,
-        values=ran.values,
+        values=ran.opened.values,
         job=job,
         disclosures=Disclosures(ran.record.openings, before, _accounts(world, providers)),
         messages=tuple(ran.messages),
@@ -197,7 +197,7 @@ def _attempt(
         raise
     if keep:
         for party in request.recipients:
-            gates[party].record_answer(request, ran.result.body())
+            gates[party].record_answer(request, ran.opened.outputs() if ran.opened else ())
     _end(world, job, parties, None)
     return ran
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hanse.align import Part
 from hanse.contracts import JobRequest
@@ -17,6 +16,7 @@ from hanse.engine.session import Meter
 from hanse.entropy import Entropy
 from hanse.errors import Fault, Foul, HanseError
 from hanse.gate import Gate, Record
+from hanse.gate.release import Opened
 from hanse.node.roles import Job, run_provider, run_recipient, run_seat
 from hanse.wire import Frame, Hall, Tap
 
@@ -41,7 +41,7 @@ class Ran:
     meters: dict[int, Meter] = field(default_factory=dict)
     record: Record | None = None
     result: Any = None
-    values: NDArray[np.int64] | None = None
+    opened: Opened | None = None
     seconds: float = 0.0
 
 
@@ -143,4 +143,4 @@ def _role(
     elif role == "provider":
         run_provider(channel, party, job, entropy, lambda: desk.rows(job), commit, report)
     else:
-        ran.result, ran.values, _ = run_recipient(channel, job, report)
+        ran.result, ran.opened, _ = run_recipient(channel, job, report)
