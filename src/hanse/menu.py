@@ -24,6 +24,9 @@ from hanse.measure import (
     funnel_result,
     funnel_rows,
     funnel_twin,
+    journey,
+    journey_result,
+    journey_twin,
     overlap,
     overlap_twin,
 )
@@ -57,6 +60,13 @@ def _plan_funnel(
     return funnel.plan(question, contract, epsilon=epsilon, noise=noise)
 
 
+def _plan_journey(
+    parameters: Mapping[str, Any], contract: Contract, epsilon: float, noise: bool
+) -> journey.JourneyPlan:
+    question = journey.JourneyQuestion.read(dict(parameters))
+    return journey.plan(question, contract, epsilon=epsilon, noise=noise)
+
+
 def _plan_overlap(
     parameters: Mapping[str, Any], contract: Contract, epsilon: float, noise: bool
 ) -> overlap.OverlapPlan:
@@ -79,6 +89,19 @@ MENU: dict[str, Entry] = {
             twin=funnel_twin.twin,
             example=funnel_example.example,
             cost=funnel_cost.most_bytes,
+        ),
+        Entry(
+            name="journey",
+            title="Cross-scenario report",
+            learns="recipients learn noised people per stage from exposure to loyalty, by channel and segment, "
+            "exposed and not exposed; from k people on",
+            plan=_plan_journey,
+            rows=journey.rows,
+            compute=journey.compute,
+            read=journey_result.result,
+            twin=journey_twin.twin,
+            example=journey_twin.example,
+            cost=journey.most_bytes,
         ),
         Entry(
             name="overlap",

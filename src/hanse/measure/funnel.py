@@ -59,10 +59,11 @@ class SourcePlan:
     source: Source
     slots: int
     time: str  # the contract's time column; "" if the dataset has none (unordered funnels only)
+    field: str = ""  # its name in the row, where several funnels share one
 
     @property
     def name(self) -> str:
-        return f"s{self.stage}.{self.number}"
+        return self.field or f"s{self.stage}.{self.number}"
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class LabelPlan:
     column: str
     names: tuple[str, ...]
     codes: dict[str, int]  # value in the data -> code
+    field: str = "label"
 
     @property
     def bits(self) -> int:
@@ -198,7 +200,7 @@ def _laid_out(
                 if question.ordered:
                     sizes += [(f"{s.name}.t{k}", bits) for k in range(s.slots)]
         if label and label.provider == provider:
-            sizes.append(("label", label.bits))
+            sizes.append((label.field, label.bits))
         if base and base[0] == provider:
             sizes.append(("base", 1))
         layouts[provider] = Layout.pack(sizes)
@@ -251,6 +253,11 @@ def _outputs(
 
 def compute(s: Session, people: Aligned, p: FunnelPlan) -> Ring:
     """Counts of the cells [cells]: the page's steps 3 to 6."""
+    return count_rows(s, split(s, people, p, furthest(s, people, p)), "count")
+
+
+def furthest(s: Session, people: Aligned, p: FunnelPlan) -> Bits:
+    """Steps 3 and 4: planes [arms * stages, words], 1 where that stage is the furthest one reached."""
     chain = _Chain(s, people, p)
     reached = chain.run(None)
     arms = [reached]
@@ -258,14 +265,18 @@ def compute(s: Session, people: Aligned, p: FunnelPlan) -> Ring:
         base = people.field(p.base[0], "base")[0]
         unexposed = and_(s, base, s.invert(reached[0]), "unexposed")
         arms.append([unexposed, *chain.run(unexposed)])
-    cells = join_planes([_furthest(stages) for stages in arms])
-    if p.label is not None:
-        code = people.field(p.label.provider, "label")
-        hot = one_hot(s, code, len(p.label.names) + 1, "segment")
-        by_arm = cells.reshape(len(arms), 1, len(p.question.stages), -1)
-        split = and_(s, by_arm, hot.reshape(1, hot.shape[0], 1, -1), "cells")
-        cells = split.reshape(-1, cells.shape[-1])
-    return count_rows(s, cells, "count")
+    return join_planes([_furthest(stages) for stages in arms])
+
+
+def split(s: Session, people: Aligned, p: FunnelPlan, cells: Bits) -> Bits:
+    """Step 5: `furthest`'s planes by segment: planes [arms * segments * stages, words]."""
+    if p.label is None:
+        return cells
+    code = people.field(p.label.provider, p.label.field)
+    hot = one_hot(s, code, len(p.label.names) + 1, "segment")
+    by_arm = cells.reshape(-1, 1, len(p.question.stages), cells.shape[-1])
+    parts = and_(s, by_arm, hot.reshape(1, hot.shape[0], 1, -1), "cells")
+    return parts.reshape(-1, cells.shape[-1])
 
 
 def _furthest(reached: list[Bits]) -> Bits:

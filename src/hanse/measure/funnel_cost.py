@@ -11,25 +11,30 @@ _LANE_BYTES = 64 * 16  # 64 rows of a lane become ring elements at 16 bytes each
 _WORD_ROWS = 64  # rows travel in words
 
 
-def most_bytes(plan: FunnelPlan, people: int) -> int:
-    """Bytes that a seat sends at most in the computation itself, for so many anonymous people."""
+def most_bytes(plan: FunnelPlan, people: int, *, walked: bool = False) -> int:
+    """Bytes that a seat sends at most in the computation itself, for so many anonymous people.
+
+    ``walked``: the stages are walked already, for another breakdown.
+    """
     rows = -(-people // _WORD_ROWS) * _WORD_ROWS
     cells = plan.release.cells
     lanes = 2 * max(1, people).bit_length()
-    return (_ands(plan) + cells) * rows // 8 + cells * lanes * _LANE_BYTES
+    ands = _split(plan) if walked else _walk(plan) + _split(plan)
+    return (ands + cells) * rows // 8 + cells * lanes * _LANE_BYTES
 
 
-def _ands(plan: FunnelPlan) -> int:
-    """ANDs a person, but for the counting."""
-    total = _chain(plan, 0)
-    arms = 1
-    if plan.base is not None:
-        total += 1 + _chain(plan, 1)
-        arms = 2
-    if plan.label is not None:
-        values = len(plan.label.names) + 1
-        total += 2 * values + arms * len(plan.question.stages) * values
-    return total
+def _walk(plan: FunnelPlan) -> int:
+    """ANDs a person along the stages of all arms."""
+    return _chain(plan, 0) + (0 if plan.base is None else 1 + _chain(plan, 1))
+
+
+def _split(plan: FunnelPlan) -> int:
+    """ANDs a person to tell segments apart."""
+    if plan.label is None:
+        return 0
+    arms = 1 if plan.base is None else 2
+    values = len(plan.label.names) + 1
+    return 2 * values + arms * len(plan.question.stages) * values
 
 
 def _chain(plan: FunnelPlan, first: int) -> int:

@@ -49,7 +49,7 @@ def _part(plan: FunnelPlan, contract: Contract, name: str, dataset: Dataset, rea
     for s in sources:
         fields.update(_fields(plan, s, people))
     if labelled and plan.label is not None:
-        fields["label"] = _merged_codes(plan, contract)[people.labels["label"]]
+        fields[plan.label.field] = _merged_codes(plan, contract)[people.labels["label"]]
     if based:
         fields["base"] = np.ones(people.ids.size, np.uint64)
     return Part(people.ids, fields)
@@ -59,7 +59,7 @@ def _events(plan: FunnelPlan, s: SourcePlan) -> EventGroup:
     ends = datetime.combine(plan.question.ends, datetime.min.time(), UTC)
     period = HomeCondition(column=s.time, between=(plan.origin, ends - timedelta(microseconds=1)))
     return EventGroup(
-        name=f"s{s.stage}-{s.number}",
+        name=_group(s),
         time=s.time,
         origin=plan.origin,
         where=(period, *(home_condition(c) for c in s.source.where)),
@@ -68,6 +68,10 @@ def _events(plan: FunnelPlan, s: SourcePlan) -> EventGroup:
         slots=s.slots,
         keep="first",
     )
+
+
+def _group(s: SourcePlan) -> str:
+    return s.name.replace(".", "-")
 
 
 def home_condition(condition: Condition) -> HomeCondition:
@@ -94,7 +98,7 @@ def _fields(plan: FunnelPlan, s: SourcePlan, people: PersonRows) -> dict[str, ND
     """Slot-filled bits (slots fill in order) and, in ordered funnels, times."""
     if not s.time:
         return {f"{s.name}.on": np.ones(people.ids.size, np.uint64)}
-    events = people.events[f"s{s.stage}-{s.number}"]
+    events = people.events[_group(s)]
     powers = np.uint64(1) << np.arange(s.slots, dtype=np.uint64)
     fields: dict[str, NDArray[np.generic]] = {
         f"{s.name}.on": (events.valid * powers).sum(axis=1, dtype=np.uint64)

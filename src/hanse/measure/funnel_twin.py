@@ -82,7 +82,7 @@ def _events(db: duckdb.DuckDBPyConnection, plan: FunnelPlan, x: SourcePlan) -> N
     else:
         moment = "0"
     db.execute(
-        f"""create table {quoted("events_" + x.name)} as
+        f"""create table if not exists {quoted("events_" + x.name)} as
         select id, t, lag(t, {x.source.at_least - 1}) over kept as first,
                row_number() over kept as number
         from (
