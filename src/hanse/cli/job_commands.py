@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -87,6 +88,24 @@ def show_job(name: Name, node: NodeFolder = HERE, as_json: AsJson = False) -> No
     line = work_line(row["seconds"], report.get("work", {}))
     if line:
         screen.print(line)
+
+
+@app.command("draw")
+def draw_job(
+    name: Name,
+    to: Annotated[
+        Path, typer.Argument(help="The file to write, .svg or .html.", show_default=False)
+    ],
+    node: NodeFolder = HERE,
+) -> None:
+    """A finished job's result as a picture (.svg) or, for a report, a page (.html)."""
+    from hanse.cli.export import check_drawing
+    from hanse.cli.run_command import draw
+
+    form = "html" if to.suffix.lower() == ".html" else "svg"
+    check_drawing(to, f".{form}")
+    draw(node, name, {form: to})
+    say(f"Wrote {to}.")
 
 
 @app.command("log")

@@ -58,6 +58,8 @@ app.add_typer(partner_commands.app, name="partner")
 app.add_typer(dataset_commands.app, name="dataset")
 app.add_typer(contract_commands.app, name="contract")
 app.command("run")(run_command.run)
+for _name in run_command.VERBS:
+    app.command(_name, rich_help_panel="Questions")(run_command.verb(_name))
 app.add_typer(job_commands.app, name="job")
 app.add_typer(ledger_commands.app, name="ledger")
 app.command("demo")(demo_command.demo)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 _BAR = 20
+SUPPRESSED = "suppressed"
 _WIDE = 100  # columns from which on there is room for bars
 
 
@@ -20,9 +21,9 @@ _WIDE = 100  # columns from which on there is room for bars
 
 
 def show_result(screen: Console, result: Document) -> None:
-    """The tables of a result; those that this version cannot draw are printed as JSON."""
+    """The tables of a result, and what it says in words; a funnel with its bars."""
     if result.get("computation") != "funnel":
-        screen.print_json(data=result)
+        _show_tables(screen, result)
         return
     rows = result["rows"]
     reasons = list(dict.fromkeys(r["suppressed"] for r in rows if r["suppressed"]))
@@ -37,6 +38,21 @@ def show_result(screen: Console, result: Document) -> None:
         screen.print("unknown: people of whom the segment's provider knows nothing.")
     for mark, reason in enumerate(reasons, start=1):
         screen.print(f"({mark}) suppressed: {plain(reason)}.")
+
+
+def _show_tables(screen: Console, result: Document) -> None:
+    from rich.text import Text
+
+    for shown in result.get("tables", []):
+        cells = [
+            [Text(plain(c), style="yellow") if c == SUPPRESSED else c for c in row]
+            for row in shown["rows"]
+        ]
+        screen.print(table(shown["heads"], cells, title=shown["title"], right=shown["right"]))
+    for line in result.get("notes", []):
+        screen.print(f"- {plain(line)}", soft_wrap=True)
+    if "tables" not in result:
+        screen.print_json(data=result)
 
 
 def _funnel(title: str, rows: list[Document], reasons: list[str], *, bars: bool) -> RenderableType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,35 +21,90 @@ Document = dict[str, Any]
 KEYS = ("contract", "computation", "epsilon", "recipients", "parameters")
 
 
+QuestionFile = Annotated[Path, typer.Argument(help="The question as TOML.", show_default=False)]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show price, noise and thresholds; spend nothing.")
+]
+Out = Annotated[
+    Path | None, typer.Option(help="Also write the result to a .parquet, .csv or .json file.")
+]
+Picture = Annotated[Path | None, typer.Option(help="Also draw the result, to a .svg file.")]
+Page = Annotated[Path | None, typer.Option(help="Also write a report, to a .html file (journey).")]
+
+# One command per computation: what it answers, in one line.
+VERBS = {
+    "funnel": "People per stage at any organisations, in order; rates; exposed against not exposed.",
+    "journey": "The cross-scenario report of a campaign, from exposure to loyalty, as tables and one page.",
+    "reach": "People reached by several organisations, and how often.",
+    "overlap": "Which of up to six crowds people are in.",
+    "attribution": "Which touches conversions are credited to.",
+    "lift": "What exposure changed: treated against control, with intervals and p-values.",
+    "portrait": "Who a crowd is, by the labels of other organisations.",
+    "concentration": "Where a target group works, lives and visits, place by place.",
+}
+
+
 def run(
-    question: Annotated[Path, typer.Argument(help="The question as TOML.", show_default=False)],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show price, noise and thresholds; spend nothing.")
-    ] = False,
-    out: Annotated[
-        Path | None, typer.Option(help="Also write the result to a .parquet, .csv or .json file.")
-    ] = None,
+    question: QuestionFile,
+    dry_run: DryRun = False,
+    out: Out = None,
+    picture: Picture = None,
+    page: Page = None,
     node: NodeFolder = HERE,
     as_json: AsJson = False,
 ) -> None:
     """Ask a question that a TOML file holds: contract, computation, epsilon, recipients, parameters."""
-    from hanse.cli.export import check_target
+    _run(read_question(question), dry_run, out, {"svg": picture, "html": page}, node, as_json)
+
+
+def verb(computation: str) -> Callable[..., None]:
+    """The command of one computation: like ``run``, and the question need not name it."""
+
+    def command(
+        question: QuestionFile,
+        dry_run: DryRun = False,
+        out: Out = None,
+        picture: Picture = None,
+        page: Page = None,
+        node: NodeFolder = HERE,
+        as_json: AsJson = False,
+    ) -> None:
+        asked = read_question(question, computation)
+        _run(asked, dry_run, out, {"svg": picture, "html": page}, node, as_json)
+
+    command.__doc__ = VERBS[computation]
+    return command
+
+
+def _run(
+    asked: Document, dry_run: bool, out: Path | None, wanted: Mapping[str, Path | None], node: Path,
+    as_json: bool,
+) -> None:  # fmt: skip
+    from hanse.cli.export import check_drawing, check_target
 
     if out is not None:
         check_target(out)
-    asked = read_question(question)
+    drawings = {form: path for form, path in wanted.items() if path is not None}
+    for form, path in drawings.items():
+        check_drawing(path, f".{form}")
     if dry_run:
         _preview(node, asked, as_json)
         return
-    finish(node, asked, as_json=as_json, out=out)
+    finish(node, asked, as_json=as_json, out=out, drawings=drawings)
 
 
-def read_question(path: Path) -> Document:
-    """The question in a TOML file. Raises `Refusal` ``question.malformed`` naming the key."""
+def read_question(path: Path, computation: str = "") -> Document:
+    """The question in a TOML file. Raises `Refusal` ``question.malformed`` naming the key.
+
+    With ``computation`` the file may leave it out, and must not name another.
+    """
     from hanse.cli.documents import plain_values, read_toml
     from hanse.errors import Refusal
 
     fields: Document = plain_values(read_toml(path, "the question"))
+    if computation and fields.setdefault("computation", computation) != computation:
+        raise Refusal("question.malformed", f"the question is a {fields['computation']!r}, not a {computation!r}",
+                      remedy=f"use 'hanse run', or 'hanse {fields['computation']}'", where=str(path))  # fmt: skip
     wanted = {
         "contract": (str, "text"), "computation": (str, "text"), "epsilon": (int | float, "a number"),
         "parameters": (dict, "a table"), "recipients": (list, "a list of parties"),
@@ -81,8 +137,11 @@ def ask(node: Path, question: Document, watch: JobWatch) -> Document:
     return {**answer, "seconds": round(seconds, 3), "disclosure": report}
 
 
-def finish(node: Path, question: Document, *, as_json: bool, out: Path | None) -> None:
-    """Ask, watch, and print the answer."""
+def finish(
+    node: Path, question: Document, *, as_json: bool, out: Path | None,
+    drawings: Mapping[str, Path] | None = None,
+) -> None:  # fmt: skip
+    """Ask, watch, and print the answer; ``drawings`` maps forms ("svg", "html") to files."""
     from hanse.cli.export import write_result
     from hanse.cli.progress import JobWatch, say_still_running
 
@@ -94,12 +153,25 @@ def finish(node: Path, question: Document, *, as_json: bool, out: Path | None) -
             raise
     if out is not None:
         write_result(out, answer)
+    if drawings:
+        draw(node, str(answer["job"]), drawings)
     if as_json:
         write_json(answer)
         return
     show_answer(console(), answer)
-    if out is not None:
-        note(f"Wrote {out}.")
+    for path in (*([out] if out is not None else []), *(drawings or {}).values()):
+        note(f"Wrote {path}.")
+
+
+def draw(node: Path, name: str, drawings: Mapping[str, Path]) -> None:
+    """Write a job's picture or page."""
+    from hanse.cli.export import write_text
+    from hanse.node import facade
+
+    with facade.office_of(node) as office:
+        job = office.job(name)
+        for form, path in drawings.items():
+            write_text(path, facade.drawn(office, job, form))
 
 
 def show_answer(screen: Console, answer: Document) -> None:

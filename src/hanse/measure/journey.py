@@ -59,8 +59,8 @@ class JourneyQuestion(Question):
 
     ``offline`` and ``online`` are exposures, ``online_mall``, ``stores`` (shopping malls and stores) and ``scans``
     what people are driven to, ``payments`` what they pay, ``repeats`` and ``topics`` whether they come back.
-    Windows run from each stage to the next. ``compare_with`` names the people who could have been exposed; ``by`` are
-    breakdowns (city, age, ...), ``channels`` parts of the exposures.
+    Windows run from each stage to the next. ``compare_with`` names the people who could have been exposed;
+    ``by`` are breakdowns (city, age, ...), ``channels`` parts of the exposures.
     """
 
     campaign: Name

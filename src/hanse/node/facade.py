@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hanse import menu
 from hanse.catalog import Profile, register
 from hanse.clock import Clock, SystemClock
 from hanse.contracts import Bundle, Contract, JobRequest, composed, period_of, providers_of
 from hanse.entropy import SystemEntropy
 from hanse.errors import Fault, HanseError, Refusal
+from hanse.gate.release import Opened
 from hanse.ledger import Spend, Verdict
 from hanse.node.cards import IdentityCard
 from hanse.node.config import (
@@ -233,6 +235,27 @@ def contract_of(office: NodeOffice, job: Job) -> Contract | None:
     """The text under which the job ran, if this node still has it."""
     stored = office.store.contracts.by_hash(job.contract)
     return bundle_of(stored).contract if stored is not None else None
+
+
+def drawn(office: NodeOffice, job: Job, form: str) -> str:
+    """A job's result as a picture (``form`` "svg") or a page ("html"), from what this node received.
+
+    Raises `Refusal` ``result.none`` if this node received nothing, ``result.form`` if it has no such form.
+    """
+    contract = contract_of(office, job)
+    outputs = (job.result or {}).get("opened")
+    if contract is None or outputs is None:
+        raise Refusal("result.none", f"this node has no result of job {job.job[:12]}",
+                      remedy="ask a recipient of the job, or wait until it is done")  # fmt: skip
+    request = JobRequest.from_fields(job.request)
+    entry = menu.entry(request.computation)
+    plan = entry.plan(request.parameters, contract, request.epsilon, True)
+    result = entry.read(plan, *Opened.of(outputs))
+    draw = getattr(result, f"to_{form}", None)
+    if draw is None:
+        raise Refusal("result.form", f"a {entry.title.lower()} has no {form} form",
+                      remedy="write its tables with --out")  # fmt: skip
+    return str(draw())
 
 
 def disclosure(office: NodeOffice, job: Job) -> Document:
