@@ -33,14 +33,16 @@ from hanse.rehearsal.asking import Question, World, ask
 from hanse.rehearsal.description import Column, Columns, Described, clause_of, described
 from hanse.rehearsal.questions import StageLike, TimeUnit, funnel_parameters
 from hanse.rehearsal.tables import Spool, Table
+from hanse.rehearsal.verbs import Verbs, split
 from hanse.wire import Tap
 
 _PARTY = re.compile("[a-z0-9-]{3,64}")
 _SEATS = 3
+_OPTIONS = ("epsilon", "noise", "recipients", "analyst")  # what `ask` takes beside a question
 _FIRST_DAY = datetime(2026, 1, 1, 12, tzinfo=UTC)  # of seeded rehearsals, so that they repeat
 
 
-class Federation:
+class Federation(Verbs):
     """N parties over their own tables in one process. See the module for an example.
 
     ``k``, ``epsilon_budget`` (per provider, towards recipients), ``epsilon_per_query``, ``join_epsilon`` (what an
@@ -284,6 +286,10 @@ class Federation:
         answer = ask(world, question, self._answers, noise=noise)
         self._answers[answer.job.request.job_hash] = answer
         return answer
+
+    def _asked(self, computation: str, words: Mapping[str, Any]) -> Answer[Any]:
+        question, options = split(words, _OPTIONS)
+        return self.ask(computation, question, **options)
 
     def _entropy(self, purpose: str) -> Entropy:
         """A source of its own for every purpose, so that threads cannot change what a seed gives."""
