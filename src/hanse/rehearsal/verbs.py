@@ -16,7 +16,7 @@ from hanse.rehearsal.answer import Answer
 
 
 class Verbs:
-    """What a federation can be asked. All take ``epsilon``, ``noise``, ``recipients``, ``analyst`` as `ask` does."""
+    """What a federation can be asked; ``epsilon``, ``noise``, ``recipients``, ``analyst`` as `ask` takes them."""
 
     def journey(self, **question: Any) -> Answer[Any]:
         """The cross-scenario report of a campaign: `hanse.measure.journey.JourneyQuestion`."""
