@@ -89,7 +89,7 @@ def test_each_call_draws_afresh() -> None:
 
 
 def test_the_cost_of_a_cell() -> None:
-    """2 * digits coins a cell, each at most 126 ANDs and two ring elements: 32 bytes; 8 rounds."""
+    """2 * digits coins a cell, each at most 126 ANDs and a ring element: 24 bytes; 8 rounds."""
     cells, epsilon = 320, 0.5
 
     def protocol(s: Session) -> tuple[int, int]:
@@ -99,9 +99,9 @@ def test_the_cost_of_a_cell() -> None:
 
     coins = 2 * noise.digits_for(epsilon) * cells
     for sent, rounds in on_stage(protocol):
-        assert sent <= 32 * coins
+        assert sent <= 24 * coins
         assert rounds <= 8
-    assert max(sent for sent, _ in on_stage(protocol)) >= 31 * coins
+    assert max(sent for sent, _ in on_stage(protocol)) >= 23 * coins
 
 
 # --- the exact law that the coins give ----------------------------------------------------------

@@ -163,33 +163,51 @@ def less_than(s: Session, x: Ring, y: Ring, step: str = "less") -> Bits:
     return sign_bit(s, x - y, step)
 
 
-@costs(rounds=2, bytes_per_item=16)
+@costs(rounds=2, bytes_per_item=8)
 def ring_bits(s: Session, x: Bits, step: str = "ring") -> Ring:
     """Bits as ring elements 0 or 1 (boolean to arithmetic), shape [*leading, rows]. Two rounds.
 
-    b = u ^ v with u = c0 ^ c1 entered by seat 0 and v = c2: u + v - 2uv, one product.
+    b = u ^ v = u + v - 2uv with u = c0 ^ c1, which seat 0 knows, and v = c2, which seats 1 and 2 know. Seat 0
+    splits u in r (drawn with seat 1) and u - r (sent to seat 2); then seats 1 and 2 hold r (1 - 2v) + v and
+    (u - r) (1 - 2v), which add up to b. Masked with the new components c1 and c0 they make up c2.
     """
-    leading = x.shape[:-1]
-    shape = (*leading, x.rows)
-    u_value = _unpacked(x.left ^ x.right, x.rows) if s.seat == 0 else None
-    u = Ring(*s.input_from(0, f"{step}.input", u_value, shape, xor=False))
-    known: U64 | None = None
+    shape = (*x.shape[:-1], x.rows)
+    size = int(np.prod(shape))
+    s.meter.rounds += 2
+    if s.seat == 0:
+        rest = _unpacked(x.left ^ x.right, x.rows).reshape(-1)
+        rest -= s.right.take(size)
+        s.send(s.left_seat, f"{step}.input", rest)
+        return Ring(s.left.take(size).reshape(shape), s.right.take(size).reshape(shape))
     if s.seat == 1:
-        known = _unpacked(x.right, x.rows)
-    elif s.seat == 2:
-        known = _unpacked(x.left, x.rows)
-    v = Ring(*s.component(2, known, shape))
-    product = multiply(s, u, v, f"{step}.product")
-    return u + v - product.times(2)
+        part = s.left.take(size)
+        kept = s.left.take(size)
+        kernels.flip(_rows(x.right), part.reshape(x.planes, x.rows), 1)
+        to, of = s.right_seat, "a"
+    else:
+        part = np.array(s.receive(s.right_seat, f"{step}.input", (size,)))
+        kept = s.right.take(size)
+        kernels.flip(_rows(x.left), part.reshape(x.planes, x.rows), 0)
+        to, of = s.left_seat, "b"
+    part -= kept
+    s.send(to, f"{step}.{of}", part)
+    other = s.receive(to, f"{step}.{'b' if of == 'a' else 'a'}", (size,))
+    total = (part + other).reshape(shape)
+    kept = kept.reshape(shape)
+    return Ring(kept, total) if s.seat == 1 else Ring(total, kept)
+
+
+def _rows(planes: U64) -> U64:
+    """Planes [*leading, words] as [planes, words]."""
+    return np.ascontiguousarray(planes).reshape(int(np.prod(planes.shape[:-1])), planes.shape[-1])
 
 
 def _unpacked(planes: U64, rows: int) -> U64:
     """Planes [*leading, words] as 0/1 words [*leading, rows]."""
-    leading = planes.shape[:-1]
-    flat = np.ascontiguousarray(planes).reshape(int(np.prod(leading)), planes.shape[-1])
+    flat = _rows(planes)
     out = np.empty((flat.shape[0], rows), np.uint64)
     kernels.unpack(flat, rows, out)
-    return out.reshape(*leading, rows)
+    return out.reshape(*planes.shape[:-1], rows)
 
 
 @costs(rounds=1, bytes_per_item=8)

@@ -262,6 +262,122 @@ def gather_masked(a: np.ndarray, order: np.ndarray, out: np.ndarray) -> None:
 
 
 @_compiled
+def gather_both_sums(
+    a: np.ndarray,
+    b: np.ndarray,
+    order: np.ndarray,
+    mask: np.ndarray,
+    mask_order: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """out[i] = (a + b)[order[i]] - mask[mask_order[i]] - out[i]: `gather_both` for ring elements."""
+    width = a.shape[1]
+    for i in range(out.shape[0]):
+        k, m = order[i], mask_order[i]
+        for c in range(width):
+            out[i, c] = a[k, c] + b[k, c] - mask[m, c] - out[i, c]
+
+
+@_compiled
+def gather_pair_sums(
+    a: np.ndarray, order: np.ndarray, b: np.ndarray, b_order: np.ndarray, out: np.ndarray
+) -> None:
+    """out[i] += a[order[i]] + b[b_order[i]], rows of ring elements."""
+    for i in range(out.shape[0]):
+        k, m = order[i], b_order[i]
+        for c in range(a.shape[1]):
+            out[i, c] += a[k, c] + b[m, c]
+
+
+@_compiled
+def gather_plus(a: np.ndarray, order: np.ndarray, out: np.ndarray) -> None:
+    """out[i] += a[order[i]], rows of ring elements."""
+    for i in range(out.shape[0]):
+        k = order[i]
+        for c in range(a.shape[1]):
+            out[i, c] += a[k, c]
+
+
+@_compiled
+def gather_minus(a: np.ndarray, order: np.ndarray, out: np.ndarray) -> None:
+    """out[i] = a[order[i]] - out[i], rows of ring elements."""
+    for i in range(out.shape[0]):
+        k = order[i]
+        for c in range(a.shape[1]):
+            out[i, c] = a[k, c] - out[i, c]
+
+
+@_compiled
+def add_into(target: np.ndarray, value: np.ndarray) -> None:
+    """target += value, flat."""
+    for i in range(target.size):
+        target[i] += value[i]
+
+
+@_compiled
+def subtract_from(target: np.ndarray, value: np.ndarray) -> None:
+    """target -= value, flat."""
+    for i in range(target.size):
+        target[i] -= value[i]
+
+
+@_compiled
+def is_permutation(order: np.ndarray, seen: np.ndarray) -> bool:
+    """Whether ``order`` holds each of 0 .. size - 1 once; ``seen`` comes all False."""
+    for i in range(order.size):
+        k = order[i]
+        if k >= order.size or seen[k]:
+            return False
+        seen[k] = True
+    return True
+
+
+@_compiled
+def order_by_block(
+    blocks: np.ndarray, ends: np.ndarray, out: np.ndarray, sentinels: np.ndarray
+) -> None:
+    """Entries sorted by block, each block followed by its sentinel; what has no block comes last.
+
+    ``blocks`` holds each entry's block, or ``ends.size``; ``ends`` how many entries each block has, and
+    comes back as where its sentinel is; ``out`` is the order to gather by, where sentinel b is entry
+    ``blocks.size + b``; ``sentinels`` the order that then brings the sentinels to the front.
+    """
+    count = ends.size
+    starts = np.empty(count + 1, np.int64)
+    place = 0
+    for b in range(count):
+        starts[b] = place
+        place += ends[b]
+        ends[b] = place
+        out[place] = blocks.size + b
+        sentinels[b] = place
+        place += 1
+    starts[count] = place
+    for i in range(blocks.size):
+        b = blocks[i]
+        out[starts[b]] = i
+        starts[b] += 1
+    behind = count
+    before = 0
+    for b in range(count):
+        for i in range(before, ends[b]):
+            sentinels[behind] = i
+            behind += 1
+        before = ends[b] + 1
+    for i in range(before, out.size):
+        sentinels[behind] = i
+        behind += 1
+
+
+@_compiled
+def scatter(values: np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
+    """out[rows[i]] = values[i] where there is a row (not negative)."""
+    for i in range(rows.size):
+        if rows[i] >= 0:
+            out[rows[i]] = values[i]
+
+
+@_compiled
 def multiply_local(
     xl: np.ndarray,
     xr: np.ndarray,
@@ -349,6 +465,17 @@ def unpack(planes: np.ndarray, rows: int, out: np.ndarray) -> None:
     for p in range(planes.shape[0]):
         for i in range(rows):
             out[p, i] = (planes[p, i >> 6] >> np.uint64(i & 63)) & one
+
+
+@_compiled
+def flip(planes: np.ndarray, x: np.ndarray, whole: int) -> None:
+    """x[p, i] becomes whole - x[p, i] where bit i of planes[p] is 1."""
+    one, total = np.uint64(1), np.uint64(whole)
+    for p in range(planes.shape[0]):
+        for i in range(x.shape[1]):
+            bit = (planes[p, i >> 6] >> np.uint64(i & 63)) & one
+            mask = np.uint64(0) - bit  # a branch on random bits would cost more
+            x[p, i] = (x[p, i] ^ mask) + bit + (mask & total)
 
 
 @_compiled

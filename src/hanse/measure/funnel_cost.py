@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from hanse.measure.funnel import FunnelPlan, SourcePlan
 
-_LANE_BYTES = 64 * 16  # 64 rows of a lane become ring elements at 16 bytes each
+_LANE_BYTES = 64 * 8  # 64 rows of a lane become ring elements at 8 bytes each
 _WORD_ROWS = 64  # rows travel in words
 
 
