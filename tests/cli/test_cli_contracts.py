@@ -178,3 +178,19 @@ def test_bad_bundles_are_refused(
     )
     refused(hanse("contract", "sign", "other", "--node", media), "contract.unknown")
     assert hanse("contract", "list", "--json", "--node", data).json == []
+
+
+def test_the_campaign_template_is_a_contract_with_every_stage(
+    hanse: Hanse, nodes: dict[str, Path], drafted: Path, tmp_path: Path
+) -> None:
+    media = nodes["media-house"]
+    file = tmp_path / "campaign.toml"
+    hanse("contract", "draft", file, "--template", "campaign", "--node", media)
+    text = file.read_text().replace("my-first-funnel", "my-first-campaign")
+    file.write_text(text)
+    assert "Drafted my-first-campaign" in hanse("contract", "draft", file, "--node", media).out
+    fields = tomllib.loads(text)
+    names = {d["name"] for d in fields["datasets"]}
+    assert {"exposures-offline", "mall-visits", "store-visits", "scans", "payments", "topics"} <= names
+    assert "journey" in {c["name"] for c in fields["computations"]}
+    assert len({d["provider"] for d in fields["datasets"]}) >= 2

@@ -24,7 +24,11 @@ def draft(
         Path | None, typer.Argument(help="The contract as TOML.", show_default=False)
     ] = None,
     template: Annotated[
-        str | None, typer.Option(help="Instead, write a contract to start from: funnel.")
+        str | None,
+        typer.Option(
+            help="Instead, write a contract to start from: campaign (a cross-scenario report, all stages), "
+            "funnel, reach, overlap, attribution, lift, portrait or concentration."
+        ),
     ] = None,
     node: NodeFolder = HERE,
 ) -> None:
@@ -33,7 +37,7 @@ def draft(
     With --template, write a contract to FILE (or to standard output) instead, made of what this node knows.
     """
     if template is None and file is None:
-        raise typer.BadParameter("give the contract's FILE.toml, or --template funnel")
+        raise typer.BadParameter("give the contract's FILE.toml, or --template campaign")
 
     from hanse.cli import contract_template
     from hanse.clock import SystemClock

@@ -6,6 +6,7 @@ import json
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
+from hanse.cli.run_command import VERBS
 from hanse.errors import Refusal
 
 if TYPE_CHECKING:
@@ -13,7 +14,20 @@ if TYPE_CHECKING:
     from hanse.node.cards import IdentityCard
     from hanse.node.office import NodeOffice
 
-TEMPLATES = ("funnel",)
+CAMPAIGN = "campaign"  # the cross-scenario report: each stage at another organisation
+TEMPLATES = (CAMPAIGN, *VERBS)
+
+# What a campaign needs beside this node's own datasets: name, what it holds, whether it has times, columns.
+_STAGES: tuple[tuple[str, str, bool, str], ...] = (
+    ("exposures-offline", "who passed a screen while an advertisement played", True, "channel"),
+    ("exposures-online", "who was shown an advertisement in an app or on a page", True, "channel"),
+    ("mall-visits", "who came to the online mall", True, ""),
+    ("store-visits", "who came to shopping malls and stores", True, ""),
+    ("scans", "who scanned a code", True, ""),
+    ("payments", "who paid, and came back to pay again", True, ""),
+    ("topics", "who joined a brand topic", True, ""),
+    ("people", "who could have been exposed, and where they live", False, "city"),
+)
 
 _HEAD = """\
 # A contract between organisations. Lines that begin with # are notes; unknown keys are errors.
@@ -71,17 +85,53 @@ def template(name: str, office: NodeOffice, today: date) -> str:
     if len(cards) < 3:
         blocks.append("# Add the other parties: 'hanse partner add CARD' makes them known here.\n")
     blocks += [_dataset(dataset, office.party) for dataset in datasets]
+    listed = [dataset.name for dataset in datasets]
+    if name == CAMPAIGN:
+        others = [card.party for card in cards[1:]] or ["a-second-party", "a-third-party"]
+        missing = [stage for stage in _STAGES if stage[0] not in listed]
+        blocks += [
+            _stage(*stage, provider=others[i % len(others)]) for i, stage in enumerate(missing)
+        ]
+        listed += [stage[0] for stage in missing]
     blocks.append(
         "# Add the datasets that partners give: they know their names, kinds and lists of values.\n"
     )
-    listed = [dataset.name for dataset in datasets] or ["a-dataset"]
-    blocks.append(
-        "[[computations]]\n"
-        f"name = {_text(name)}\n"
-        f"recipients = [{_text(office.party)}]\n"
-        f"datasets = [{', '.join(_text(n) for n in listed)}]\n"
+    computations = (
+        ("journey", "funnel", "reach", "overlap", "lift") if name == CAMPAIGN else (name,)
     )
+    blocks += [
+        "[[computations]]\n"
+        f"name = {_text(computation)}\n"
+        f"recipients = [{_text(office.party)}]\n"
+        f"datasets = [{', '.join(_text(n) for n in listed or ['a-dataset'])}]\n"
+        for computation in computations
+    ]
     return "\n".join(blocks)
+
+
+def _stage(name: str, what: str, timed: bool, category: str, *, provider: str) -> str:
+    """A stage of a campaign that this node has no data for: its provider corrects it."""
+    lines = [
+        "[[datasets]]",
+        f"name = {_text(name)}                  # {what}; drop it if nobody has it",
+        f"provider = {_text(provider)}",
+        "capacity = 100000",
+        "slots = 4",
+        "personal = true",
+        'legal_basis = "consent"',
+        'evidence = "say where it is kept"',
+    ]
+    if timed:
+        lines += ["[[datasets.columns]]", 'name = "at"', 'kind = "time"', 'uses = ["order"]']
+    if category:
+        lines += [
+            "[[datasets.columns]]",
+            f"name = {_text(category)}",
+            'kind = "category"',
+            'uses = ["filter", "segment"]',
+            'values = ["one", "another"]',
+        ]
+    return "\n".join(lines) + "\n"
 
 
 def _party(card: IdentityCard) -> str:
@@ -122,6 +172,8 @@ def _dataset(dataset: Dataset, provider: str) -> str:
             lines.append(
                 'values = ["one", "another"]             # the public list; others are left out'
             )
+        if column.kind == "place":
+            lines.append('gazetteer = "places"                    # a list in [[gazetteers]]')
         if column.kind in ("integer", "amount"):
             lines.append("maximum = 100000                        # larger values count as this")
     return "\n".join(lines) + "\n"

@@ -20,6 +20,7 @@ from hanse.cli import (
     ledger_commands,
     node_commands,
     partner_commands,
+    places_commands,
     run_command,
 )
 from hanse.cli.demo import command as demo_command
@@ -56,6 +57,7 @@ app.command("init")(node_commands.init)
 app.add_typer(node_commands.app, name="node")
 app.add_typer(partner_commands.app, name="partner")
 app.add_typer(dataset_commands.app, name="dataset")
+app.add_typer(places_commands.app, name="places")
 app.add_typer(contract_commands.app, name="contract")
 app.command("run")(run_command.run)
 for _name in run_command.VERBS:

@@ -63,7 +63,7 @@ def compare(
     from hanse.gate.laws import half_width
 
     entry = menu.entry(str(question["computation"]))
-    plan = entry.plan(question["parameters"], contract, float(question["epsilon"]), True)
+    plan = entry.planned(question["parameters"], contract, float(question["epsilon"]), True)
     truth = entry.twin(plan, everything, contract)
     thresholds = plan.release.thresholds()
     for number, (row, exact) in enumerate(zip(rows, truth.tolist(), strict=True)):
