@@ -184,8 +184,9 @@ def contract(cards: dict[str, object]) -> Contract:
                                     "values": ["young", "old"]}]},
             ],
             "computations": [
-                {"name": "funnel", "recipients": ["media-house", "retail-chain"],
+                {"name": name, "recipients": ["media-house", "retail-chain"],
                  "datasets": ["exposures", "purchases"]}
+                for name in ("funnel", "journey")
             ],
         }
     )  # fmt: skip

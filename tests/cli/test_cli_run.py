@@ -337,3 +337,52 @@ def test_a_broken_ledger_is_named_by_entry(hanse: Hanse, make_node: MakeNode, da
     database.close()
     refused(hanse("ledger", "verify", "--node", node), "ledger.broken", "entry 2")
     assert hanse("ledger", "verify", "--json", "--node", node).json["first_bad"] == 2
+
+
+# --- verbs, pictures, pages -------------------------------------------------------------------------
+
+JOURNEY = f"""
+contract = "{CONTRACT}"
+epsilon = 4.0
+recipients = ["media-house"]
+
+[parameters]
+campaign = "Winter"
+starts = 2026-01-01
+ends = 2026-03-01
+offline = [{{ dataset = "exposures" }}]
+stores = [{{ dataset = "purchases" }}]
+attraction_days = 90
+"""
+
+
+def test_a_verb_asks_its_computation_and_draws_it(
+    hanse: Hanse, running: Stage, tmp_path: Path
+) -> None:
+    file = running.question("journey.toml", JOURNEY)
+    picture, page = tmp_path / "journey.svg", tmp_path / "journey.html"
+    asked = hanse("journey", file, "--picture", picture, "--page", page, "--node", running.media)
+    assert "went on to: malls and stores" in asked.out
+    assert "exposed to malls and stores" in asked.out
+    assert picture.read_text().startswith("<svg")
+    text = page.read_text()
+    assert text.startswith("<!doctype html>")
+    assert "http" not in text.replace("http://www.w3.org/2000/svg", ""), "the page loads something"
+    assert "Winter" in text
+    job = hanse("job", "list", "--json", "--node", running.media).json[0]["job"]
+    again = tmp_path / "again.svg"
+    hanse("job", "draw", job, again, "--node", running.media)
+    assert again.read_text() == picture.read_text()
+    refused(
+        hanse("job", "draw", job, tmp_path / "x.png", "--node", running.media), "usage", status=2
+    )
+    refused(hanse("job", "draw", job, again, "--node", running.retailer), "result.none")
+    recorded = hanse("journey", file, "--json", "--node", running.media).json
+    assert recorded["recorded"]
+    assert recorded["result"]["rows"]
+
+
+def test_a_verb_refuses_another_computation(hanse: Hanse, running: Stage) -> None:
+    file = running.question("other.toml", QUESTION)
+    found = hanse("journey", file, "--node", running.media)
+    refused(found, "question.malformed", "funnel")
