@@ -112,10 +112,12 @@ def set_up(
     contract: Contract,
     datasets: dict[str, list[dict[str, Any]]],
     routes: dict[str, dict[str, tuple[str, int]]] | None = None,
+    places: Path | None = None,
 ) -> None:
     """Exchange cards, register datasets, sign the contract at every node.
 
-    ``routes``: by member, where it dials the others, if not at their own addresses.
+    ``routes``: by member, where it dials the others, if not at their own addresses. ``places``: a list of
+    places that every member is given.
     """
     bundle = Bundle(contract)
     for member in federation.members.values():
@@ -129,6 +131,8 @@ def set_up(
                     node.office.add_partner(Partner(other.identity.card, address))
             for document in datasets.get(member.name, []):
                 node.office.register_dataset(document)
+            if places is not None:
+                node.office.shelf.add(places)
             node.office.import_bundle(bundle)
         finally:
             node.store.close()

@@ -14,10 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.align import Aligned
-from hanse.contracts import Contract
+from hanse.contracts import Contract, Library
 from hanse.engine import Ring, Session
 from hanse.errors import Refusal
 from hanse.measure import (
+    attribution,
+    attribution_cost,
+    attribution_example,
+    attribution_result,
+    attribution_rows,
+    attribution_twin,
     funnel,
     funnel_cost,
     funnel_example,
@@ -27,11 +33,30 @@ from hanse.measure import (
     journey,
     journey_result,
     journey_twin,
+    lift,
+    lift_cost,
+    lift_reading,
+    lift_twin,
     overlap,
+    overlap_result,
     overlap_twin,
+    portrait,
+    portrait_cost,
+    portrait_reading,
+    portrait_twin,
+    reach,
+    reach_result,
+    reach_twin,
 )
 from hanse.measure.examples import Example
 from hanse.measure.questions import FunnelQuestion
+from hanse.places import concentration
+from hanse.places import cost as places_cost
+from hanse.places import example as places_example
+from hanse.places import result as places_result
+from hanse.places import rows as places_rows
+from hanse.places import twin as places_twin
+from hanse.places.questions import ConcentrationQuestion
 
 
 @dataclass(frozen=True)
@@ -41,7 +66,8 @@ class Entry:
     name: str
     title: str
     learns: str  # who learns what, in one sentence
-    plan: Callable[[Mapping[str, Any], Contract, float, bool], Any]
+    # (parameters, contract, epsilon, noise) and, where `needs_places`, the `Library` after them
+    plan: Callable[..., Any]
     rows: Callable[..., Any]
     compute: Callable[[Session, Aligned, Any], Ring]
     read: Callable[[Any, NDArray[np.int64], NDArray[np.bool_]], Any]
@@ -51,6 +77,22 @@ class Entry:
     example: Callable[[], Example]  # a small question with its tables, for the conformance suite
     # Bytes that a seat sends at most in ``compute``, for so many anonymous people, where that is declared.
     cost: Callable[[Any, int], int] | None = None
+    needs_places: bool = False
+
+    def planned(
+        self, parameters: Mapping[str, Any], contract: Contract, epsilon: float, noise: bool,
+        library: Library = Library(),  # noqa: B008 - frozen and empty
+    ) -> Any:  # fmt: skip
+        """The plan, by a party that holds the places of ``library``."""
+        more = (library,) if self.needs_places else ()
+        return self.plan(parameters, contract, epsilon, noise, *more)
+
+
+def _plan_attribution(
+    parameters: Mapping[str, Any], contract: Contract, epsilon: float, noise: bool, library: Library
+) -> attribution.AttributionPlan:
+    question = attribution.AttributionQuestion.read(dict(parameters))
+    return attribution.plan(question, contract, library, epsilon=epsilon, noise=noise)
 
 
 def _plan_funnel(
@@ -67,6 +109,13 @@ def _plan_journey(
     return journey.plan(question, contract, epsilon=epsilon, noise=noise)
 
 
+def _plan_lift(
+    parameters: Mapping[str, Any], contract: Contract, epsilon: float, noise: bool
+) -> lift.LiftPlan:
+    question = lift.LiftQuestion.read(dict(parameters))
+    return lift.plan(question, contract, epsilon=epsilon, noise=noise)
+
+
 def _plan_overlap(
     parameters: Mapping[str, Any], contract: Contract, epsilon: float, noise: bool
 ) -> overlap.OverlapPlan:
@@ -74,9 +123,58 @@ def _plan_overlap(
     return overlap.plan(question, contract, epsilon=epsilon, noise=noise)
 
 
+def _plan_portrait(
+    parameters: Mapping[str, Any], contract: Contract, epsilon: float, noise: bool
+) -> portrait.PortraitPlan:
+    question = portrait.PortraitQuestion.read(dict(parameters))
+    return portrait.plan(question, contract, epsilon=epsilon, noise=noise)
+
+
+def _plan_concentration(
+    parameters: Mapping[str, Any], contract: Contract, epsilon: float, noise: bool, library: Library
+) -> concentration.ConcentrationPlan:
+    question = ConcentrationQuestion.read(dict(parameters))
+    return concentration.plan(question, contract, library, epsilon=epsilon, noise=noise)
+
+
+def _plan_reach(
+    parameters: Mapping[str, Any], contract: Contract, epsilon: float, noise: bool
+) -> reach.ReachPlan:
+    question = reach.ReachQuestion.read(dict(parameters))
+    return reach.plan(question, contract, epsilon=epsilon, noise=noise)
+
+
 MENU: dict[str, Entry] = {
     entry.name: entry
     for entry in (
+        Entry(
+            name="attribution",
+            title="Attribution",
+            learns="recipients learn noised conversions, their value and people credited, by channel, from k "
+            "people on; what had no touch; providers and seats learn nothing of the result",
+            plan=_plan_attribution,
+            rows=attribution_rows.rows,
+            compute=attribution.compute,
+            read=attribution_result.result,
+            twin=attribution_twin.twin,
+            example=attribution_example.example,
+            cost=attribution_cost.most_bytes,
+            needs_places=True,
+        ),
+        Entry(
+            name="concentration",
+            title="Target groups by place",
+            learns="recipients learn noised people and target groups per place, cell, district or city, from k "
+            "people on; who is where, nobody learns",
+            plan=_plan_concentration,
+            rows=places_rows.rows,
+            compute=concentration.compute,
+            read=places_result.result,
+            twin=places_twin.twin,
+            example=places_example.example,
+            cost=places_cost.most_bytes,
+            needs_places=True,
+        ),
         Entry(
             name="funnel",
             title="Cross-scenario funnel",
@@ -104,16 +202,56 @@ MENU: dict[str, Entry] = {
             cost=journey.most_bytes,
         ),
         Entry(
+            name="lift",
+            title="Incremental lift",
+            learns="recipients learn noised people, outcomes, sums and sums of squares of each arm and segment, "
+            "where arm and segment have k people or more; providers and seats learn nothing of the result",
+            plan=_plan_lift,
+            rows=lift.rows,
+            compute=lift.compute,
+            read=lift_reading.result,
+            twin=lift_twin.twin,
+            example=lift_twin.example,
+            cost=lift_cost.most_bytes,
+        ),
+        Entry(
+            name="reach",
+            title="Reach and frequency",
+            learns="recipients learn noised people by number of contacts (k+ reach, histogram) and segment, and "
+            "what each exposure adds; from k people on",
+            plan=_plan_reach,
+            rows=reach.rows,
+            compute=reach.compute,
+            read=reach_result.result,
+            twin=reach_twin.twin,
+            example=reach_twin.example,
+            cost=reach.most_bytes,
+        ),
+        Entry(
             name="overlap",
-            title="Reach and overlap",
+            title="Overlap of crowds",
             learns="recipients learn noised people per region of up to six crowds, and their sums: reach, "
             "incremental reach, overlaps, people in at least m crowds; from k people on",
             plan=_plan_overlap,
             rows=overlap.rows,
             compute=overlap.compute,
-            read=overlap.result,
+            read=overlap_result.result,
             twin=overlap_twin.twin,
             example=overlap_twin.example,
+            cost=overlap.most_bytes,
+        ),
+        Entry(
+            name="portrait",
+            title="Portrait of a crowd",
+            learns="recipients learn noised people per value of each label in a crowd and in its base, and per "
+            "cell of cross tables; from k people on",
+            plan=_plan_portrait,
+            rows=portrait.rows,
+            compute=portrait.compute,
+            read=portrait_reading.result,
+            twin=portrait_twin.twin,
+            example=portrait_twin.example,
+            cost=portrait_cost.most_bytes,
         ),
     )
 }

@@ -432,7 +432,7 @@ def test_requests_that_do_not_fit_the_dataset(
         lambda: LabelRequest(name="a", column="a", values=("x", "x")),
         lambda: LabelRequest(name="a", column="a", values=("x",), other="y"),
         lambda: LabelRequest(name="a", column="a", combine="latest"),
-        lambda: LabelRequest(name="a", column="a", maximum=65_535),
+        lambda: LabelRequest(name="a", column="a", maximum=2**32),
     ],
 )
 def test_requests_that_contradict_themselves(make: Callable[[], Any]) -> None:

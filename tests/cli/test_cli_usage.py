@@ -16,7 +16,7 @@ from hanse.cli.screen import plain, size
 
 HEAVY = ("numba", "numpy", "duckdb", "pyarrow", "pandas", "sqlalchemy", "cryptography", "llvmlite")
 COMMANDS = [
-    "init", "run", "demo", "node start", "node stop", "node status", "partner add", "partner list",
+    "init", "run", "power", "demo", "node start", "node stop", "node status", "partner add", "partner list",
     "partner remove", "partner card", "dataset add", "dataset list", "dataset show", "dataset check",
     "contract draft", "contract import", "contract show", "contract sign", "contract push",
     "contract export", "contract suspend", "contract resume", "contract end", "contract list",

@@ -33,12 +33,15 @@ CHANGES: dict[str, Any] = {
     "commitments": {"exposures": "ab" * 32, "baskets": "cd" * 32},
     "code_version": "0.1.1",
     "outputs": [{"name": "cells", "shape": [2, 3]}],
+    "roster": "march",
+    "roster_job": "ee" * 32,
 }
 
 
 @pytest.mark.parametrize("name", JobRequest.model_fields)
 def test_every_field_is_under_the_job_hash(name: str) -> None:
-    assert request(**{name: CHANGES[name]}).job_hash != request().job_hash
+    under = {"roster": "march"} if name == "roster_job" else {}
+    assert request(**under, **{name: CHANGES[name]}).job_hash != request(**under).job_hash
 
 
 def test_the_job_hash_is_a_fixed_function_of_the_request() -> None:
@@ -57,6 +60,8 @@ def test_a_question_is_the_same_whoever_asks_and_whenever() -> None:
         attempt=7,
         created="2027-01-01T00:00:00Z",
         nonce="ff" * 16,
+        roster="march",
+        roster_job="ee" * 32,
         uses=list(reversed(request_fields()["uses"])),
     )
     assert again.question() == request().question()

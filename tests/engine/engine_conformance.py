@@ -15,11 +15,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hanse.engine import boolean, compare, count, fixed, multiply, prf, shuffle
+from hanse.engine import (
+    add,
+    arithmetic,
+    boolean,
+    compare,
+    count,
+    fixed,
+    multiply,
+    prf,
+    programmed,
+    shuffle,
+)
 from hanse.engine.costs import declared
 from hanse.engine.session import Session
-from hanse.engine.shares import Bits, Ring, Words, words_for
+from hanse.engine.shares import Bits, Ring, Words, join_planes, words_for
 from hanse.engine.stage import on_stage
+from hanse.entropy import SeededEntropy
 from hanse.wire import Array, Channel
 from secret_stage import SEATS, Dealer, digits, opened
 
@@ -188,6 +200,35 @@ def plane(condition: Plain) -> Plain:
     return np.asarray(condition).astype(np.uint8)
 
 
+def with_borrow(difference: Bits, borrow: Bits) -> Bits:
+    return join_planes([difference, borrow[None]])
+
+
+def part_and_whole(x: Bits, y: Bits) -> tuple[Bits, Bits]:
+    """A part and a whole that is never smaller: x in the odd bits of both, y in the even ones of the whole."""
+    zero = np.zeros_like(x.left)
+    part, whole = (
+        Bits(*(np.stack([low, high], 1).reshape(8, -1) for low, high in sides), x.rows)
+        for sides in (
+            ((zero, x.left), (zero, x.right)),
+            ((y.left, x.left), (y.right, x.right)),
+        )
+    )
+    return part, whole
+
+
+def shares_of(x: Plain, y: Plain) -> Plain:
+    """The twin of `divide_bits` on those; of nothing everything is a share."""
+
+    def spread(v: Plain) -> Plain:
+        return sum(((v >> np.uint64(i)) & np.uint64(1)) << np.uint64(2 * i) for i in range(4))  # type: ignore[return-value]
+
+    part = spread(x) << np.uint64(1)
+    whole = part + spread(y)
+    found = np.where(whole == 0, 127, (part << np.uint64(6)) // np.maximum(whole, np.uint64(1)))
+    return digits(found, 7)
+
+
 def known_key(s: Session, _rows: int) -> prf.SecretKey:
     """The test vector's key in component 0."""
     zero = [0] * 4
@@ -198,6 +239,46 @@ def known_key(s: Session, _rows: int) -> prf.SecretKey:
 
 def one_row(x: Ring) -> Ring:
     return x.reshape(1, -1)
+
+
+PLACES, SLOTS = 5, 2
+
+
+def place_codes(rows: int) -> NDArray[np.int64]:
+    """Codes [rows, slots]: nowhere, one place, or two different ones; the fourth place stays empty."""
+    row = np.arange(rows)
+    first = np.array([0, 1, 2, 3, 5])[row % 5]
+    return (
+        np.stack([first, np.where(row % 3 == 0, 0, first % 2 + 1)], axis=1) * (row % 7 > 0)[:, None]
+    )
+
+
+def program_of(seat: int, codes: Plain, places: int, seed: str = "program") -> programmed.Program:
+    """What a seat holds of an honest owner's program."""
+    shape = programmed.Shape(codes.shape[0], codes.shape[1], places)
+    entropy = SeededEntropy(seed)
+    parts = []
+    for order in programmed.orders(codes, shape):
+        factors = programmed.factored(order, entropy)
+        seeds = dict(enumerate(factors.seeds))
+        parts.append(programmed.assembled(seat, seeds, factors.last, shape.entries))
+    return programmed.Program(shape, *parts)
+
+
+def by_place(bits: Plain, codes: Plain, places: int, columns: int) -> Plain:
+    """Sums per place, row by row."""
+    out = np.zeros((places, columns), np.uint64)
+    for row, named in zip(bits[:, 0].tolist(), codes.tolist(), strict=True):
+        for code in named:
+            if code:
+                out[code - 1] += np.array([row >> c & 1 for c in range(columns)], np.uint64)
+    return out
+
+
+def place_costs(columns: int) -> Callable[[int], dict[str, float]]:
+    return lambda rows: {
+        "columns": columns, "places": PLACES, "waves": 1, "entries": rows * SLOTS + PLACES
+    }  # fmt: skip
 
 
 # --- the table ----------------------------------------------------------------------------------
@@ -263,6 +344,29 @@ COMPARE = [
           lambda x, y: fold(x, y, 9), WHOLE_WORDS, planes(9), exact=False),
     Entry("equal_bits", compare.equal_bits, ("bits:12", "bits:12"), compare.equal_bits,
           lambda x, y: plane(x == y), WHOLE_WORDS, planes(12), exact=False),
+    Entry("add_bits", add.add_bits, ("bits:12", "bits:12"), add.add_bits,
+          lambda x, y: digits(x + y, 13), WHOLE_WORDS, planes(12)),
+    Entry("add_many", add.add_many, ("bits:5",) * 5,
+          lambda s, *x: add.add_many(s, Bits(np.stack([b.left for b in x], 1), np.stack([b.right for b in x], 1),
+                                             x[0].rows)),
+          lambda *x: digits(sum(x, np.zeros_like(x[0])), 8), WHOLE_WORDS,
+          lambda _rows: {"numbers": 5, "log2numbers": 3, "bits": 8}, exact=False),
+    Entry("subtract_bits", arithmetic.subtract_bits, ("bits:12", "bits:12"),
+          lambda s, x, y: with_borrow(*arithmetic.subtract_bits(s, x, y)),
+          lambda x, y: np.concatenate([digits(x - y, 12), plane(x < y)[None]]), WHOLE_WORDS, planes(12)),
+    Entry("sum_planes", arithmetic.sum_planes,
+          ("bits:5", "bits:7", "bits:1", "bits:6", "bits:7", "bits:7", "bits:3"),
+          lambda s, *x: arithmetic.sum_planes(s, x, 10), lambda *x: digits(sum(x, np.zeros_like(x[0])), 10),
+          WHOLE_WORDS, lambda _rows: {"numbers": 7, "log2numbers": 3, "bits": 10}, exact=False),
+    Entry("sum_planes modulo", arithmetic.sum_planes, ("bits:5", "bits:5"),
+          lambda s, *x: arithmetic.sum_planes(s, x, 4), lambda x, y: digits(x + y, 4),
+          WHOLE_WORDS, lambda _rows: {"numbers": 2, "log2numbers": 1, "bits": 5}, exact=False),
+    Entry("multiply_bits", arithmetic.multiply_bits, ("bits:7", "bits:5"), arithmetic.multiply_bits,
+          lambda x, y: digits(x * y, 12), WHOLE_WORDS,
+          lambda _rows: {"one": 7, "other": 5, "log2other": 3, "bits": 12}, exact=False),
+    Entry("divide_bits", arithmetic.divide_bits, ("bits:4", "bits:4"),
+          lambda s, x, y: arithmetic.divide_bits(s, *part_and_whole(x, y), 6), shares_of, WHOLE_WORDS,
+          lambda _rows: {"fraction": 6, "bits": 8}),
     Entry("add_public", compare.add_public, ("bits:12",), lambda s, x: compare.add_public(s, x, _add),
           lambda x: digits(x + np.uint64(_add), 12), WHOLE_WORDS, planes(12), exact=False),
     Entry("add_public of zero", compare.add_public, ("bits:12",), lambda s, x: compare.add_public(s, x, 0),
@@ -299,6 +403,21 @@ TABLES = [
           lambda _rows: {"width": 2}, agrees=same_rows, prepare=shuffle.secret_permutation),
     Entry("unshuffle", shuffle.unshuffle, ("words:2",), shuffle.unshuffle, lambda x: x, ELEMENTS,
           lambda _rows: {"width": 2}, agrees=same_rows, prepare=shuffle.secret_permutation),
+    Entry("shuffle_sums", shuffle.shuffle_sums, ("ring",),
+          lambda s, x, by: shuffle.shuffle_sums(s, x.reshape(-1, 1), by, x.size), lambda x: x[:, None], ELEMENTS,
+          lambda rows: {"width": 1, "first": rows, "rows": max(1, rows)}, agrees=same_rows,
+          prepare=shuffle.secret_permutation),
+    Entry("sentinels", programmed.sentinels, ("words:1",),
+          lambda s, x, program: programmed.sentinels(s, program),
+          lambda x: np.flatnonzero(programmed.orders(place_codes(x.shape[0]), programmed.Shape(
+              x.shape[0], SLOTS, PLACES))[0] >= x.shape[0] * SLOTS).astype(np.uint64),
+          lambda rows: rows * SLOTS + PLACES, place_costs(1), exact=False,
+          prepare=lambda s, rows: program_of(s.seat, place_codes(rows), PLACES)),
+    Entry("sums_by_place", programmed.sums_by_place, ("words:1",),
+          lambda s, x, program: programmed.sums_by_place(s, x, 3, program),
+          lambda x: by_place(x, place_codes(x.shape[0]), PLACES, 3),
+          lambda rows: rows * SLOTS + PLACES, place_costs(3), exact=False,
+          prepare=lambda s, rows: program_of(s.seat, place_codes(rows), PLACES)),
     Entry("tags", prf.tags, ("words:2",), prf.tags, lambda x: digits(simon(x[:, 0], SIMON_KEY), 64),
           WHOLE_WORDS, prepare=known_key),
 ]  # fmt: skip

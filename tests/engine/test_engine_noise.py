@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,17 @@ def test_the_law_of_the_noise(epsilon: float) -> None:
     a = math.exp(-epsilon)
     sd = math.sqrt(2 * a) / (1 - a)
     assert abs(values.mean()) < 6 * sd / math.sqrt(values.size)
+
+
+def test_many_cells_are_drawn_in_waves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The law holds across waves, and no two waves are alike: 20,000 draws in 9 waves, alpha 1e-6."""
+    coins = 2 * noise.digits_for(1.0)
+    monkeypatch.setattr(noise, "_WAVE_COINS", 2500 * coins)
+    values = draws(1.0, 20_100, "waves")
+    assert values.size == 20_100
+    assert fits(values, 1.0) > ALPHA
+    waves = [values[first : first + 2500] for first in range(0, 20_000, 2500)]
+    assert all((a != b).any() for a, b in pairwise(waves))
 
 
 @pytest.mark.slow

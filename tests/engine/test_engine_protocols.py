@@ -12,7 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from hanse.engine import boolean, compare, count, fixed, multiply, prf, shuffle
+from hanse.engine import (
+    add,
+    arithmetic,
+    boolean,
+    compare,
+    count,
+    fixed,
+    multiply,
+    prf,
+    programmed,
+    shuffle,
+)
 from hanse.engine.costs import costs, declared
 from hanse.engine.group import segment_sums
 from hanse.engine.shares import Ring
@@ -178,7 +189,7 @@ def test_all_of_no_rows_is_true() -> None:
 
 def test_every_declared_cost_is_in_the_table() -> None:
     """Whoever adds a protocol with a cost adds its twin; a cost that no test reads means nothing."""
-    rooms = [boolean, compare, count, fixed, multiply, prf, shuffle]
+    rooms = [add, arithmetic, boolean, compare, count, fixed, multiply, prf, programmed, shuffle]
     with_cost = {
         f"{room.__name__}.{name}"
         for room in rooms

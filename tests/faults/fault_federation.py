@@ -204,8 +204,8 @@ class Federation:
             "independence": "Made-up companies.", "retention_days": 30,
             "join": {"id_type": "member", "hash": "sha256", "epsilon": 1.0, "delta": 1e-8,
                      "epsilon_budget": 1e6},
-            "privacy": {"k": K, "epsilon_per_query": EPSILON, "epsilon_budget": 1e6, "delta": 1e-8,
-                        "period": "contract"},
+            "privacy": {"k": K, "epsilon_per_query": EPSILON, "epsilon_budget": 1e6, "similar_questions": 10_000,
+                        "delta": 1e-8, "period": "contract"},
             "parties": [
                 {"name": m.name, "organisation": m.identity.organisation,
                  "signing_key": m.identity.card.signing_key,

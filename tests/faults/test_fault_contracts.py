@@ -105,7 +105,7 @@ def test_a_column_that_may_not_serve_this_purpose(linked: Federation) -> None:
 
 def test_an_unknown_contract_and_an_unknown_computation(linked: Federation) -> None:
     refused(linked, linked.question("nobody-knows-it"), "contract.unknown", by="elm")
-    question = linked.question(linked.contract(), computation="reach")
+    question = linked.question(linked.contract(), computation="teleport")
     refused(linked, question, "menu.unknown", by="elm")
 
 

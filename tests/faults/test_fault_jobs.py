@@ -108,6 +108,9 @@ def test_the_same_question_twice_is_charged_once(linked: Federation) -> None:
     assert charges(linked, contract) == before
     other = linked.ask(linked.question(contract, recipients=("ash",)), "ash")
     assert not other.recorded  # another recipient's answer is another question
+    again = linked.ask(linked.question(contract, recipients=("ash",), attempt=2), "elm")
+    assert again.recorded, "elm is no recipient of it, but ash holds the answer"
+    assert (again.job, again.result) == (other.job, None)
     linked.check_records()
 
 

@@ -56,9 +56,10 @@ class Cheat:
         read: Any,
         commit: Any,
         progress: Any,
+        keeper: Any = None,
     ) -> Any:
         if party != self._party:
-            return self._honest(channel, party, job, entropy, read, commit, progress)
+            return self._honest(channel, party, job, entropy, read, commit, progress, keeper)
         plan = job.plan
         layout = plan.layouts[party]
         ids, columns = merged(read(), layout)

@@ -206,13 +206,18 @@ def questions(draw: Callable[..., Any]) -> tuple[dict[str, Any], int]:
 
 
 def secret_counts(
-    plan: funnel.FunnelPlan,
+    plan: Any,
     contract: Contract,
     tables: dict[str, pa.Table],
     folder: Path,
     seed: str,
+    rows_of: Callable[..., Any] = funnel_rows.rows,
+    compute: Callable[..., Any] = funnel.compute,
 ) -> np.ndarray:
-    """Exact outputs [outputs] by files, the catalog, padding, the join and the chain; opened for the test."""
+    """Exact outputs [outputs] by files, the catalog, padding, the join and the chain; opened for the test.
+
+    ``rows_of`` and ``compute`` are those of the plan's computation.
+    """
     datasets = {}
     for name, table in tables.items():
         path = folder / f"{name}.parquet"
@@ -230,7 +235,7 @@ def secret_counts(
         )  # fmt: skip
     rows = {}
     for party in plan.providers:
-        parts = funnel_rows.rows(plan, contract, party, datasets, read_rows)
+        parts = rows_of(plan, contract, party, datasets, read_rows)
         ids, columns_of = merged(parts, plan.layouts[party])
         rows[party] = padded(
             ids, columns_of, plan.capacities[party], plan.layouts[party], SeededEntropy(seed)
@@ -244,6 +249,6 @@ def secret_counts(
 
         uploads = [Upload(p, plan.layouts[p], partial(receive, p)) for p in plan.providers]
         people = align(s, Record(), uploads, JoinPolicy(2.0, 1e-3), plan.keep)
-        return open_ring(s, funnel.compute(s, people, plan), "cells").view(np.int64)
+        return open_ring(s, compute(s, people, plan), "cells").view(np.int64)
 
     return np.asarray(plan.release.sums.apply(on_stage(protocol, seed=seed)[0]))

@@ -89,7 +89,9 @@ def test_noise_off_is_said_first(fed: Federation) -> None:
 
 def test_an_answer_from_the_record_showed_nobody_anything(fed: Federation, answer: Answer) -> None:
     again = fed.funnel(STAGES, STARTS, ENDS, by="people.age", recipients=("shop",), analyst="media")
-    assert not again.recorded  # media, who asks, is no recipient and holds no answer
+    assert again.recorded  # media, who asks, is no recipient: shop, who is, holds the answer
+    other = fed.funnel(STAGES, STARTS, ENDS, by="people.age", recipients=("data",), analyst="media")
+    assert not other.recorded  # another recipient's answer is another question
     repeated = fed.funnel(
         STAGES, STARTS, ENDS, by="people.age", recipients=("shop",), analyst="shop"
     )

@@ -395,3 +395,49 @@ def test_changed_data_are_a_new_question(tmp_path: Path) -> None:
         fed.funnel(STAGES, STARTS, ENDS)
     assert fault.value.code == "catalog.missing-file"
     assert str(tmp_path) not in str(fault.value)
+
+
+# --- dry runs and the guard -------------------------------------------------------------------------
+
+
+def shades(at_least: int) -> dict[str, object]:
+    """A question that differs from others of its kind in one bound."""
+    return {
+        "crowds": [
+            {"name": "a", "dataset": "exposures"},
+            {"name": "b", "dataset": "baskets", "at_least": at_least},
+        ],
+        "starts": "2026-01-01",
+        "ends": "2027-01-01",
+    }  # fmt: skip
+
+
+def test_a_dry_run_tells_the_price_and_spends_nothing() -> None:
+    fed = federation(similar_questions=2)
+    shown = fed.preview("overlap", shades(1), epsilon=2.0)
+    assert shown.epsilon == 2.0
+    assert not shown.similar
+    assert "±" in str(shown)
+    assert "shown from" in str(shown)
+    assert all(b.spent == 0 for b in fed.budgets())
+    fed.ask("overlap", shades(1), epsilon=2.0)
+    again = fed.preview("overlap", shades(2), epsilon=1.0)
+    assert len(again.similar) == 1
+    assert "at_least" in str(again)
+    assert again.body["similar_left"] == 1
+
+
+def test_a_differencing_session_is_refused_by_every_party_that_saw_it() -> None:
+    fed = federation(similar_questions=2, epsilon_budget=100, join_budget=100)
+    for at_least in (1, 2):
+        fed.ask("overlap", shades(at_least), epsilon=0.5)
+    spent = [b.spent for b in fed.budgets()]
+    with pytest.raises(Refusal) as refusal:
+        fed.ask("overlap", shades(3), epsilon=0.5)
+    assert refusal.value.code == "guard.similar"
+    assert [b.spent for b in fed.budgets()] == spent
+    with pytest.raises(Refusal, match="almost the same"):
+        fed.preview("overlap", shades(3), epsilon=0.5)
+    assert fed.ask("overlap", shades(2), epsilon=0.5).recorded, "a recorded answer is free"
+    other = {**shades(3), "starts": "2027-01-01", "ends": "2028-01-01"}
+    fed.ask("overlap", other, epsilon=0.5)

@@ -13,6 +13,7 @@ from crowds import ENDS, STAGES, STARTS, federation
 
 from hanse import menu
 from hanse.clock import ManualClock
+from hanse.contracts import Library
 from hanse.entropy import SeededEntropy
 from hanse.errors import Fault, Foul
 from hanse.node.jobs import Question, Runner
@@ -138,6 +139,9 @@ def test_a_rehearsal_drafts_the_request_that_a_node_would_draft() -> None:
 
         def bundle(self, _: str) -> Any:
             return fed.bundle
+
+        def library(self) -> Library:
+            return Library()
 
     clock = fed.clock
     assert isinstance(clock, ManualClock)

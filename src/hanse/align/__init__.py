@@ -2,6 +2,7 @@
 
 from hanse.align.join import Aligned, JoinPolicy, Table, Upload, align, dummies_per_provider
 from hanse.align.layout import Field, Layout, Part, merged
+from hanse.align.roster import Roster, realign
 from hanse.align.upload import padded
 
 __all__ = [
@@ -10,10 +11,12 @@ __all__ = [
     "JoinPolicy",
     "Layout",
     "Part",
+    "Roster",
     "Table",
     "Upload",
     "align",
     "dummies_per_provider",
     "merged",
     "padded",
+    "realign",
 ]

@@ -17,7 +17,7 @@ Source: in the manner of IPA (Case et al. 2023, "Interoperable Private Attributi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,9 +27,10 @@ from hanse.align.layout import Layout
 from hanse.engine.group import Groups
 from hanse.engine.noise import ShiftedLaplace
 from hanse.engine.prf import secret_key, tags
+from hanse.engine.programmed import Program
 from hanse.engine.session import Session
 from hanse.engine.shares import SEATS, U64, Bits, Words
-from hanse.engine.shuffle import secret_permutation, shuffle
+from hanse.engine.shuffle import Permutation, secret_permutation, shuffle
 from hanse.engine.slicing import slice_field
 from hanse.errors import Fault
 from hanse.gate import opening
@@ -48,11 +49,15 @@ class JoinPolicy:
 
 @dataclass(frozen=True)
 class Table:
-    """One provider's shared rows [capacity, width] and their layout."""
+    """One provider's shared rows [capacity and dummies, width], their layout, and the order they are in.
+
+    ``permutation`` brought them here from the provider's own order (dummies at its end).
+    """
 
     provider: str
     rows: Words
     layout: Layout
+    permutation: Permutation | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ class Aligned:
 
     groups: Groups
     tables: tuple[Table, ...]
+    programs: Mapping[str, Program] = field(default_factory=dict)  # see `align.programs`
     words: dict[tuple[int, int], Bits] = field(default_factory=dict)
 
     @property
@@ -123,8 +129,9 @@ def align(
         table = upload.receive()
         opening.require_sorted_unique(s, record, table, name, f"check.{name}")
         table = extended(table, dummies[number])
-        table = shuffle(mixing, table, secret_permutation(mixing, table.rows, turn=number), name)
-        shuffled.append(Table(name, table, upload.layout))
+        order = secret_permutation(mixing, table.rows, turn=number)
+        table = shuffle(mixing, table, order, name)
+        shuffled.append(Table(name, table, upload.layout, order))
         secret_tags.append(tags(tagging, table, key, name))
     groups = opening.open_tags(s, record, secret_tags, names, policy.epsilon, policy.delta, keep)
     return Aligned(groups, tuple(shuffled))

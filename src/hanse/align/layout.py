@@ -6,7 +6,8 @@ whatever a provider sends. The layout follows from the job's specification, so i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,9 +55,9 @@ class Layout:
 
     def field(self, name: str) -> Field:
         """The field called ``name``."""
-        for field in self.fields:
-            if field.name == name:
-                return field
+        for known in self.fields:
+            if known.name == name:
+                return known
         raise Fault("align.layout", f"there is no field {name!r}")
 
     def fill(self, rows: U64, name: str, values: NDArray[np.generic]) -> None:
@@ -70,10 +71,14 @@ class Layout:
 
 @dataclass(frozen=True)
 class Part:
-    """Fields of some people of one provider, from one dataset: ids [n] strictly rising, values [n]."""
+    """Fields of some people of one provider, from one dataset: ids [n] strictly rising, values [n].
+
+    ``home`` are columns [n, ...] that stay at the provider: what it programs with (`align.programs`).
+    """
 
     ids: U64
     fields: dict[str, NDArray[np.generic]]
+    home: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
 
 
 def merged(parts: list[Part], layout: Layout) -> tuple[U64, U64]:

@@ -115,7 +115,7 @@ def receive_rows(s: Session, role: int, name: str, capacity: int, width: int) ->
         key = seed(0)
         held = _bytes(data), key
         table = Words(data, stream(key))
-    _compare(s, step, held, name)
+    compare_held(s, step, held, name)
     return table
 
 
@@ -123,7 +123,10 @@ def _bytes(array: U64) -> bytes:
     return hashlib.sha256(octets(array)).digest()
 
 
-def _compare(s: Session, step: str, held: tuple[bytes, bytes], name: str) -> None:
+def compare_held(
+    s: Session, step: str, held: tuple[bytes, bytes], name: str,
+    what: str = "shares of the same rows",
+) -> None:  # fmt: skip
     """Each component's two holders compare hashes: (left, right) of what this seat holds."""
     left, right = (np.frombuffer(hashlib.sha256(h).digest(), np.uint8) for h in held)
     s.send(s.left_seat, f"{step}.held", left)
@@ -133,7 +136,7 @@ def _compare(s: Session, step: str, held: tuple[bytes, bytes], name: str) -> Non
     if not (np.array_equal(from_left, left) and np.array_equal(from_right, right)):
         raise Foul(
             "align.upload",
-            f"{name} sent different shares of the same rows to different seats",
+            f"{name} sent different {what} to different seats",
             where=f"provider {name}",
             remedy=f"{name} must check its node, then the job can be rerun",
         )
@@ -152,5 +155,5 @@ def send_lock(channel: Channel, seats: tuple[int, int, int], name: str, outputs:
 def receive_lock(s: Session, role: int, name: str, outputs: int) -> Ring:
     """A seat's share of a provider's lock, checked like rows."""
     both = s.channel.receive(role, f"lock.{name}", _U64, (2, outputs))
-    _compare(s, f"lock.{name}", (_bytes(both[0]), _bytes(both[1])), name)
+    compare_held(s, f"lock.{name}", (_bytes(both[0]), _bytes(both[1])), name)
     return Ring(both[0], both[1])

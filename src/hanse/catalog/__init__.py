@@ -16,28 +16,42 @@ if TYPE_CHECKING:
         Dataset,
         FileSource,
         IdColumn,
+        PackageSource,
         PostgresSource,
         Presence,
         Withdrawals,
         parse_dataset,
     )
     from hanse.catalog.exposures import VisitCounts
+    from hanse.catalog.gazetteers import Gazetteer, read_gazetteer
     from hanse.catalog.identifiers import HashedRows, Hasher, IdReport, hash_identifiers
+    from hanse.catalog.packages import EventFilter, IdFile, Package, parse_package
     from hanse.catalog.registration import ColumnProfile, IdProfile, Profile, register
-    from hanse.catalog.requests import Condition, EventGroup, LabelRequest, RowRequest
+    from hanse.catalog.requests import (
+        Condition,
+        EventCode,
+        EventGroup,
+        EventValue,
+        LabelRequest,
+        RowRequest,
+    )
     from hanse.catalog.rows import Events, PersonRows, RowsReport, read_rows
     from hanse.catalog.sources import exposures_from_presence
 
 _HOMES = {
     "crowd": ("Crowd", "gather"),
     "datasets": (
-        "Column", "Dataset", "FileSource", "IdColumn", "PostgresSource", "Presence", "Withdrawals",
-        "parse_dataset",
+        "Column", "Dataset", "FileSource", "IdColumn", "PackageSource", "PostgresSource", "Presence",
+        "Withdrawals", "parse_dataset",
     ),
     "exposures": ("VisitCounts",),
     "identifiers": ("HashedRows", "Hasher", "IdReport", "hash_identifiers"),
     "registration": ("ColumnProfile", "IdProfile", "Profile", "register"),
-    "requests": ("Condition", "EventGroup", "LabelRequest", "RowRequest"),
+    "gazetteers": ("Gazetteer", "read_gazetteer"),
+    "packages": ("EventFilter", "IdFile", "Package", "parse_package"),
+    "requests": (
+        "Condition", "EventCode", "EventGroup", "EventValue", "LabelRequest", "RowRequest",
+    ),
     "rows": ("Events", "PersonRows", "RowsReport", "read_rows"),
     "sources": ("exposures_from_presence",),
 }  # fmt: skip
@@ -49,15 +63,22 @@ __all__ = [
     "Condition",
     "Crowd",
     "Dataset",
+    "EventCode",
+    "EventFilter",
     "EventGroup",
+    "EventValue",
     "Events",
     "FileSource",
+    "Gazetteer",
     "HashedRows",
     "Hasher",
     "IdColumn",
+    "IdFile",
     "IdProfile",
     "IdReport",
     "LabelRequest",
+    "Package",
+    "PackageSource",
     "PersonRows",
     "PostgresSource",
     "Presence",
@@ -70,6 +91,8 @@ __all__ = [
     "gather",
     "hash_identifiers",
     "parse_dataset",
+    "parse_package",
+    "read_gazetteer",
     "read_rows",
     "register",
 ]

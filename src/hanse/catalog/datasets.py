@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
@@ -18,6 +19,9 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
     Tag,
     ValidationError,
     field_validator,
@@ -27,11 +31,13 @@ from pydantic import (
 from hanse.errors import Fault
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
-Kind = Literal["category", "integer", "amount", "time", "boolean"]
+Kind = Literal["category", "integer", "amount", "time", "boolean", "place"]
 IdFormat = Literal["plain", "md5", "sha256", "md5+sha256"]
 HashChain = Literal["sha256", "md5+sha256"]
 Classification = Literal["personal", "sensitive", "trade-secret", "public"]
 LegalBasis = Literal["consent", "contract", "legitimate-interest", "public-task", "not-personal"]
+
+Value = StrictBool | StrictInt | StrictStr | datetime | date
 
 DERIVED_COLUMNS = ("campaign", "screen", "exposed_at", "overlap_seconds")
 
@@ -40,6 +46,29 @@ class Record(BaseModel):
     """A frozen record that refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Condition(Record):
+    """One comparison on a column (by its contract name); exactly one of the five is given.
+
+    Amounts are compared in whole units (after `scale`); times need an offset.
+    """
+
+    column: Name
+    equals: Value | None = None
+    among: tuple[Value, ...] | None = None
+    at_least: Value | None = None
+    at_most: Value | None = None
+    between: tuple[Value, Value] | None = None
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Condition:
+        given = [self.equals, self.among, self.at_least, self.at_most, self.between]
+        if sum(value is not None for value in given) != 1:
+            raise ValueError("give exactly one of equals, among, at_least, at_most, between")
+        if self.among is not None and not self.among:
+            raise ValueError("`among` needs at least one value")
+        return self
 
 
 class FileSource(Record):
@@ -67,8 +96,25 @@ class PostgresSource(Record):
         return dsn
 
 
+class PackageSource(Record):
+    """The members of a crowd package (`catalog.packages`): people of another dataset, chosen at every run.
+
+    Members have at least `at_least` rows in `of` that meet all conditions of `where`; rows are dated by `time`, and
+    those of an undated dataset count once. The withdrawals of `of` hold. Made from a package, never by hand.
+    """
+
+    package: Name
+    version: int = Field(ge=1)
+    of: Dataset
+    where: tuple[Condition, ...] = ()
+    time: Name | None = None
+    at_least: int = Field(default=1, ge=1, le=32)
+
+
 def _source_kind(source: Any) -> str:
-    """Which of the two a description means, so that its errors are about that one."""
+    """Which one a description means, so that its errors are about that one."""
+    if isinstance(source, PackageSource) or (isinstance(source, Mapping) and "of" in source):
+        return "package"
     is_table = isinstance(source, PostgresSource) or (
         isinstance(source, Mapping) and ("dsn" in source or "table" in source)
     )
@@ -95,7 +141,8 @@ class Column(Record):
     time: timestamps and dates as they are, or ISO text; without an offset they are in `zone` (IANA).
     Numbers are times only with `epoch`. amount: multiplied by `scale` and rounded to whole units (100
     for cents). integer and amount must not be negative. category: text or whole numbers, compared
-    as text. boolean: true/false, yes/no, 1/0. An empty cell is a missing value.
+    as text; place: the same, ids of places in a gazetteer. boolean: true/false, yes/no, 1/0. An empty
+    cell is a missing value.
     """
 
     name: Name
@@ -169,7 +216,9 @@ class Dataset(Record):
 
     name: Name
     source: Annotated[
-        Annotated[FileSource, Tag("file")] | Annotated[PostgresSource, Tag("postgres")],
+        Annotated[FileSource, Tag("file")]
+        | Annotated[PostgresSource, Tag("postgres")]
+        | Annotated[PackageSource, Tag("package")],
         Discriminator(_source_kind),
     ]
     ids: tuple[IdColumn, ...] = Field(min_length=1)

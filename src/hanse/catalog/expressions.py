@@ -23,6 +23,7 @@ _REMEDY = {
     "amount": "use a column of numbers, zero or more; `scale` turns them into whole units",
     "time": 'use timestamps, dates or ISO text such as "2026-01-31 18:30:00"; for numbers set `epoch`',
     "boolean": "use a boolean column, or one of true/false, yes/no, 1/0",
+    "place": "use a text or whole-number column of ids from the list of places",
 }
 
 
@@ -30,7 +31,7 @@ _REMEDY = {
 class Expression:
     """`sql` is the column's value in its canonical type, NULL where missing or malformed.
 
-    Canonical: category VARCHAR, integer and amount BIGINT, time BIGINT microseconds since 1970 UTC,
+    Canonical: category and place VARCHAR, integer and amount BIGINT, time BIGINT microseconds since 1970 UTC,
     boolean BOOLEAN. `broken` is SQL that is true where something stands there that is no such
     value; None where the source's type leaves no room for that.
     """
@@ -62,7 +63,7 @@ def expression(column: Column, source_type: str, where: str) -> Expression:
     quoted = identifier(column.column)
     text = f"nullif(trim(CAST({quoted} AS VARCHAR)), '')"
     found: Expression | None = None
-    if column.kind == "category":
+    if column.kind in ("category", "place"):
         if _is_text(source_type):
             found = Expression(f"nullif(CAST({quoted} AS VARCHAR), '')", None)
         elif source_type in _WHOLE | {"BOOLEAN", "UUID"}:
@@ -173,7 +174,7 @@ class Parameters:
 
 def checked_value(column: Column, value: object, where: str) -> object:
     """`value` as the canonical type of `column`; `Fault` ``catalog.filter`` if it cannot be one."""
-    if column.kind == "category" and isinstance(value, str):
+    if column.kind in ("category", "place") and isinstance(value, str):
         return value
     if column.kind == "boolean" and isinstance(value, bool):
         return value
@@ -188,6 +189,7 @@ def checked_value(column: Column, value: object, where: str) -> object:
         f"column {column.name!r} is {column.kind} and cannot be compared with a {type(value).__name__}",
         remedy={
             "category": "compare it with text",
+            "place": "compare it with a place's id",
             "boolean": "compare it with true or false",
             "time": "compare it with a time that has an offset, such as 2026-01-31T18:30:00+08:00",
         }.get(column.kind, "compare it with a whole number"),

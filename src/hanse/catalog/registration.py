@@ -103,7 +103,9 @@ def _profile_columns(
         made = expressions[column.name]
         broken = f"count(*) FILTER ({made.broken})" if made.broken else "0"
         ordered = column.kind in {"integer", "amount", "time"}
-        distinct = f"approx_count_distinct({made.sql})" if column.kind == "category" else "NULL"
+        distinct = (
+            f"approx_count_distinct({made.sql})" if column.kind in ("category", "place") else "NULL"
+        )
         ends = f"min({made.sql}), max({made.sql})" if ordered else "NULL, NULL"
         parts.append(f"count({made.sql}), {broken}, {distinct}, {ends}")
     found = source.row(f"SELECT {', '.join(parts)} FROM source")

@@ -9,7 +9,7 @@ a table of distinct ids would, so only texts that need a library are remembered.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hanse.catalog.crowd import Crowd, gather
-from hanse.catalog.datasets import Dataset, IdColumn
+from hanse.catalog.datasets import Dataset, IdColumn, PackageSource
 from hanse.catalog.exposures import VisitCounts
 from hanse.catalog.expressions import microseconds
 from hanse.catalog.identifiers import (
@@ -30,11 +30,13 @@ from hanse.catalog.identifiers import (
     report_of,
     serves,
 )
-from hanse.catalog.requests import EventGroup, LabelRequest, RowRequest
+from hanse.catalog.package_rows import are_members, member_request
+from hanse.catalog.requests import EventCode, EventGroup, LabelRequest, RowRequest
 from hanse.catalog.scan import Scan
 from hanse.catalog.slots import (
     NO_EVENT,
     Ticks,
+    fill_coded_slots,
     fill_slots,
     largest_code,
     latest_code,
@@ -45,13 +47,26 @@ from hanse.catalog.sources import Source, open_source
 from hanse.catalog.withdrawn import withdrawn_people
 from hanse.errors import Fault
 
+Codes = NDArray[np.uint16] | NDArray[np.uint32] | NDArray[np.uint64]
+
 
 @dataclass(frozen=True)
 class Events:
-    """`times` ``uint32[people, slots]`` ascending, 0 where `valid` ``bool[people, slots]`` is false."""
+    """`times` ``uint32[people, slots]`` ascending, 0 where `valid` ``bool[people, slots]`` is false.
+
+    `codes` and `values` ``uint32[people, slots]``, 0 in unused slots; no slots where the request has none.
+    """
 
     times: NDArray[np.uint32] = field(repr=False)
     valid: NDArray[np.bool_] = field(repr=False)
+    codes: NDArray[np.uint32] = field(repr=False)
+    values: NDArray[np.uint32] = field(repr=False)
+
+    def of(self, people: NDArray[np.bool_]) -> Events:
+        """The events of some of the people."""
+        return Events(
+            self.times[people], self.valid[people], self.codes[people], self.values[people]
+        )
 
 
 @dataclass(frozen=True)
@@ -61,8 +76,8 @@ class RowsReport:
     `rows_kept` are the rows that some event group's conditions let through (all of them for labels or
     a base population), `ids` tells what their ids were. People: `people` are in the result; left out
     are `withdrawn` and those `without_events`. By event group: people with more events than slots, rows
-    without a time, rows whose time the bits cannot hold. By label: rows with an unlisted value. `visits` is
-    there for presence datasets.
+    without a time, rows whose time the bits cannot hold. By label, and by event group with codes: rows with an
+    unlisted value. `visits` is there for presence datasets.
     """
 
     source_rows: int
@@ -81,12 +96,12 @@ class RowsReport:
 @dataclass(frozen=True)
 class PersonRows:
     """One row per person: `ids` ``uint64[people]`` strictly ascending; `events` by group name; `labels` by
-    name, ``uint16[people]``, 0 where none.
+    name, ``uint16[people]`` (wider where codes are larger), 0 where none.
     """
 
     ids: NDArray[np.uint64] = field(repr=False)
     events: dict[str, Events] = field(repr=False)
-    labels: dict[str, NDArray[np.uint16]] = field(repr=False)
+    labels: dict[str, Codes] = field(repr=False)
     report: RowsReport
 
 
@@ -97,12 +112,29 @@ def read_rows(dataset: Dataset, request: RowRequest) -> PersonRows:
     ``catalog.unknown-column``, ``catalog.wrong-type``, ``catalog.malformed``, ``catalog.no-rows``,
     ``catalog.capacity``, and whatever opening the source raises.
     """
+    if isinstance(dataset.source, PackageSource):
+        found = read_rows(dataset.source.of, member_request(dataset, dataset.source, request))
+        return _members(dataset, dataset.source, request, found)
     chosen = choose_id_column(dataset, request.id_type, request.chain)
     with open_source(dataset) as source:
         table = _read(source, dataset, request, chosen)
         table.visits = source.visits
         withdrawn = withdrawn_people(source, dataset, chosen, request.chain)
     return _reduce(dataset, request, table, withdrawn)
+
+
+def _members(
+    dataset: Dataset, source: PackageSource, request: RowRequest, found: PersonRows
+) -> PersonRows:
+    """Those of the people found who are in the package: bare membership."""
+    inside = are_members(source, found)
+    people = int(inside.sum())
+    _check_capacity(dataset, request, people)
+    report = replace(
+        found.report, people=people, cut_by_slots={}, without_time={}, out_of_range={}, unlisted={},
+        without_events=found.report.without_events + int(inside.size) - people,
+    )  # fmt: skip
+    return PersonRows(found.ids[inside], {}, {}, report)
 
 
 def choose_id_column(dataset: Dataset, id_type: str, chain: str) -> IdColumn:
@@ -182,10 +214,20 @@ def _take(
     add("id", hashed.ids)
     add("check", hashed.checks)
     for number, group in enumerate(request.events):
-        add(f"event {group.name}", _ticks(table, group, batch, number))
+        ticks = _ticks(table, group, batch, number)
+        if group.code is not None:
+            codes = _event_codes(table, group, group.code, batch.column(f"c{number}"), ticks)
+            add(f"event code {group.name}", codes)
+        if group.value is not None:
+            found = _integers(batch.column(f"v{number}"), 0)
+            add(
+                f"event value {group.name}", _in_units(found, group.value.unit, group.value.maximum)
+            )
+        add(f"event {group.name}", ticks)
     for number, label in enumerate(request.labels):
         kind = dataset.column(label.column).kind
-        codes, values = _codes(table, label, kind, batch.column(f"l{number}"))
+        meets = _meets(batch, f"lm{number}") if label.where else None
+        codes, values = _codes(table, label, kind, batch.column(f"l{number}"), meets)
         add(f"code {label.name}", codes)
         if label.combine == "sum":
             add(f"value {label.name}", values)
@@ -216,26 +258,64 @@ def _ticks(table: _Table, group: EventGroup, batch: Any, number: int) -> Ticks:
     return np.where(matched & present & inside, ticks, NO_EVENT)
 
 
-def _codes(table: _Table, label: LabelRequest, kind: str, column: Any) -> tuple[Ticks, Ticks]:
-    """Each row's code, and for numbers its value."""
-    if kind == "category":
-        places = pc.index_in(column, value_set=pa.array(label.values, column.type))
-        codes = _integers(places, -1) + 1
-        if column.null_count:
-            codes[pc.is_null(column).to_numpy(zero_copy_only=False)] = 0
-            present = len(column) - column.null_count
-        else:
-            present = len(column)
-        unlisted = present - int((codes > 0).sum())
+def _meets(batch: Any, name: str) -> NDArray[np.bool_]:
+    return np.asarray(batch.column(name).to_numpy(zero_copy_only=False), np.bool_)
+
+
+def _in_units(values: Ticks, unit: int, maximum: int) -> Ticks:
+    """Whole units, rounded half up, capped; a missing value (-1) stays below 0."""
+    if unit > 1:
+        values = np.where(values < 0, values, (values + unit // 2) // unit)
+    return np.minimum(values, maximum)
+
+
+def _places(values: tuple[str, ...], column: Any) -> Ticks:
+    """1 + each row's place in the list, 0 where it is missing or not listed."""
+    codes = _integers(pc.index_in(column, value_set=pa.array(values, column.type)), -1) + 1
+    if column.null_count:
+        codes[pc.is_null(column).to_numpy(zero_copy_only=False)] = 0
+    return codes
+
+
+def _event_codes(
+    table: _Table, group: EventGroup, code: EventCode, column: Any, ticks: Ticks
+) -> Ticks:
+    """Each row's code; with `listed_only`, rows without one are no events: `ticks` are changed."""
+    codes = _places(code.values, column)
+    missing = codes == 0
+    if missing.any():
+        present = ~pc.is_null(column).to_numpy(zero_copy_only=False)
+        table.count("unlisted", group.name, int((missing & present & (ticks != NO_EVENT)).sum()))
+        if code.listed_only:
+            ticks[missing] = NO_EVENT
+    return codes
+
+
+def _codes(
+    table: _Table, label: LabelRequest, kind: str, column: Any, meets: NDArray[np.bool_] | None
+) -> tuple[Ticks, Ticks]:
+    """Each row's code, and for numbers its value; 0 and no matter where `meets` is false."""
+    codes, values = _plain_codes(table, label, kind, column, meets)
+    return (codes if meets is None else np.where(meets, codes, 0)), values
+
+
+def _plain_codes(
+    table: _Table, label: LabelRequest, kind: str, column: Any, meets: NDArray[np.bool_] | None
+) -> tuple[Ticks, Ticks]:
+    if kind in {"category", "place"}:
+        codes = _places(label.values, column)
+        missing = codes == 0 if meets is None else (codes == 0) & meets
+        if column.null_count and missing.any():
+            missing &= ~pc.is_null(column).to_numpy(zero_copy_only=False)
+        unlisted = int(missing.sum())
         table.count("unlisted", label.name, unlisted)
         if label.other is not None and unlisted:
-            missing = (codes == 0) & ~pc.is_null(column).to_numpy(zero_copy_only=False)
             codes[missing] = label.values.index(label.other) + 1
         return codes, codes
     if kind == "boolean":
         return _integers(pc.cast(column, pa.int64()), -1) + 1, np.zeros(0, np.int64)
-    values = _integers(column, -1)
-    return np.minimum(values, int(label.maximum or 0)) + 1, values
+    values = _in_units(_integers(column, -1), label.unit, int(label.maximum or 0))
+    return values + 1, values
 
 
 def _reduce(
@@ -246,9 +326,7 @@ def _reduce(
     cut: dict[str, NDArray[np.bool_]] = {}
     active = np.zeros(len(crowd.ids), np.bool_)
     for group in request.events:
-        ticks = table.joined(f"event {group.name}", np.int64)
-        times, valid, counts = fill_slots(crowd, ticks, group.slots, group.keep == "last")
-        events[group.name] = Events(times, valid)
+        events[group.name], counts = _events(crowd, table, group)
         cut[group.name] = counts > group.slots
         active |= counts > 0
     if request.keep_all or not request.events:
@@ -258,13 +336,15 @@ def _reduce(
     _check_capacity(dataset, request, int(kept.sum()))
     labels = {label.name: _label(crowd, table, label, dataset) for label in request.labels}
     if not kept.all():
-        events = {name: Events(e.times[kept], e.valid[kept]) for name, e in events.items()}
+        events = {name: e.of(kept) for name, e in events.items()}
         labels = {name: codes[kept] for name, codes in labels.items()}
 
     def counted(what: str, names: list[str]) -> dict[str, int]:
         return {name: table.counts.get((what, name), 0) for name in names}
 
     groups = [group.name for group in request.events]
+    coded = [group.name for group in request.events if group.code is not None]
+    coded += [label.name for label in request.labels if label.values]
     report = RowsReport(
         source_rows=table.source_rows,
         rows_kept=table.kept,
@@ -275,17 +355,34 @@ def _reduce(
         cut_by_slots={name: int((over & kept).sum()) for name, over in cut.items()},
         without_time=counted("without_time", groups),
         out_of_range=counted("out_of_range", groups),
-        unlisted=counted("unlisted", [label.name for label in request.labels if label.values]),
+        unlisted=counted("unlisted", coded),
         visits=table.visits,
     )
     return PersonRows(crowd.ids if kept.all() else crowd.ids[kept], events, labels, report)
 
 
-def _label(
-    crowd: Crowd, table: _Table, label: LabelRequest, dataset: Dataset
-) -> NDArray[np.uint16]:
+def _events(crowd: Crowd, table: _Table, group: EventGroup) -> tuple[Events, NDArray[np.int64]]:
+    """A group's events in slots, and how many each person had."""
+    ticks = table.joined(f"event {group.name}", np.int64)
+    keep, span = group.keep, group.span
+    none = np.zeros((len(crowd.ids), 0), np.uint32)
+    if group.code is None and group.value is None:
+        times, valid, counts = fill_slots(crowd, ticks, group.slots, keep, span)
+        return Events(times, valid, none, none), counts
+    zeros = np.zeros(len(ticks), np.int64)
+    codes = zeros if group.code is None else table.joined(f"event code {group.name}", np.int64)
+    values = zeros if group.value is None else table.joined(f"event value {group.name}", np.int64)
+    found = fill_coded_slots(crowd, ticks, codes, values, group.slots, keep, span, group.distinct)
+    return Events(
+        found.times, found.valid, none if group.code is None else found.codes,
+        none if group.value is None else found.values,
+    ), found.counts  # fmt: skip
+
+
+def _label(crowd: Crowd, table: _Table, label: LabelRequest, dataset: Dataset) -> Codes:
     codes = table.joined(f"code {label.name}", np.int64)
-    usual = "most_frequent" if dataset.column(label.column).kind == "category" else "largest"
+    kind = dataset.column(label.column).kind
+    usual = "most_frequent" if kind in {"category", "place"} else "largest"
     combine = label.combine or usual
     if combine == "sum":
         values = table.joined(f"value {label.name}", np.int64)
@@ -298,7 +395,7 @@ def _label(
             "largest": largest_code,
         }
         found = rules[combine](crowd, codes)
-    return found.astype(np.uint16)
+    return found.astype(np.min_scalar_type(max(label.codes - 1, 256)))
 
 
 def _check_capacity(dataset: Dataset, request: RowRequest, people: int) -> None:

@@ -24,8 +24,8 @@ class Scan:
     """`query` with its `values` gives one row per source row.
 
     Columns: id (text, null unless kept), kept (only if `has_kept`), broken (only if something may be),
-    per event group n: ``m{n}`` (its conditions hold) and ``t{n}`` (microseconds), per label n: ``l{n}``
-    and ``lt{n}``.
+    per event group n: ``m{n}`` (its conditions hold), ``t{n}`` (microseconds), ``c{n}`` and ``v{n}`` (its code and
+    value), per label n: ``l{n}``, ``lt{n}`` (microseconds) and ``lm{n}`` (its conditions hold).
     """
 
     def __init__(
@@ -66,26 +66,39 @@ class Scan:
         self._conditions: list[str] = []
         for number, group in enumerate(request.events):
             if group.where:
-                holds = " AND ".join(self._condition(condition) for condition in group.where)
-                self._conditions.append(f"coalesce({holds}, false) AS m{number}")
-                outer.append(f"m{number}")
+                outer.append(self._holding(group.where, f"m{number}"))
             outer.append(f"{self._column(group.time, 'time')} AS t{number}")
+            if group.code is not None:
+                outer.append(f"{self._column(group.code.column, 'category', 'place')} AS c{number}")
+            if group.value is not None:
+                outer.append(
+                    f"{self._column(group.value.column, 'integer', 'amount')} AS v{number}"
+                )
         for number, label in enumerate(request.labels):
             self._check_label(label)
             outer.append(f"{self._column(label.column)} AS l{number}")
             if label.time is not None:
                 outer.append(f"{self._column(label.time, 'time')} AS lt{number}")
+            if label.where:
+                outer.append(self._holding(label.where, f"lm{number}"))
         return outer
 
-    def _column(self, name: str, kind: str | None = None) -> str:
+    def _holding(self, where: tuple[Condition, ...], alias: str) -> str:
+        """The inner alias of whether all conditions hold."""
+        holds = " AND ".join(self._condition(condition) for condition in where)
+        self._conditions.append(f"coalesce({holds}, false) AS {alias}")
+        return alias
+
+    def _column(self, name: str, *kinds: str) -> str:
         """The inner alias of a column's canonical value."""
         column = self._dataset.column(name)
         where = f"{self._dataset.name}.{name}"
-        if kind is not None and column.kind != kind:
+        if kinds and column.kind not in kinds:
+            wanted = " or ".join(kinds)
             raise Fault(
                 "catalog.filter",
-                f"column {name!r} is {column.kind}, where {kind} is needed",
-                remedy=f"name a column of kind {kind}",
+                f"column {name!r} is {column.kind}, where {wanted} is needed",
+                remedy=f"name a column of kind {wanted}",
                 where=where,
             )
         self._used.setdefault(f"c {name}", self._expression(column, where))
@@ -110,7 +123,7 @@ class Scan:
             return f"{sql} = {bound(condition.equals)}"
         if condition.among is not None:
             return f"{sql} IN ({', '.join(bound(value) for value in condition.among)})"
-        if column.kind in {"category", "boolean"}:
+        if column.kind in {"category", "boolean", "place"}:
             raise Fault(
                 "catalog.filter",
                 f"column {column.name!r} is {column.kind}: it has no order",
@@ -129,8 +142,8 @@ class Scan:
         problem = ""
         if kind == "time":
             problem = "a time cannot be a label"
-        elif (kind == "category") != bool(label.values):
-            problem = "a category needs its public list of values, other kinds have none"
+        elif (kind in {"category", "place"}) != bool(label.values):
+            problem = "a category or place needs its public list of values, other kinds have none"
         elif (kind in {"integer", "amount"}) != (label.maximum is not None):
             problem = "a number needs a maximum, other kinds have none"
         elif label.combine == "sum" and label.maximum is None:

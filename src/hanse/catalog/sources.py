@@ -14,11 +14,12 @@ from typing import Any
 
 import duckdb
 
-from hanse.catalog.datasets import Dataset, FileSource, PostgresSource
+from hanse.catalog.datasets import Dataset, FileSource, PackageSource, PostgresSource
 from hanse.catalog.exposures import VisitCounts, count_visits, derive_exposures
 from hanse.catalog.expressions import identifier
 from hanse.catalog.files import connect, define_view, fail_reading, find_type, types_of
 from hanse.catalog.postgres import PostgresTable
+from hanse.errors import Fault
 
 BATCH_ROWS = 131_072
 
@@ -79,6 +80,8 @@ def open_source(dataset: Dataset) -> Iterator[Source]:
     ``catalog.unreadable``, ``catalog.connection``, ``catalog.missing-column``, for presence datasets
     also ``catalog.malformed`` and ``catalog.schedule``.
     """
+    if isinstance(dataset.source, PackageSource):
+        raise no_rows_of_its_own(dataset)
     connection = connect(_readable_paths(dataset))
     table: PostgresTable | None = None
     try:
@@ -102,6 +105,16 @@ def open_source(dataset: Dataset) -> Iterator[Source]:
         if table is not None:
             table.close()
         connection.close()
+
+
+def no_rows_of_its_own(dataset: Dataset) -> Fault:
+    """A package is read through `read_rows` only."""
+    return Fault(
+        "catalog.package",
+        f"{dataset.name!r} is a crowd package: it says who is in it, and has no rows or columns of its own",
+        remedy="name the dataset that it is made of, or ask for bare membership",
+        where=dataset.name,
+    )
 
 
 def _readable_paths(dataset: Dataset) -> list[Path]:

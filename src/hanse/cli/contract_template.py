@@ -50,11 +50,13 @@ hash = "sha256"                         # or "md5+sha256" if any provider holds 
 epsilon = 0.1                           # what the seats may see of who is in common, per matching
 delta = 1e-8
 epsilon_budget = 3.0
+roster_days = 0                         # how long one matching may serve daily jobs, such as 31; 0: not at all
 
 [privacy]
 k = 100                                 # fewer people than this are never shown
 epsilon_per_query = 1.0                 # at most 4; less means more noise
 epsilon_budget = 10.0                   # all queries together, per provider and period
+similar_questions = 10                  # almost the same question, a bound or a crowd apart: refused after so many
 delta = 1e-8
 period = "contract"                     # or "month"
 """
@@ -72,6 +74,7 @@ def template(name: str, office: NodeOffice, today: date) -> str:
     names = [card.party for card in cards]
     seats = [*names, "a-second-party", "a-third-party"][:3]
     datasets = [office.dataset(stored.name) for stored in office.store.datasets.all()]
+    datasets += [office.crowds.clause(crowd) for crowd in office.crowds.names()]
     types = [i.type for dataset in datasets for i in dataset.ids]
     blocks = [
         _HEAD.format(
@@ -150,7 +153,9 @@ def _dataset(dataset: Dataset, provider: str) -> str:
         f"name = {_text(dataset.name)}",
         f"provider = {_text(provider)}",
         "capacity = 100000                       # people, padded to this number; it is public",
-        "slots = 4                               # events kept per person, at most 32",
+        "slots = 4                               # events kept per person, at most 32"
+        if dataset.columns
+        else "slots = 1                               # a crowd: it only says who is in it",
     ]
     if dataset.legal_basis == "not-personal":
         lines.append("personal = false")

@@ -53,7 +53,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_result(path: Path, answer: dict[str, Any]) -> None:
     """Rows to Parquet or CSV, the whole answer with its disclosure report to JSON."""
-    rows = (answer.get("result") or {}).get("rows", [])
+    rows = _rows(answer.get("result") or {})
     ending = path.suffix.lower()
     try:
         if ending == ".json":
@@ -71,6 +71,20 @@ def write_result(path: Path, answer: dict[str, Any]) -> None:
         raise Fault("file.unwritable", f"the result's file cannot be written: {error.strerror or error}",
                     remedy="the result is kept: see 'hanse job show', and write it elsewhere",
                     where=str(path)) from error  # fmt: skip
+
+
+def _rows(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """A result's rows; where figures are kept in columns by area, a row for each area and target."""
+    if "areas" not in result:
+        return list(result.get("rows", []))
+    return [
+        {"at": level["at"], "level": level["level"], "area": area, "target": target, "base": level["base"][i],
+         "people": people[i]}
+        | {name: level[name][target][i] for name in ("tgi", "tgi_low", "tgi_high") if name in level}
+        for level in result["areas"]
+        for target, people in level["people"].items()
+        for i, area in enumerate(level["area"])
+    ]  # fmt: skip
 
 
 def _csv(rows: list[dict[str, Any]]) -> str:

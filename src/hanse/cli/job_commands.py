@@ -151,5 +151,6 @@ def rerun(name: Name, node: NodeFolder = HERE, as_json: AsJson = False) -> None:
         "epsilon": request["epsilon"],
         "recipients": request["recipients"],
         "attempt": request["attempt"] + 1,
+        "roster": request.get("roster", ""),
     }
     finish(node, question, as_json=as_json, out=None)

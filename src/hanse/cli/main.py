@@ -15,13 +15,17 @@ import typer
 from hanse import __version__
 from hanse.cli import (
     contract_commands,
+    crowd_commands,
     dataset_commands,
     job_commands,
     ledger_commands,
     node_commands,
     partner_commands,
     places_commands,
+    power_command,
+    roster_commands,
     run_command,
+    standing_commands,
 )
 from hanse.cli.demo import command as demo_command
 from hanse.cli.screen import show_error
@@ -57,11 +61,15 @@ app.command("init")(node_commands.init)
 app.add_typer(node_commands.app, name="node")
 app.add_typer(partner_commands.app, name="partner")
 app.add_typer(dataset_commands.app, name="dataset")
+app.add_typer(crowd_commands.app, name="crowd")
 app.add_typer(places_commands.app, name="places")
 app.add_typer(contract_commands.app, name="contract")
 app.command("run")(run_command.run)
 for _name in run_command.VERBS:
     app.command(_name, rich_help_panel="Questions")(run_command.verb(_name))
+app.command("power", rich_help_panel="Questions")(power_command.power)
+app.add_typer(standing_commands.app, name="standing")
+app.add_typer(roster_commands.app, name="roster")
 app.add_typer(job_commands.app, name="job")
 app.add_typer(ledger_commands.app, name="ledger")
 app.command("demo")(demo_command.demo)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from hanse.cli.progress import JobWatch
 
 Document = dict[str, Any]
-KEYS = ("contract", "computation", "epsilon", "recipients", "parameters")
+_MOST_KINDS = 12
+KEYS = ("contract", "computation", "epsilon", "recipients", "roster", "parameters")
 
 
 QuestionFile = Annotated[Path, typer.Argument(help="The question as TOML.", show_default=False)]
@@ -53,7 +54,7 @@ def run(
     node: NodeFolder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a question that a TOML file holds: contract, computation, epsilon, recipients, parameters."""
+    """Ask a question that a TOML file holds: contract, computation, epsilon, recipients, roster, parameters."""
     _run(read_question(question), dry_run, out, {"svg": picture, "html": page}, node, as_json)
 
 
@@ -108,6 +109,7 @@ def read_question(path: Path, computation: str = "") -> Document:
     wanted = {
         "contract": (str, "text"), "computation": (str, "text"), "epsilon": (int | float, "a number"),
         "parameters": (dict, "a table"), "recipients": (list, "a list of parties"),
+        "roster": (str, "text"),
     }  # fmt: skip
     for key in fields:
         if key not in KEYS:
@@ -116,7 +118,7 @@ def read_question(path: Path, computation: str = "") -> Document:
                           where=str(path))  # fmt: skip
     for key, (kind, words) in wanted.items():
         value = fields.get(key)
-        missing = key not in fields and key != "recipients"
+        missing = key not in fields and key not in ("recipients", "roster")
         if missing or (key in fields and (not isinstance(value, kind) or isinstance(value, bool))):
             what = "is missing" if missing else f"must be {words}"
             raise Refusal("question.malformed", f"the question's {key} {what}",
@@ -208,9 +210,25 @@ def _preview(node: Path, question: Document, as_json: bool) -> None:
     say("A dry run: nothing is asked of partners, nothing is spent.", style="bold")
     say(f"  Price:      epsilon {found['epsilon']:g} to recipients, {found['epsilon_join']:g} to seats, "
         f"charged to {', '.join(found['providers'])}")  # fmt: skip
-    say(f"  Result:     {found['outputs']} counts, to {', '.join(found['recipients'])}")
+    say(f"  Result:     {found['outputs']:,} figures, to {', '.join(found['recipients'])}")
     say(f"  Noise:      {_range(noise, '±')} people in 19 of 20 cases")
-    say(f"  Shown from: {_range(limits)} people on, noise included (k = {found['k']} and a margin)")
+    say(f"  Shown from: {_range(limits)} people on, noise included (k = {found['k']} and a margin); "
+        "what has fewer is suppressed")  # fmt: skip
+    if len(found["kinds"]) > 1:
+        show(
+            ("figures", "of", "noise (19 of 20 cases)", "shown from"),
+            [
+                (f"{kind['outputs']:,}", "people" if kind["of"] == "people" else "people or their values",
+                 f"±{kind['noise']:,.0f}", f"{kind['shown_from']:,} people")
+                for kind in found["kinds"][:_MOST_KINDS]
+            ],
+            right=(0, 2, 3), title="By kind of figure",
+        )  # fmt: skip
+    if found["similar"]:
+        jobs = ", ".join(job[:12] for job in list(found["similar"])[-5:])
+        how = list(found["similar"].values())[-1]
+        say(f"  Similar:    {len(found['similar'])} questions of this period are almost the same ({jobs}); "
+            f"from the last it differs {how}. {found['similar_left']} more are allowed.")  # fmt: skip
     show(
         ("provider", "epsilon after", "of", "to seats after", "of"),
         [

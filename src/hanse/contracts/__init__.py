@@ -6,6 +6,8 @@ Everything here is pure: no clock, no entropy, no input or output. Time is an ar
 from hanse.contracts.accounting import Spend, composed, fits, largest_next, period_of, spread
 from hanse.contracts.check import Account, Grant, History, check, check_value
 from hanse.contracts.description import TRUST, describe
+from hanse.contracts.places import GazetteerClause, Library
+from hanse.contracts.qualifications import Qualification, QualifyingTest
 from hanse.contracts.requests import (
     JobRequest,
     Output,
@@ -14,6 +16,7 @@ from hanse.contracts.requests import (
     permitting_parties,
     providers_of,
 )
+from hanse.contracts.rosters import RosterNote, note_of
 from hanse.contracts.signatures import (
     Bundle,
     Permit,
@@ -40,15 +43,20 @@ __all__ = [
     "Computation",
     "Contract",
     "Dataset",
+    "GazetteerClause",
     "Grant",
     "History",
     "JobRequest",
     "Join",
+    "Library",
     "Output",
     "Party",
     "Permit",
     "Privacy",
     "Purpose",
+    "Qualification",
+    "QualifyingTest",
+    "RosterNote",
     "Spend",
     "Use",
     "check",
@@ -58,6 +66,7 @@ __all__ = [
     "describe",
     "fits",
     "largest_next",
+    "note_of",
     "period_of",
     "permitting_parties",
     "providers_of",

@@ -8,7 +8,8 @@ nodes with equal records decide alike. Every clause has its own code.
     contract.analyst     contract.computation  contract.recipient
     contract.dataset     contract.column       contract.purpose     contract.value
     contract.noise       contract.epsilon      contract.join
-    budget.spent         budget.join
+    roster.forbidden     roster.unknown        roster.expired       roster.layout
+    budget.spent         budget.join           guard.similar
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from datetime import UTC, datetime, timedelta
 
 from hanse.contracts.accounting import Spend, composed, fits, largest_next, period_of
 from hanse.contracts.requests import JobRequest, providers_of
+from hanse.contracts.rosters import RosterNote, check_allowed, check_held
 from hanse.contracts.signatures import Bundle
+from hanse.contracts.similarity import Sketch, check_similar
 from hanse.contracts.terms import Column, Computation, Contract
 from hanse.errors import Fault, Refusal
 
@@ -31,12 +34,17 @@ class History:
     """What the checking node's own ledger says about the contract so far.
 
     ``spent`` is for the period of the decision's day (`period_of`), by provider; ``jobs_used``
-    counts jobs that are reserved or committed over the contract's whole life.
+    counts jobs that are reserved or committed over the contract's whole life; ``asked`` are the questions of the
+    period's jobs, by job. ``holder`` is the checking party, if it must hold a part of the roster that the job
+    uses, and ``roster`` what it holds of it.
     """
 
     jobs_used: int = 0
     spent: Mapping[str, Spend] = field(default_factory=dict)
     suspended: bool = False
+    holder: str = ""
+    roster: RosterNote | None = None
+    asked: Mapping[str, Sketch] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +93,11 @@ def check(bundle: Bundle, request: JobRequest, history: History, now: datetime) 
     _check_life(contract, history, now)
     computation = _check_roles(contract, request)
     _check_uses(contract, computation, request)
+    check_allowed(contract, request)
+    if history.holder:
+        check_held(contract, request, history.roster, now, party=history.holder)
     _check_price(contract, request)
+    check_similar(contract, request, history.asked)
     return Grant(
         contract_id=contract.id,
         contract_hash=contract.hash,
@@ -289,8 +301,10 @@ def _check_price(contract: Contract, request: JobRequest) -> None:
             f"seats, not {request.epsilon_join:g}",
             f"ask with an epsilon_join of at most {contract.join.epsilon:g}",
         )
-    # With two or more providers of people, somebody's rows are matched under the seats' eyes.
-    if len({dataset.provider for dataset in personal}) > 1 and request.epsilon_join == 0:
+    # With two or more providers of people, somebody's rows are matched under the seats' eyes, unless they
+    # were matched, and paid for, in the job that made the roster.
+    matched = len({dataset.provider for dataset in personal}) > 1 and not request.roster_job
+    if matched and request.epsilon_join == 0:
         raise _refusal(
             contract,
             "join",

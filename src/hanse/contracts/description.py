@@ -6,6 +6,7 @@ Written from the terms alone, so that what a compliance officer reads is what th
 from __future__ import annotations
 
 from hanse.contracts.accounting import spread
+from hanse.contracts.qualifications import in_words
 from hanse.contracts.terms import Column, Contract, Dataset
 
 # The whole of the trust that a contract buys; the wording is settled and quoted elsewhere.
@@ -22,6 +23,7 @@ _PURPOSES = {
     "segment": "to break results down",
     "order": "to put events in order",
     "value": "to add up",
+    "place": "to count people by place",
 }
 _BASES = {
     "consent": "consent",
@@ -36,6 +38,8 @@ def describe(contract: Contract) -> str:
     sections = [
         _heading(contract),
         ("Who gives what", [_dataset(contract, dataset) for dataset in contract.datasets]),
+        *([("Which places", _places(contract))] if contract.gazetteers else []),
+        *([("What qualifies", _qualifications(contract))] if contract.qualifications else []),
         ("Who learns what", _learning(contract)),
         ("What protects people in the results", _protection(contract)),
         ("What the seats see while computing", _seats(contract)),
@@ -94,7 +98,31 @@ def _column(column: Column) -> str:
         text += f"; possible values: {shown}" + (f" and {more} more" if more > 0 else "")
     if column.maximum is not None:
         text += f"; counted up to {column.maximum:,}"
+    if column.gazetteer is not None:
+        text += f"; places of the list {column.gazetteer!r}"
     return text + "."
+
+
+def _places(contract: Contract) -> list[str]:
+    lines = []
+    for item in contract.gazetteers:
+        text = f"{item.name!r}: {item.places:,} places, public, held by every party; digest {item.digest}."
+        if item.excluded:
+            text += f" No question may be about places of the types: {', '.join(item.excluded)}."
+        lines.append(text)
+    lines.append(
+        "Nor about sensitive places: those of health, belief, need, children and the state's security."
+    )
+    return lines
+
+
+def _qualifications(contract: Contract) -> list[str]:
+    return [
+        f"An event of {item.dataset!r} is {item.name!r} (version {item.version}: {item.title}) if "
+        + " and ".join(in_words(test) for test in item.where)
+        + "."
+        for item in contract.qualifications
+    ]
 
 
 def _learning(contract: Contract) -> list[str]:
@@ -125,6 +153,10 @@ def _protection(contract: Contract) -> list[str]:
             f"{privacy.epsilon_budget:g} (at delta {privacy.delta:g}) per {period}; after that, "
             "queries are refused.",
         ]
+    lines.append(
+        f"Questions that are almost the same (a bound, a value, a condition or a crowd apart) are answered "
+        f"{privacy.similar_questions} times per {period}; after that, they are refused."
+    )
     if any(not dataset.personal for dataset in contract.datasets):
         lines.append(
             "Results only from data that is not about people may be shown without noise, "
@@ -144,4 +176,16 @@ def _seats(contract: Contract) -> list[str]:
         "many anonymous entries two or more providers have in common, with noise: epsilon "
         f"{join.epsilon:g} and delta {join.delta:g} per matching, epsilon "
         f"{join.epsilon_budget:g} per period. A seat that also receives results knows both.",
+        *_rosters(contract),
+    ]
+
+
+def _rosters(contract: Contract) -> list[str]:
+    days = contract.join.roster_days
+    if not days:
+        return []
+    return [
+        f"One matching may serve further jobs for {days} day{'s' if days > 1 else ''} (a roster): for so long "
+        "seats keep in which secret order the rows were and which belong together, and providers the order of "
+        "their people; those jobs show the seats nothing new."
     ]

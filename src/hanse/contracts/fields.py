@@ -19,6 +19,7 @@ MIN_K = 20
 MAX_EPSILON_PER_QUERY = 4.0
 MAX_EPSILON_PER_JOIN = 1.0
 MAX_DELTA = 1e-8
+MAX_ROSTER_DAYS = 92
 
 # What no contract may carry, whatever the legal basis: the special categories of personal data.
 SENSITIVE = frozenset(
@@ -97,6 +98,12 @@ _HEX_32_BYTES = AfterValidator(
 Slug = Annotated[
     str,
     AfterValidator(_matching("[a-z0-9-]{3,64}", "3 to 64 lower-case letters, digits and hyphens")),
+]
+SlugOrEmpty = Annotated[
+    str,
+    AfterValidator(
+        _matching("([a-z0-9-]{3,64})?", "3 to 64 lower-case letters, digits and hyphens, or empty")
+    ),
 ]
 Name = Annotated[
     str,

@@ -30,13 +30,14 @@ from hanse.contracts.fields import (
     Name,
     Nonce,
     Slug,
+    SlugOrEmpty,
 )
 from hanse.contracts.problems import ProblemsError, refusal
 from hanse.contracts.terms import Contract
 from hanse.errors import Refusal
 from hanse.wire.codec import canonical, digest
 
-Purpose = Literal["filter", "segment", "order", "value", "membership"]
+Purpose = Literal["filter", "segment", "order", "value", "place", "membership"]
 
 MAX_PARAMETERS_BYTES = 1 << 16
 MAX_REQUEST_CHARACTERS = 1 << 18
@@ -84,7 +85,8 @@ class JobRequest(Document):
     """One job. Times are fields, never read from a clock here.
 
     ``epsilon`` is what all outputs together cost towards recipients, ``epsilon_join`` what a fresh
-    alignment costs towards the seats (0 if there is none). ``noise=False`` is for data that is not
+    alignment costs towards the seats (0 if there is none). ``roster`` names a roster (`rosters`): one to be made,
+    or, with the job that made it in ``roster_job``, one to be used. ``noise=False`` is for data that is not
     about people, and then both are 0. ``commitments`` has one entry per dataset used: the hash of
     the shares the seats hold, or "" while there are none yet.
     """
@@ -107,6 +109,8 @@ class JobRequest(Document):
     commitments: dict[Name, HashOrEmpty] = Field(default_factory=dict)
     code_version: Label
     outputs: Annotated[tuple[Output, ...], Field(min_length=1, max_length=1000)]
+    roster: SlugOrEmpty = ""
+    roster_job: HashOrEmpty = ""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -117,6 +121,8 @@ class JobRequest(Document):
             found.append(("outputs", "two outputs share one name; each needs its own"))
         if not set(self.commitments) <= set(self.datasets):
             found.append(("commitments", "names a dataset that the job does not use; remove it"))
+        if self.roster_job and not self.roster:
+            found.append(("roster", "is missing; a job over a roster names it"))
         if found:
             raise ProblemsError(found)
         return self
@@ -148,7 +154,11 @@ class JobRequest(Document):
 
     def fields(self) -> dict[str, Any]:
         """The JSON form: plain values only."""
-        return self.model_dump(mode="json")
+        fields = self.model_dump(mode="json")
+        for later in ("roster", "roster_job"):
+            if not fields[later]:  # requests from before there were any keep their hash
+                del fields[later]
+        return fields
 
     def canonical(self) -> bytes:
         """Canonical JSON: what the hash is made over."""

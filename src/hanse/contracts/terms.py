@@ -19,6 +19,7 @@ from hanse.contracts.fields import (
     MAX_COLUMN_MAXIMUM,
     MAX_EPSILON_PER_JOIN,
     MAX_EPSILON_PER_QUERY,
+    MAX_ROSTER_DAYS,
     MAX_SLOTS,
     MIN_K,
     ColumnName,
@@ -33,17 +34,20 @@ from hanse.contracts.fields import (
     Slug,
     Text,
 )
+from hanse.contracts.places import GazetteerClause
 from hanse.contracts.problems import ProblemsError, refusal
+from hanse.contracts.qualifications import Qualification, QualifyingTest, problems_of
 from hanse.contracts.tomltext import write
 from hanse.errors import Refusal
 from hanse.wire.codec import canonical, digest
 
-ColumnKind = Literal["category", "integer", "amount", "time", "boolean"]
-ColumnUse = Literal["filter", "segment", "order", "value"]
+ColumnKind = Literal["category", "integer", "amount", "time", "boolean", "place"]
+ColumnUse = Literal["filter", "segment", "order", "value", "place"]
 LegalBasis = Literal["consent", "contract", "legitimate-interest", "public-task", "not-personal"]
 Period = Literal["contract", "month"]
 
 MAX_DOCUMENT_CHARACTERS = 1 << 20
+USUAL_SIMILAR_QUESTIONS = 10
 
 # What each kind of column can be used for at all. Segments need a public list of values, because
 # whether a cell exists must not depend on data.
@@ -53,17 +57,22 @@ USES_OF_KIND: Mapping[str, frozenset[str]] = {
     "integer": frozenset({"filter", "value"}),
     "amount": frozenset({"filter", "value"}),
     "time": frozenset({"filter", "order"}),
+    "place": frozenset({"place"}),
 }
 
 
 class Join(Document):
-    """How people are matched, and the privacy of what the seats see while it happens."""
+    """How people are matched, and the privacy of what the seats see while it happens.
+
+    ``roster_days`` says how long one matching may serve further jobs (`rosters`); 0: for none but its own.
+    """
 
     id_type: Name
     hash: Literal["sha256", "md5+sha256"]
     epsilon: Annotated[float, Field(gt=0, le=MAX_EPSILON_PER_JOIN)]
     delta: Delta
     epsilon_budget: Positive
+    roster_days: Annotated[int, Field(ge=0, le=MAX_ROSTER_DAYS)] = 0
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -75,13 +84,17 @@ class Join(Document):
 
 
 class Privacy(Document):
-    """Threshold, noise and budget of what recipients learn."""
+    """Threshold, noise and budget of what recipients learn.
+
+    ``similar_questions`` is how many near-identical questions a period may see (`similarity`).
+    """
 
     k: Annotated[int, Field(ge=MIN_K)]
     epsilon_per_query: Annotated[float, Field(gt=0, le=MAX_EPSILON_PER_QUERY)]
     epsilon_budget: Positive
     delta: Delta
     period: Period
+    similar_questions: Annotated[int, Field(ge=1, le=10_000)] = USUAL_SIMILAR_QUESTIONS
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -109,6 +122,7 @@ class Column(Document):
     uses: Annotated[tuple[ColumnUse, ...], Field(min_length=1)]
     values: Annotated[tuple[Label, ...], Field(max_length=10_000)] = ()
     maximum: Annotated[int, Field(ge=1, le=MAX_COLUMN_MAXIMUM)] | None = None
+    gazetteer: Name | None = None  # of a place column: the list its ids are from
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -121,6 +135,12 @@ class Column(Document):
             found.append(("maximum", f"is missing; a column of kind {self.kind} needs its cap"))
         if self.kind not in ("integer", "amount") and self.maximum is not None:
             found.append(("maximum", f"does not belong to a column of kind {self.kind}; remove it"))
+        if self.kind == "place" and self.gazetteer is None:
+            found.append(("gazetteer", "is missing; a place needs the name of its public list"))
+        if self.kind != "place" and self.gazetteer is not None:
+            found.append(
+                ("gazetteer", f"does not belong to a column of kind {self.kind}; remove it")
+            )
         for use in self.uses:
             if use not in USES_OF_KIND[self.kind]:
                 possible = ", ".join(sorted(USES_OF_KIND[self.kind]))
@@ -200,6 +220,8 @@ class Contract(Document):
     parties: Annotated[tuple[Party, ...], Field(min_length=3, max_length=64)]
     datasets: Annotated[tuple[Dataset, ...], Field(min_length=1, max_length=64)]
     computations: Annotated[tuple[Computation, ...], Field(min_length=1, max_length=64)]
+    gazetteers: Annotated[tuple[GazetteerClause, ...], Field(max_length=16)] = ()
+    qualifications: Annotated[tuple[Qualification, ...], Field(max_length=64)] = ()
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -252,7 +274,15 @@ class Contract(Document):
 
     def fields(self) -> dict[str, Any]:
         """The JSON form: plain values only, what `canonical` and the hash are made over."""
-        return self.model_dump(mode="json", exclude_none=True)
+        fields = self.model_dump(mode="json", exclude_none=True)
+        for later in ("gazetteers", "qualifications"):
+            if not fields[later]:  # contracts from before there were any keep their hash
+                del fields[later]
+        if not fields["join"]["roster_days"]:
+            del fields["join"]["roster_days"]
+        if fields["privacy"]["similar_questions"] == USUAL_SIMILAR_QUESTIONS:
+            del fields["privacy"]["similar_questions"]
+        return fields
 
     def canonical(self) -> bytes:
         """Canonical JSON: equal contracts give equal bytes."""
@@ -280,10 +310,22 @@ class Contract(Document):
         """The computation called ``name``, if there is one."""
         return next((item for item in self.computations if item.name == name), None)
 
+    def gazetteer(self, name: str) -> GazetteerClause | None:
+        """The list of places called ``name``, if there is one."""
+        return next((item for item in self.gazetteers if item.name == name), None)
+
+    def qualification(self, name: str, dataset: str) -> Qualification | None:
+        """What ``name`` means for events of ``dataset``, if the contract says so."""
+        found = (q for q in self.qualifications if q.name == name and q.dataset == dataset)
+        return next(found, None)
+
 
 _KNOWN_KEYS = frozenset(
     key
-    for model in (Contract, Join, Privacy, Party, Dataset, Column, Computation)
+    for model in (
+        *(Contract, Join, Privacy, Party, Dataset, Column, Computation),
+        *(GazetteerClause, Qualification, QualifyingTest),
+    )
     for key in model.model_fields
 )
 
@@ -299,18 +341,25 @@ def _contract_problems(contract: Contract) -> Iterator[tuple[str, str]]:
     yield from _repeated("datasets", [dataset.name for dataset in contract.datasets])
     yield from _repeated("computations", [item.name for item in contract.computations])
     parties = {party.name for party in contract.parties}
+    yield from _repeated("gazetteers", [item.name for item in contract.gazetteers])
     datasets = {dataset.name for dataset in contract.datasets}
+    gazetteers = {item.name for item in contract.gazetteers}
     yield from _unknown("seats", contract.seats, parties, "party")
     yield from _seat_problems(contract)
     for dataset in contract.datasets:
         where = f"datasets[{dataset.name}].provider"
         yield from _unknown(where, [dataset.provider], parties, "party")
+        for column in dataset.columns:
+            if column.gazetteer is not None:
+                at = f"datasets[{dataset.name}].columns[{column.name}].gazetteer"
+                yield from _unknown(at, [column.gazetteer], gazetteers, "gazetteer")
     for item in contract.computations:
         where = f"computations[{item.name}]"
         yield from _unknown(f"{where}.recipients", item.recipients, parties, "party")
         yield from _unknown(f"{where}.datasets", item.datasets, datasets, "dataset")
         yield from _repeated(f"{where}.recipients", item.recipients)
         yield from _repeated(f"{where}.datasets", item.datasets)
+    yield from problems_of(contract.qualifications, contract.datasets)
     yield from _join_delta_problems(contract)
 
 

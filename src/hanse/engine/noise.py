@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from hanse.engine.compare import combine, ring_bits
 from hanse.engine.masks import Stream
 from hanse.engine.session import Session
-from hanse.engine.shares import U64, Bits, Ring, words_for
+from hanse.engine.shares import U64, Bits, Ring, join_elements, words_for
 from hanse.errors import Fault
 
 _PRECISION = Context(prec=60)
+_WAVE_COINS = 1 << 19  # at once: more do not fit a cache, and take gigabytes
 _TAIL = Decimal("41")  # exp(-41) < 2**-58
 
 
@@ -52,9 +53,19 @@ def coin_thresholds(epsilon: float) -> tuple[int, ...]:
 def geometric_difference(s: Session, epsilon: float, cells: int, step: str = "noise") -> Ring:
     """``cells`` independent draws with P(x) proportional to exp(-epsilon * |x|).
 
-    About 125 ANDs a coin, 2 * digits coins a cell; 7 rounds and two for the conversion.
+    About 125 ANDs a coin, 2 * digits coins a cell; 7 rounds and two for the conversion, for each wave of cells.
     """
     thresholds = coin_thresholds(epsilon)
+    wave = _WAVE_COINS // (2 * len(thresholds))
+    if cells <= wave:
+        return _drawn(s, thresholds, cells, step)
+    firsts = range(0, cells, wave)
+    return join_elements(
+        [_drawn(s, thresholds, min(wave, cells - first), f"{step}.{first}") for first in firsts]
+    )
+
+
+def _drawn(s: Session, thresholds: tuple[int, ...], cells: int, step: str) -> Ring:
     digits = len(thresholds)
     coins = 2 * digits * cells
     random = s.random_bits(64, rows=coins)

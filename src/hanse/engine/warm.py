@@ -11,11 +11,22 @@ from hanse.engine.count import count_rows
 from hanse.engine.group import group
 from hanse.engine.multiply import matmul, multiply
 from hanse.engine.prf import secret_key, tags
+from hanse.engine.programmed import (
+    Program,
+    Shape,
+    assembled,
+    factored,
+    is_permutation,
+    orders,
+    sentinels,
+    sums_by_place,
+)
 from hanse.engine.session import Session
 from hanse.engine.shares import Words
 from hanse.engine.shuffle import secret_permutation, shuffle, unshuffle
 from hanse.engine.slicing import slice_field, values_of
 from hanse.engine.stage import on_stage
+from hanse.entropy import SeededEntropy
 
 _ROWS = 64
 
@@ -40,3 +51,12 @@ def _everything(s: Session) -> None:
     less_than(s, x, x, "few")
     matmul(s, rows, rows[:2])
     group([values_of(encrypted.left, _ROWS)])
+    codes = np.arange(_ROWS).reshape(-1, 1) % 3
+    shape = Shape(_ROWS, 1, 2)
+    made = [factored(order, SeededEntropy("warm-up")) for order in orders(codes, shape)]
+    sort, read = (assembled(s.seat, dict(enumerate(f.seeds)), f.last, shape.entries) for f in made)
+    is_permutation(made[0].last)
+    program = Program(shape, sort, read)
+    sentinels(s, program)
+    kernels.scatter(np.zeros(1, np.uint64), np.zeros(1, np.int64), np.zeros(1, np.uint64))
+    sums_by_place(s, table[:, :1], 2, program)

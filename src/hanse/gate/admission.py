@@ -7,7 +7,8 @@ or `abandon` (if it stopped before). No coordinator can do any of this for anoth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -19,6 +20,7 @@ from hanse.contracts import (
     History,
     JobRequest,
     Permit,
+    RosterNote,
     Use,
     check,
     permitting_parties,
@@ -28,6 +30,7 @@ from hanse.contracts import (
 from hanse.contracts import Spend as Spent
 from hanse.contracts.accounting import period_of
 from hanse.contracts.requests import providers_of
+from hanse.contracts.similarity import Sketch, similar, sketch_of
 from hanse.errors import HanseError, Refusal
 from hanse.gate.plan import ReleasePlan
 from hanse.gate.record import Record
@@ -47,7 +50,11 @@ class Planned(Protocol):
 
 
 class Gate:
-    """One node's gate for one contract."""
+    """One node's gate for one contract.
+
+    ``rosters`` gives what the party holds of the roster that a job uses: None unless it has all its parts.
+    ``spend`` and ``answers`` are the ledger's, kept between jobs so that it need not be read from its start again.
+    """
 
     def __init__(
         self,
@@ -59,16 +66,20 @@ class Gate:
         *,
         suspended: bool = False,
         rehearsal: bool = False,
+        rosters: Callable[[JobRequest], RosterNote | None] = lambda _request: None,
+        spend: Spend | None = None,
+        answers: Answers | None = None,
     ) -> None:
         self.party = party
         self.bundle = bundle
         self._ledger = ledger
-        self._spend = Spend(ledger)
-        self._answers = Answers(ledger)
+        self._spend = spend or Spend(ledger)
+        self._answers = answers or Answers(ledger)
         self._key = key
         self._clock = clock
         self._suspended = suspended
         self._rehearsal = rehearsal
+        self._rosters = rosters
 
     def preview(self, request: JobRequest, planned: Planned, *, budget: bool = True) -> Grant:
         """What `admit` would say now, without reserving anything.
@@ -83,10 +94,26 @@ class Gate:
         providers = providers_of(contract, request)
         spent = {p: Spent(*_pair(self._spend.balance(contract.id, period, p))) for p in providers}
         used = self._spend.jobs_used(contract.id)
+        asked = _sketches(self._spend.asked(contract.id, period))
         history = (
-            History(used, spent, self._suspended) if budget else History(suspended=self._suspended)
+            History(used, spent, self._suspended, asked=asked)
+            if budget
+            else History(suspended=self._suspended)
         )
-        return check(self.bundle, request, history, now)
+        return check(self.bundle, request, self._holding(history, request), now)
+
+    def _holding(self, history: History, request: JobRequest) -> History:
+        """With what this party holds of the job's roster, if it must hold a part."""
+        needed = permitting_parties(self.bundle.contract, request) if request.roster_job else ()
+        if self.party not in needed:
+            return history
+        return replace(history, holder=self.party, roster=self._rosters(request))
+
+    def similar(self, request: JobRequest) -> dict[str, str]:
+        """The period's jobs at this node that asked almost the same, and how they differ."""
+        contract = self.bundle.contract
+        period = period_of(contract.privacy.period, self._clock.now())
+        return similar(request, _sketches(self._spend.asked(contract.id, period)))
 
     def admit(self, request: JobRequest, planned: Planned) -> Grant:
         """Check the job and reserve its price; `Refusal` names the clause, and is noted."""
@@ -107,8 +134,9 @@ class Gate:
 
         def limit(standing: Standing) -> None:
             spent = {p: Spent(*_pair(b)) for p, b in standing.spent.items()}
-            history = History(standing.jobs_used, spent, self._suspended)
-            grants[:] = [check(self.bundle, request, history, now)]
+            asked = _sketches(standing.asked)
+            history = History(standing.jobs_used, spent, self._suspended, asked=asked)
+            grants[:] = [check(self.bundle, request, self._holding(history, request), now)]
 
         self._spend.reserve(
             request.job_hash,
@@ -118,6 +146,7 @@ class Gate:
             epsilon=request.epsilon,
             epsilon_join=request.epsilon_join,
             limit=limit,
+            asked=sketch_of(request).body(),
         )
         return grants[0]
 
@@ -193,6 +222,10 @@ class Gate:
         if not complete or not all(request.commitments.values()):
             return None
         return answer_key(request.question(), request.commitments)
+
+
+def _sketches(asked: Mapping[str, Mapping[str, Any]]) -> dict[str, Sketch]:
+    return {job: Sketch.of(body) for job, body in asked.items()}
 
 
 def _pair(balance: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hanse.engine.boolean import all_rows
-from hanse.engine.compare import ripple_less_than
+from hanse.engine.compare import less_than, ripple_less_than
 from hanse.engine.group import Groups, group
 from hanse.engine.reveal import open_bits
 from hanse.engine.session import Session
-from hanse.engine.shares import Bits, Words, trimmed
+from hanse.engine.shares import Bits, Ring, Words, trimmed
 from hanse.engine.slicing import slice_range, values_of
 from hanse.errors import Foul
 from hanse.gate.record import Opening, Record
@@ -46,6 +46,30 @@ def require_sorted_unique(
             f"the rows of {provider} are not sorted by id, or an id occurs twice",
             where=f"provider {provider}",
             remedy=f"{provider} must check its node; an unmodified node removes duplicates before sharing",
+        )
+
+
+def require_rising(
+    s: Session, record: Record, positions: Ring, provider: str, step: str = "rising"
+) -> None:
+    """`Foul` naming the provider unless the positions [places] rise strictly.
+
+    They are where a provider's programmed order puts the end of each place; if they rose not, a row could count
+    at two places. Reveals: one bit per program, true for every honest provider. Cost: one comparison a place.
+    """
+    if positions.size < 2:
+        return
+    s = s.fork(step)
+    record.write(Opening(step, f"whether the places of {provider} are kept apart", SEATS_SEE, 1))
+    rising = less_than(s, positions[:-1], positions[1:])
+    verdict = all_rows(s, Bits(rising.left, rising.right, positions.size - 1))
+    opened = open_bits(s, verdict, "open")
+    if not int(opened[0]) & 1:
+        raise Foul(
+            "align.places",
+            f"{provider} programmed places that overlap",
+            where=f"provider {provider}",
+            remedy=f"{provider} must check its node; an unmodified node keeps places apart",
         )
 
 

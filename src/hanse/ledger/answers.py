@@ -8,6 +8,7 @@ claims.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -46,10 +47,13 @@ def answer_key(question: Mapping[str, Any], commitments: Mapping[str, str]) -> s
 
 
 class Answers:
-    """The recorded answers of one node."""
+    """The recorded answers of one node. Thread-safe; what it has read once is not read again."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self._lock = threading.Lock()
+        self._places: dict[str, int] = {}  # of the first answer to each key
+        self._next = 0
 
     def record(self, key: str, job: str, value: Mapping[str, Any]) -> None:
         """Keep what the job opened. If two jobs raced with one question, the first one counts."""
@@ -57,7 +61,13 @@ class Answers:
 
     def find(self, key: str) -> Answer | None:
         """The recorded answer, which costs nothing more, or None."""
-        for entry in self._ledger.entries(kind="answer"):
-            if entry.body["key"] == key:
-                return Answer(entry.body["job"], entry.time, entry.body["value"])
-        return None
+        with self._lock:
+            for entry in self._ledger.entries(since=self._next):
+                if entry.kind == "answer":
+                    self._places.setdefault(entry.body["key"], entry.sequence)
+                self._next = entry.sequence + 1
+            place = self._places.get(key)
+        if place is None:
+            return None
+        entry = next(self._ledger.entries(since=place))
+        return Answer(entry.body["job"], entry.time, entry.body["value"])

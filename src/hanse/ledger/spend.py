@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from hanse.errors import Fault
@@ -42,11 +42,13 @@ class Standing:
     """What the ledger says about a contract before a new reservation.
 
     ``jobs_used`` counts reserved and committed jobs of the contract's whole life; ``spent`` is for
-    the reservation's period, with one entry per provider that the reservation names.
+    the reservation's period, with one entry per provider that the reservation names; ``asked`` holds what
+    those of the period's jobs asked that noted it, by job.
     """
 
     jobs_used: int
     spent: Mapping[str, Balance]
+    asked: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Reservation:
     epsilon: float
     epsilon_join: float
     state: State
+    asked: Mapping[str, Any] | None = None
 
 
 class Spend:
@@ -85,13 +88,14 @@ class Spend:
         epsilon: float,
         epsilon_join: float,
         limit: Callable[[Standing], object],
+        asked: Mapping[str, Any] | None = None,
     ) -> Entry:
         """Charge the full price to each provider, if ``limit`` lets it.
 
-        ``limit`` is shown the standing before the charge and raises to refuse; it is called again
-        if another writer came between. It must not write to the ledger. Raises `Fault`
-        ``budget.reserved`` for a job that the ledger knows already, also a released one: a rerun is
-        a new attempt with a new hash.
+        ``asked`` says what was asked, in a form that may stay. ``limit`` is shown the standing before the
+        charge and raises to refuse; it is called again if another writer came between. It must not write to the
+        ledger. Raises `Fault` ``budget.reserved`` for a job that the ledger knows already, also a released one:
+        a rerun is a new attempt with a new hash.
         """
         names = tuple(sorted(set(providers)))
         for value in (epsilon, epsilon_join):
@@ -105,12 +109,14 @@ class Spend:
             "epsilon": float(epsilon),
             "epsilon_join": float(epsilon_join),
         }
+        if asked is not None:
+            body["asked"] = dict(asked)
 
         def allowed() -> None:
             if job in self._jobs:
                 raise _wrong("reserved", job, "has been reserved before")
             spent = {name: self._balance(contract, period, name) for name in names}
-            limit(Standing(self._used(contract), spent))
+            limit(Standing(self._used(contract), spent, self._asked(contract, period)))
 
         return self._decide("reserve", body, allowed)
 
@@ -209,6 +215,19 @@ class Spend:
             recipients=tuple(r.epsilon for r in charged if r.epsilon > 0),
             seats=tuple(r.epsilon_join for r in charged if r.epsilon_join > 0),
         )
+
+    def asked(self, contract: str, period: str) -> Mapping[str, Mapping[str, Any]]:
+        """What the period's committed or reserved jobs asked, by job, oldest first."""
+        with self._lock:
+            self._refresh()
+            return self._asked(contract, period)
+
+    def _asked(self, contract: str, period: str) -> Mapping[str, Mapping[str, Any]]:
+        return {
+            r.job: r.asked
+            for r in self._charged(contract)
+            if r.period == period and r.asked is not None
+        }
 
     def _used(self, contract: str) -> int:
         return len(self._charged(contract))

@@ -29,12 +29,13 @@ Kind = Literal["field", "least", "none"]
 class Crowd(Question):
     """A crowd: people of one dataset, or a combination of crowds. Exactly one kind of thing is said.
 
-    A leaf names a ``dataset`` (with ``where``, ``at_least`` events, and its own ``starts`` and ``ends`` where
-    they differ from the question's). ``any_of``, ``all_of``, ``none_of`` and ``least`` with ``of`` (in at least so
-    many of these) combine; ``none_of`` only narrows something positive.
+    A leaf names a ``dataset`` (with ``where``, ``qualified``, ``at_least`` events, and its own ``starts`` and
+    ``ends`` where they differ from the question's). ``any_of``, ``all_of``, ``none_of`` and ``least`` with ``of``
+    (in at least so many of these) combine; ``none_of`` only narrows something positive.
     """
 
     dataset: Name | None = None
+    qualified: Name | None = None
     where: tuple[Condition, ...] = ()
     at_least: Annotated[int, Field(ge=1, le=32)] = 1
     starts: date | None = None
@@ -50,8 +51,9 @@ class Crowd(Question):
         groups = (self.any_of, self.all_of, self.none_of, self.of)
         if (self.dataset is not None) + sum(bool(g) for g in groups) != 1:
             raise ValueError("give exactly one of dataset, any_of, all_of, none_of, of")
-        if self.dataset is None and (self.where or self.at_least != 1 or self.starts or self.ends):
-            raise ValueError("where, at_least, starts and ends belong beside a dataset")
+        told = self.where or self.at_least != 1 or self.starts or self.ends or self.qualified
+        if self.dataset is None and told:
+            raise ValueError("where, qualified, at_least, starts and ends belong beside a dataset")
         if bool(self.of) != (self.least is not None) or (self.least or 0) > len(self.of or (0,)):
             raise ValueError("least and of come together, and least is at most their number")
         if (self.starts is None) != (self.ends is None):
@@ -79,7 +81,12 @@ class Crowd(Question):
 
     def source(self) -> Source:
         """A leaf's events."""
-        return Source(dataset=self.dataset or "", where=self.where, at_least=self.at_least)
+        return Source(
+            dataset=self.dataset or "",
+            qualified=self.qualified,
+            where=self.where,
+            at_least=self.at_least,
+        )
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -17,6 +17,7 @@ class ExampleTable:
     id: str
     time: str | None
     columns: Mapping[str, str]
+    gazetteers: Mapping[str, str] = field(default_factory=dict)  # place column -> list of places
 
 
 @dataclass(frozen=True)
@@ -27,3 +28,6 @@ class Example:
     tables: tuple[ExampleTable, ...]
     k: int = 20
     epsilon: float = 2.0
+    places: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # lists of places by name, as Arrow tables

@@ -43,6 +43,7 @@ from hanse.measure.questions import (
     condition_uses,
     dataset_of,
     event_time,
+    spelled_out,
 )
 
 UNKNOWN = "unknown"
@@ -108,6 +109,11 @@ class FunnelPlan:
     def unit_seconds(self) -> int:
         return UNIT_SECONDS[self.question.time_unit]
 
+    @property
+    def span(self) -> int:
+        """Length of the period in time units; events beyond the slots are dropped evenly over it."""
+        return (self.question.ends - self.question.starts).days * 86400 // self.unit_seconds
+
     def window(self, stage: int) -> int | None:
         """The stage's window in time units."""
         days = self.question.stages[stage].within_days
@@ -131,7 +137,8 @@ def plan(
     uses: list[Use] = []
     sources = []
     for number, stage in enumerate(question.stages):
-        for index, source in enumerate(stage.any_of):
+        for index, asked in enumerate(stage.any_of):
+            source = spelled_out(contract, asked)
             dataset = dataset_of(contract, source.dataset)
             uses.append(Use(dataset=dataset.name, purpose="membership"))
             uses += condition_uses(contract, source)

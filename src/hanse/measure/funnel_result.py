@@ -10,14 +10,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from hanse.measure.consistency import consistent
 from hanse.measure.funnel import FunnelPlan
 from hanse.measure.funnel_picture import picture
-from hanse.measure.intervals import Interval, count_interval, rate_interval
+from hanse.measure.intervals import count_interval, rate_interval
 
 
 @dataclass(frozen=True)
 class FunnelRow:
-    """People of one arm and segment at one stage. ``people`` is None where suppressed."""
+    """People of one arm and segment at one stage. ``people`` is None where suppressed.
+
+    Figures agree with each other (stages never rise, segments add up); an interval is that of the opened value,
+    widened where it must be to hold the figure shown.
+    """
 
     arm: str
     segment: str
@@ -118,7 +123,8 @@ def _percent(rate: float | None, low: float | None, high: float | None) -> str:
 def result(
     plan: FunnelPlan, values: NDArray[np.int64], published: NDArray[np.bool_]
 ) -> FunnelResult:
-    """The rows from the opened outputs [outputs]. Post-processing only: costs no privacy."""
+    """The rows from the opened outputs [outputs], made to agree. Post-processing only: costs no privacy."""
+    shown = consistent(plan.release, values, published)
     firsts: dict[tuple[str, str], int] = {}
     rows = []
     previous: int | None = None
@@ -131,35 +137,29 @@ def result(
             rows.append(FunnelRow(arm, segment, stage, *(None,) * 9, why))
             previous = i
             continue
-        count = _count(plan, values, i)
-        step = _rate(plan, values, published, i, previous)
+        people = int(shown[i])
+        count = count_interval(int(values[i]), plan.release, i).holding(people)
+        step = _rate(plan, values, shown, published, i, previous)
         first = firsts[arm, segment]
-        overall = _rate(plan, values, published, i, first if first != i else None)
+        overall = _rate(plan, values, shown, published, i, first if first != i else None)
         rows.append(
-            FunnelRow(
-                arm, segment, stage, int(values[i]), count.low, count.high, *step, *overall, ""
-            )
+            FunnelRow(arm, segment, stage, people, count.low, count.high, *step, *overall, "")
         )
         previous = i
     return FunnelResult(tuple(rows))
 
 
-def _count(plan: FunnelPlan, values: NDArray[np.int64], i: int) -> Interval:
-    return count_interval(int(values[i]), plan.release, i)
-
-
 def _rate(
-    plan: FunnelPlan,
-    values: NDArray[np.int64],
-    published: NDArray[np.bool_],
-    part: int,
-    whole: int | None,
-) -> tuple[float | None, float | None, float | None]:
+    plan: FunnelPlan, values: NDArray[np.int64], shown: NDArray[np.int64], published: NDArray[np.bool_],
+    part: int, whole: int | None,
+) -> tuple[float | None, float | None, float | None]:  # fmt: skip
     """(rate, low, high) of output ``part`` in output ``whole``, or Nones if either is not shown."""
     if whole is None or not published[whole] or not published[part]:
         return None, None, None
-    a, b = int(values[part]), int(values[whole])
     # The part's cells are among the whole's, so the rest's noise is what is left of the whole's.
     part_sd, whole_sd = plan.release.sd(part), plan.release.sd(whole)
-    interval = rate_interval(a, b, part_sd, math.sqrt(max(0.0, whole_sd**2 - part_sd**2)))
-    return min(1.0, max(0.0, a / b)) if b > 0 else 0.0, interval.low, interval.high
+    rest_sd = math.sqrt(max(0.0, whole_sd**2 - part_sd**2))
+    a, b = int(shown[part]), int(shown[whole])
+    rate = min(1.0, max(0.0, a / b)) if b > 0 else 0.0
+    around = rate_interval(int(values[part]), int(values[whole]), part_sd, rest_sd).holding(rate)
+    return rate, around.low, around.high

@@ -66,7 +66,8 @@ def _events(plan: FunnelPlan, s: SourcePlan) -> EventGroup:
         unit_seconds=plan.unit_seconds,
         time_bits=plan.time_bits,
         slots=s.slots,
-        keep="first",
+        keep="spread",
+        span=plan.span,
     )
 
 

@@ -86,8 +86,13 @@ def _events(db: duckdb.DuckDBPyConnection, plan: FunnelPlan, x: SourcePlan) -> N
         select id, t, lag(t, {x.source.at_least - 1}) over kept as first,
                row_number() over kept as number
         from (
-          select id, {moment} as t from {quoted("data_" + x.source.dataset)} where {where}
-          qualify row_number() over (partition by id order by {moment}) <= {x.slots}
+          select id, t from (
+            select id, {moment} as t,
+                   row_number() over (partition by id, {moment} * {x.slots} // {plan.span}
+                                      order by {moment}) > 1 as more
+            from {quoted("data_" + x.source.dataset)} where {where}
+          )
+          qualify row_number() over (partition by id order by more, t) <= {x.slots}
         )
         window kept as (partition by id order by t rows unbounded preceding)
         qualify number >= {x.source.at_least}""",

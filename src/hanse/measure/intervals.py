@@ -25,6 +25,10 @@ class Interval:
     low: float
     high: float
 
+    def holding(self, value: float) -> Interval:
+        """The least interval that holds this one and ``value``."""
+        return Interval(min(self.low, value), max(self.high, value))
+
 
 def count_interval(value: float, release: ReleasePlan, output: int) -> Interval:
     """Where the true count is, from an output's noised ``value``."""

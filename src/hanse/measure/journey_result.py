@@ -189,7 +189,7 @@ _STYLE = (
     "background:#fff}h1{font-size:1.6rem}h2{margin-top:2.2rem;font-size:1.2rem}h3{font-size:1rem}"
     "table{border-collapse:collapse;width:100%;font-size:14px}caption{text-align:left;font-weight:600;"
     "padding:.6rem 0}th,td{padding:.25rem .6rem;border-bottom:1px solid #d0d7de;text-align:left}"
-    "td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}.quiet{color:#57606a}"
+    "td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}td.n{white-space:nowrap}.quiet{color:#57606a}"
     "svg{max-width:100%;height:auto}div.wide{overflow-x:auto}"
     "@media(prefers-color-scheme:dark){body{background:#0d1117;color:#e6edf3}th,td{border-color:#30363d}"
     ".quiet{color:#9da7b1}}@media print{h2{break-after:avoid}table,svg{break-inside:avoid}}"

@@ -1,13 +1,14 @@
-"""Reach and overlap of crowds at N providers: how many people, in which of them, never who.
+"""Overlap of crowds at N organisations: how many people, in which of them, never who.
 
- 1. plan     one bit a person and crowd, made at home
+ 1. plan     one bit a person and crowd, made at home; crowds may combine several organisations' bits
  2. align    the providers' rows into anonymous people                                     (room `align`)
- 3. regions  which set of crowds each person is in: one of 2**N - 1 cells
- 4. count    each region, in shares
- 5. release  noise per region; reach, overlaps and k+ reach are sums of regions             (room `gate`)
+ 3. members  which crowds each person is in, on shares
+ 4. regions  which set of crowds that is: one of 2**N - 1 cells
+ 5. count    each region, in shares
+ 6. release  noise per region; crowds, pairs, reach in order and "at least m" are sums of regions (room `gate`)
 
 Reveals: to recipients, the noised sums that reach the threshold; to seats, what `align` reveals. Assumes:
-semi-honest seats, honest majority.
+semi-honest seats, honest majority. A person is in one region at most, whatever providers send.
 """
 
 from __future__ import annotations
@@ -15,11 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from itertools import combinations
-from typing import Annotated, Any, Self
+from typing import Annotated, Literal, Self
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from hanse.align import Aligned, Layout, Part
@@ -28,17 +26,20 @@ from hanse.contracts import Contract, Use
 from hanse.engine.boolean import one_hot
 from hanse.engine.count import count_rows
 from hanse.engine.session import Session
-from hanse.engine.shares import Ring, join_planes
+from hanse.engine.shares import Ring, stack
 from hanse.gate.plan import ReleasePlan, Sums
-from hanse.measure.crowds import CrowdField, Planner, Reader, read_crowds
-from hanse.measure.intervals import Interval, count_interval
-from hanse.measure.questions import Name, Question, Source
+from hanse.measure import crowd_cost
+from hanse.measure.algebra import Crowd, Expression
+from hanse.measure.fields import PersonField
+from hanse.measure.people import Planner, Reader, members, read_fields
+from hanse.measure.questions import Name, Question
 
 MOST_CROWDS = 6
+Kind = Literal["region", "crowd", "both", "added", "reach", "at least"]
 
 
-class NamedCrowd(Source):
-    """A crowd with a name: people of one dataset who meet the conditions often enough."""
+class NamedCrowd(Crowd):
+    """A crowd with a name: people of one dataset, or a combination of crowds."""
 
     name: Name
 
@@ -61,142 +62,102 @@ class OverlapQuestion(Question):
 
 
 @dataclass(frozen=True)
+class Output:
+    """What one output is: people in exactly these crowds (region), in a crowd, in two of them (both), in a
+    crowd and none before it (added), in any up to a crowd (reach), in at least so many crowds.
+
+    ``crowds`` are numbers of crowds in the question's order.
+    """
+
+    kind: Kind
+    label: str
+    crowds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class OverlapPlan:
     """Everything that follows from the question and the contract. Cell r - 1 is region r (a bit mask)."""
 
     question: OverlapQuestion
-    fields: tuple[CrowdField, ...]  # in the question's order
+    crowds: tuple[Expression, ...]  # in the question's order
+    fields: tuple[PersonField, ...]
     providers: tuple[str, ...]
     layouts: dict[str, Layout]
     capacities: dict[str, int]
     uses: tuple[Use, ...]
     release: ReleasePlan
-    outputs: tuple[tuple[str, str], ...]  # (kind, label)
+    outputs: tuple[Output, ...]
 
     def keep(self, mask: int) -> bool:
-        """Everybody counts who is known to anybody."""
-        return mask != 0
+        """Whether people known to exactly these providers can be in any crowd."""
+        known = {p for i, p in enumerate(self.providers) if mask >> i & 1}
+        return any(crowd.possible(known) for crowd in self.crowds)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The crowds' names in order."""
+        return tuple(c.name for c in self.question.crowds)
 
 
 def plan(
     question: OverlapQuestion, contract: Contract, *, epsilon: float, noise: bool = True
 ) -> OverlapPlan:
     """The plan, or a `Refusal` that names what the contract does not have."""
-    planner = Planner(contract)
-    fields = tuple(
-        planner.crowd(Source(dataset=c.dataset, where=c.where, at_least=c.at_least))
-        for c in question.crowds
-    )
+    planner = Planner(contract, question.starts, question.ends)
+    crowds = tuple(planner.expression(c) for c in question.crowds)
     providers, layouts, capacities = planner.laid_out()
     outputs, sums = _outputs([c.name for c in question.crowds])
     release = ReleasePlan(sums, epsilon, contract.privacy.k, noise)
     return OverlapPlan(
-        question, fields, providers, layouts, capacities, tuple(dict.fromkeys(planner.uses)),
+        question, crowds, tuple(planner.fields), providers, layouts, capacities, planner.used(),
         release, outputs,
     )  # fmt: skip
 
 
-def _outputs(names: list[str]) -> tuple[tuple[tuple[str, str], ...], Sums]:
-    """What is told, each a set of regions: regions, crowds, pairs, reach in order, at least m crowds."""
+def _outputs(names: list[str]) -> tuple[tuple[Output, ...], Sums]:
+    """What is told, each a set of regions."""
     count = len(names)
     regions = range(1, 1 << count)
-    sets: list[tuple[str, str, list[bool]]] = []
+    found: list[tuple[Output, list[bool]]] = []
     for r in regions:
-        label = " + ".join(n for i, n in enumerate(names) if r >> i & 1)
-        sets.append(("region", label, [x == r for x in regions]))
+        inside = tuple(i for i in range(count) if r >> i & 1)
+        label = " + ".join(names[i] for i in inside)
+        found.append((Output("region", label, inside), [x == r for x in regions]))
     for i, name in enumerate(names):
-        sets.append(("crowd", name, [bool(x >> i & 1) for x in regions]))
+        found.append((Output("crowd", name, (i,)), [bool(x >> i & 1) for x in regions]))
     for i, j in combinations(range(count), 2):
         both = (1 << i) | (1 << j)
-        sets.append(("both", f"{names[i]} and {names[j]}", [x & both == both for x in regions]))
+        label = f"{names[i]} and {names[j]}"
+        found.append((Output("both", label, (i, j)), [x & both == both for x in regions]))
+    for i, name in enumerate(names):
+        upto, own = (1 << (i + 1)) - 1, 1 << i
+        found.append((Output("added", name, (i,)), [x & upto == own for x in regions]))
     for i in range(count):
-        first = (1 << (i + 1)) - 1
-        sets.append(("reach", " or ".join(names[: i + 1]), [bool(x & first) for x in regions]))
-    sets.extend(
-        ("at least", f"{m} crowds", [x.bit_count() >= m for x in regions])
-        for m in range(2, count + 1)
-    )
-    sums = Sums.of([members for _, _, members in sets])
-    return tuple((kind, label) for kind, label, _ in sets), sums
+        upto = (1 << (i + 1)) - 1
+        label = " or ".join(names[: i + 1])
+        order = tuple(range(i + 1))
+        found.append((Output("reach", label, order), [bool(x & upto) for x in regions]))
+    for m in range(2, count + 1):
+        some = [x.bit_count() >= m for x in regions]
+        found.append((Output("at least", f"{m} crowds", tuple(range(count))), some))
+    return tuple(output for output, _ in found), Sums.of([cells for _, cells in found])
 
 
 def rows(
     p: OverlapPlan, contract: Contract, party: str, datasets: dict[str, Dataset], read: Reader
 ) -> list[Part]:
-    """Step 1 at a provider."""
-    period = p.question.starts, p.question.ends
-    return read_crowds(contract, party, dict.fromkeys(p.fields), period, datasets, read)
+    """Step 1 at a provider, at home."""
+    return read_fields(contract, party, p.fields, datasets, read)
 
 
 def compute(s: Session, people: Aligned, p: OverlapPlan) -> Ring:
-    """Steps 3 and 4: counts of the regions [2**N - 1]."""
-    code = join_planes([people.field(f.provider, f.name) for f in p.fields])
-    regions = one_hot(s, code, 1 << len(p.fields), "regions")
+    """Steps 3 to 5: counts of the regions [2**N - 1]."""
+    code = stack([members(s, people, crowd, f"crowd{i}") for i, crowd in enumerate(p.crowds)])
+    regions = one_hot(s, code, 1 << len(p.crowds), "regions")
     return count_rows(s, regions[1:], "count")
 
 
-@dataclass(frozen=True)
-class OverlapRow:
-    """One figure. ``share`` is of the universe; None where suppressed or without a universe."""
-
-    kind: str
-    crowd: str
-    people: int | None
-    low: float | None
-    high: float | None
-    share: float | None
-    share_low: float | None
-    share_high: float | None
-    suppressed: str
-
-    def body(self) -> dict[str, Any]:
-        return dict(self.__dict__)
-
-
-@dataclass(frozen=True)
-class OverlapResult:
-    """All figures, by kind: region, crowd, both, reach (in the question's order), at least."""
-
-    rows: tuple[OverlapRow, ...]
-
-    def body(self) -> dict[str, Any]:
-        """Plain values for storage and the wire."""
-        return {"computation": "overlap", "rows": [row.body() for row in self.rows]}
-
-    def to_arrow(self) -> Any:
-        """The rows as an Arrow table."""
-        return pa.Table.from_pylist([row.body() for row in self.rows])
-
-    def row(self, kind: str, crowd: str) -> OverlapRow:
-        """One row. KeyError if there is none."""
-        for row in self.rows:
-            if (row.kind, row.crowd) == (kind, crowd):
-                return row
-        raise KeyError((kind, crowd))
-
-
-def result(
-    p: OverlapPlan, values: NDArray[np.int64], published: NDArray[np.bool_]
-) -> OverlapResult:
-    """The rows from the opened outputs."""
-    out = []
-    for i, (kind, label) in enumerate(p.outputs):
-        if not published[i]:
-            why = p.release.why_suppressed(i)
-            out.append(OverlapRow(kind, label, *(None,) * 6, why))
-            continue
-        people = int(values[i])
-        around = count_interval(people, p.release, i)
-        out.append(
-            OverlapRow(kind, label, people, around.low, around.high,
-                       *_share(people, around, p.question.universe), "")
-        )  # fmt: skip
-    return OverlapResult(tuple(out))
-
-
-def _share(
-    people: int, around: Interval, universe: int | None
-) -> tuple[float | None, float | None, float | None]:
-    if universe is None:
-        return None, None, None
-    return tuple(min(1.0, max(0.0, x / universe)) for x in (people, around.low, around.high))  # type: ignore[return-value]
+def most_bytes(p: OverlapPlan, people: int) -> int:
+    """Bytes that a seat sends at most in the computation itself, for so many anonymous people."""
+    ands = sum(map(crowd_cost.ands_of, p.crowds)) + (1 << len(p.crowds)) - 1
+    return crowd_cost.most_bytes(ands, p.release.cells, people)

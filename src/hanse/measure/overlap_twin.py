@@ -1,6 +1,6 @@
 """The overlap's plain twin and its example: the same question over everybody's tables in one place.
 
-For tests and rehearsals; no node ever runs it. Tables have the contract's column names and an ``id`` column.
+For tests and rehearsals; no node ever runs it.
 """
 
 from __future__ import annotations
@@ -9,21 +9,20 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from hanse.contracts import Contract
-from hanse.measure.crowds import CrowdField
 from hanse.measure.examples import Example, ExampleTable
-from hanse.measure.funnel_twin import quoted, where_clause
 from hanse.measure.overlap import OverlapPlan
+from hanse.measure.people_twin import belonging, everybody
 
 
 def twin(p: OverlapPlan, tables: Mapping[str, Any], _contract: Contract) -> NDArray[np.int64]:
     """Exact people per output."""
-    crowds = [_present(p, f, tables) for f in p.fields]
+    people = everybody(tables)
+    crowds = [belonging(crowd, people, tables) for crowd in p.crowds]
     cells = np.zeros(p.release.cells, np.int64)
     for person in set().union(*crowds):
         region = sum(1 << i for i, crowd in enumerate(crowds) if person in crowd)
@@ -31,25 +30,8 @@ def twin(p: OverlapPlan, tables: Mapping[str, Any], _contract: Contract) -> NDAr
     return p.release.sums.apply(cells)
 
 
-def _present(p: OverlapPlan, crowd: CrowdField, tables: Mapping[str, Any]) -> set[Any]:
-    """Ids of the people in a crowd."""
-    values: list[Any] = []
-    where = where_clause(crowd.source.where, values)
-    if crowd.time:
-        time = f"{quoted(crowd.time)}::timestamp"
-        where += f" and {time} >= ?::timestamp and {time} < ?::timestamp"
-        values += [p.question.starts.isoformat(), p.question.ends.isoformat()]
-    with duckdb.connect() as db:
-        db.register("data", tables[crowd.source.dataset])
-        rows = db.execute(
-            f"select id from data where {where} group by id having count(*) >= ?",
-            [*values, crowd.source.at_least],
-        ).fetchall()
-    return {row[0] for row in rows}
-
-
 def example() -> Example:
-    """Three crowds at three organisations; forty alike people in each region but the rarest."""
+    """Four crowds, one of them combined, at three organisations; forty alike people in most regions."""
     rows: dict[str, list[dict[str, Any]]] = {"screens": [], "visits": [], "orders": []}
     began = datetime(2026, 3, 2, 12)
     for region in range(1, 8):
@@ -68,6 +50,11 @@ def example() -> Example:
                 {"name": "saw a screen", "dataset": "screens"},
                 {"name": "visited twice", "dataset": "visits", "at_least": 2},
                 {"name": "ordered", "dataset": "orders"},
+                {
+                    "name": "in two places",
+                    "least": 2,
+                    "of": [{"dataset": name} for name in rows],
+                },
             ],
             "starts": "2026-03-01",
             "ends": "2026-04-01",

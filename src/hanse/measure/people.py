@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from hanse.measure.algebra import Crowd, Expression, evaluate, expression
 from hanse.measure.fields import CountField, CrowdField, LabelField, PersonField, ValueField
 from hanse.measure.funnel_rows import home_condition
 from hanse.measure.questions import (
+    Condition,
     Segment,
     Source,
     capacities,
@@ -34,6 +35,7 @@ from hanse.measure.questions import (
     condition_uses,
     dataset_of,
     event_time,
+    spelled_out,
 )
 
 Reader = Callable[[Dataset, RowRequest], PersonRows]
@@ -55,7 +57,8 @@ class Planner:
         self, source: Source, starts: date | None = None, ends: date | None = None
     ) -> CrowdField:
         """A crowd of ``source`` as a field; equal ones share one."""
-        provider, time = self._source(source)
+        source = spelled_out(self.contract, source)
+        provider, time = self._source(source, filtered=True)
         period = starts or self.starts, ends or self.ends
         return self._noted(CrowdField(self._name("crowd"), provider, source, time, *period))
 
@@ -65,6 +68,7 @@ class Planner:
 
     def count(self, source: Source, most: int) -> CountField:
         """How many events of ``source`` a person has, up to ``most`` (raised to 2**bits - 1)."""
+        source = spelled_out(self.contract, source)
         provider, time = self._source(source)
         return self._noted(
             CountField(self._name("count"), provider, source, time, self.starts, self.ends,
@@ -73,6 +77,41 @@ class Planner:
 
     def label(self, by: Segment) -> LabelField:
         """A label of people, its values merged as ``by`` says."""
+        groups = self._groups(by)
+        codes = {v: code for code, found in enumerate(groups.values(), start=1) for v in found}
+        provider = dataset_of(self.contract, by.dataset).provider
+        return self._noted(
+            LabelField(self._name("label"), provider, by.dataset, by.column, tuple(groups), codes)
+        )
+
+    def flags(self, by: Segment) -> tuple[tuple[str, ...], tuple[CrowdField, ...]]:
+        """(names, fields) of a label of which a person may have several values, merged as ``by`` says.
+
+        A bit for each: some row of the person (within the period, if rows are dated) has such a value.
+        """
+        groups = self._groups(by)
+        if column_of(self.contract, by.dataset, by.column).kind == "boolean":
+            raise Refusal(
+                "contract.purpose",
+                f"column {by.column!r} of {by.dataset!r} is true or false, of which nobody has several",
+                remedy="leave `several` out",
+                where=f"dataset {by.dataset}",
+            )
+        dataset = dataset_of(self.contract, by.dataset)
+        self.uses.append(Use(dataset=dataset.name, purpose="membership"))
+        source = Source(dataset=dataset.name)
+        time = event_time(self.contract, source, ordered=False, uses=self.uses)
+        return tuple(groups), tuple(
+            self._noted(
+                CrowdField(self._name("crowd"), dataset.provider, Source(
+                    dataset=dataset.name, where=(Condition(column=by.column, one_of=values),)
+                ), time, self.starts, self.ends)
+            )
+            for values in groups.values()
+        )  # fmt: skip
+
+    def _groups(self, by: Segment) -> dict[str, tuple[str, ...]]:
+        """The merged values of a column by name; `Refusal` unless they are listed, each once."""
         column = column_of(self.contract, by.dataset, by.column)
         values = ("false", "true") if column.kind == "boolean" else column.values
         if not values:
@@ -84,11 +123,13 @@ class Planner:
             )
         self.uses.append(Use(dataset=by.dataset, column=by.column, purpose="segment"))
         # A merge is an object in JSON, whose keys have no order: sorted, so that all nodes number alike.
-        groups = {v: (v,) for v in values} if by.merge is None else dict(sorted(by.merge.items()))
-        codes: dict[str, int] = {}
-        for code, (name, members) in enumerate(groups.items(), start=1):
-            for value in members:
-                if value not in values or value in codes:
+        groups: dict[str, tuple[str, ...]] = {v: (v,) for v in values}
+        if by.merge is not None:
+            groups = dict(sorted(by.merge.items()))
+        seen: set[str] = set()
+        for name, found in groups.items():
+            for value in found:
+                if value not in values or value in seen:
                     raise Refusal(
                         "contract.value",
                         f"segment {name!r} merges {value!r}, which is not a value of {by.column!r} "
@@ -96,15 +137,13 @@ class Planner:
                         remedy="use each of " + ", ".join(values) + " at most once",
                         where=f"dataset {by.dataset}, column {by.column}",
                     )
-                codes[value] = code
-        provider = dataset_of(self.contract, by.dataset).provider
-        return self._noted(
-            LabelField(self._name("label"), provider, by.dataset, by.column, tuple(groups), codes)
-        )
+                seen.add(value)
+        return groups
 
     def value(
-        self, source: Source, column: str, *, most: int | None = None, unit: int = 1
-    ) -> ValueField:
+        self, source: Source, column: str, *, most: int | None = None, unit: int = 1,
+        starts: date | None = None, ends: date | None = None,
+    ) -> ValueField:  # fmt: skip
         """``column`` summed over a person's events, in whole ``unit``s, at most ``most`` of them.
 
         ``most`` (by default the column's maximum in the contract, in units) is raised to 2**bits - 1.
@@ -117,6 +156,7 @@ class Planner:
                 remedy="sum an integer or amount column",
                 where=f"dataset {source.dataset}",
             )
+        source = spelled_out(self.contract, source)
         provider, time = self._source(source)
         self.uses.append(Use(dataset=source.dataset, column=column, purpose="value"))
         bits = max(1, (most or -(-owner.maximum // unit)).bit_length())
@@ -128,7 +168,8 @@ class Planner:
                 where=f"dataset {source.dataset}",
             )
         return self._noted(
-            ValueField(self._name("value"), provider, source, time, self.starts, self.ends, column, unit, bits)
+            ValueField(self._name("value"), provider, source, time, starts or self.starts,
+                       ends or self.ends, column, unit, bits)
         )  # fmt: skip
 
     def laid_out(
@@ -150,12 +191,13 @@ class Planner:
     def _name(self, kind: str) -> str:
         return f"{kind}{len(self.fields)}"
 
-    def _source(self, source: Source) -> tuple[str, str]:
+    def _source(self, source: Source, *, filtered: bool = False) -> tuple[str, str]:
         """(provider, time column) of a source, its uses noted."""
         dataset = dataset_of(self.contract, source.dataset)
         self.uses.append(Use(dataset=dataset.name, purpose="membership"))
         self.uses += condition_uses(self.contract, source)
-        return dataset.provider, event_time(self.contract, source, ordered=False, uses=self.uses)
+        time = event_time(self.contract, source, ordered=False, uses=self.uses, filtered=filtered)
+        return dataset.provider, time
 
     def _noted(self, found: _F) -> _F:
         """``found``, or the equal field that is there already (names apart)."""
@@ -209,17 +251,22 @@ def _part(
     contract: Contract, name: str, fields: list[PersonField], dataset: Dataset, read: Reader
 ) -> Part:
     timed = [f for f in fields if isinstance(f, CrowdField | CountField) and f.time]
-    labels = [f for f in fields if isinstance(f, LabelField | ValueField)]
+    labels = [f for f in fields if isinstance(f, LabelField | ValueField) or _is_told(f)]
     request = RowRequest(
         id_type=contract.join.id_type,
         chain=contract.join.hash,
         capacity=dataset_of(contract, name).capacity,
-        events=tuple(_events(contract, f) for f in timed),
+        events=tuple(_events(f) for f in timed),
         labels=tuple(_label(contract, f) for f in labels),
         keep_all=len(timed) < len(fields),
     )
     people = read(dataset, request)
     return Part(people.ids, {f.name: _values(contract, f, people) for f in fields})
+
+
+def _is_told(known: PersonField) -> TypeGuard[CrowdField]:
+    """Whether a crowd is a filter over undated rows: somebody with a row that meets it."""
+    return isinstance(known, CrowdField) and not known.time and bool(known.source.where)
 
 
 def _values(contract: Contract, known: PersonField, people: PersonRows) -> NDArray[np.generic]:
@@ -233,6 +280,8 @@ def _values(contract: Contract, known: PersonField, people: PersonRows) -> NDArr
         # The catalog's code is one more than the sum, 0 where there is no event.
         codes = people.labels[known.name].astype(np.uint64)
         return np.minimum(codes - (codes > 0), np.uint64(known.most))
+    if _is_told(known):
+        return np.asarray(people.labels[known.name] > 0).astype(np.uint64)
     if not known.time:
         return np.ones(people.ids.size, np.uint64)
     valid = people.events[known.name].valid
@@ -248,32 +297,40 @@ def _period(known: CrowdField | CountField | ValueField) -> HomeCondition:
     return HomeCondition(column=known.time, between=(starts, ends - timedelta(microseconds=1)))
 
 
-def _conditions(
-    contract: Contract, known: CrowdField | CountField | ValueField
-) -> tuple[HomeCondition, ...]:
+def _conditions(known: CrowdField | CountField | ValueField) -> tuple[HomeCondition, ...]:
     period = (_period(known),) if known.time else ()
     return (*period, *(home_condition(c) for c in known.source.where))
 
 
-def _events(contract: Contract, known: CrowdField | CountField) -> EventGroup:
+def _events(known: CrowdField | CountField) -> EventGroup:
     slots = known.source.at_least if isinstance(known, CrowdField) else (1 << known.bits) - 1
     return EventGroup(
         name=known.name,
         time=known.time,
         origin=datetime.combine(known.starts, datetime.min.time(), UTC),
-        where=_conditions(contract, known),
+        where=_conditions(known),
         unit_seconds=86_400,
         time_bits=24,
         slots=slots,
     )
 
 
-def _label(contract: Contract, known: LabelField | ValueField) -> LabelRequest:
+def _label(contract: Contract, known: LabelField | ValueField | CrowdField) -> LabelRequest:
+    if isinstance(known, CrowdField):
+        # Any code says that there is a row; a listed value, or a number, makes one.
+        first = column_of(contract, known.source.dataset, known.source.where[0].column)
+        return LabelRequest(
+            name=known.name,
+            column=first.name,
+            values=first.values,
+            maximum=1 if first.kind in ("integer", "amount") else None,
+            where=_conditions(known),
+        )
     if isinstance(known, ValueField):
         return LabelRequest(
             name=known.name,
             column=known.column,
-            where=_conditions(contract, known),
+            where=_conditions(known),
             unit=known.unit,
             maximum=known.most,
             combine="sum",

@@ -68,9 +68,13 @@ class Condition(Question):
 
 
 class Source(Question):
-    """Events of one dataset: those that meet ``where``, at least ``at_least`` of them."""
+    """Events of one dataset: those that meet ``where``, at least ``at_least`` of them.
+
+    ``qualified`` names a qualification of the contract, which they must meet too.
+    """
 
     dataset: Name
+    qualified: Name | None = None
     where: tuple[Condition, ...] = ()
     at_least: Annotated[int, Field(ge=1, le=32)] = 1
 
@@ -168,17 +172,19 @@ def time_column(contract: Contract, dataset: str) -> Column:
     return times[0]
 
 
-def event_time(contract: Contract, source: Source, *, ordered: bool, uses: list[Use]) -> str:
+def event_time(
+    contract: Contract, source: Source, *, ordered: bool, uses: list[Use], filtered: bool = False
+) -> str:
     """The column that dates the source's events, its use noted; "" if the dataset only says who is in it.
 
-    Without times nothing can be ordered, filtered or counted: `Refusal` ``contract.time``.
+    Without times nothing can be ordered or counted, nor filtered unless ``filtered``: `Refusal` ``contract.time``.
     """
     dataset = dataset_of(contract, source.dataset)
     if ordered or any(c.kind == "time" for c in dataset.columns):
         column = time_column(contract, dataset.name).name
         uses.append(Use(dataset=dataset.name, column=column, purpose="order"))
         return column
-    if source.where or source.at_least > 1:
+    if (source.where and not filtered) or source.at_least > 1:
         raise Refusal(
             "contract.time",
             f"dataset {dataset.name!r} has no time column, so it only says who is in it",
@@ -197,10 +203,45 @@ def capacities(contract: Contract, providers: Iterable[str], uses: Iterable[Use]
     }
 
 
+def conditions_of(contract: Contract, source: Source) -> tuple[Condition, ...]:
+    """All that an event must meet: the contract's qualification spelled out, then ``where``.
+
+    `Refusal` ``contract.qualification`` where the contract does not say what the name means for the dataset.
+    """
+    if source.qualified is None:
+        return source.where
+    found = contract.qualification(source.qualified, dataset_of(contract, source.dataset).name)
+    if found is None:
+        known = [q.name for q in contract.qualifications if q.dataset == source.dataset]
+        agree = "agree on a [[qualifications]] entry in the next version of the contract"
+        raise Refusal(
+            "contract.qualification",
+            f"the contract does not say when an event of {source.dataset!r} is {source.qualified!r}",
+            remedy=f"use one of: {', '.join(known)}" if known else agree,
+            where=f"contract {contract.id}, dataset {source.dataset}",
+        )
+    tests = (
+        Condition(
+            column=t.column, equals=t.equals, one_of=t.one_of or None, at_least=t.at_least,
+            at_most=t.at_most,
+        )
+        for t in found.where
+    )  # fmt: skip
+    return (*tests, *source.where)
+
+
+def spelled_out(contract: Contract, source: Source) -> Source:
+    """The source as plans hold it: its qualification as conditions, so rows and twins need not know of it."""
+    if source.qualified is None:
+        return source
+    where = conditions_of(contract, source)
+    return source.model_copy(update={"where": where, "qualified": None})
+
+
 def condition_uses(contract: Contract, source: Source) -> list[Use]:
     """Checks every condition against the contract's public lists; the uses they amount to."""
     uses = []
-    for condition in source.where:
+    for condition in conditions_of(contract, source):
         column = column_of(contract, source.dataset, condition.column)
         for value in condition.values():
             check_value(column, value)

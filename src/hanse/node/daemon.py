@@ -20,8 +20,6 @@ from hanse.clock import Clock, SystemClock
 from hanse.contracts import Bundle
 from hanse.entropy import Entropy, SystemEntropy
 from hanse.errors import HanseError, Refusal
-from hanse.gate import ReleasePlan
-from hanse.measure.intervals import noise_half_width
 from hanse.node.config import NodeConfig, load_config
 from hanse.node.control import ControlServer, Tell, socket_path
 from hanse.node.exchange import Exchange, Tap
@@ -29,7 +27,12 @@ from hanse.node.heap import keep_freed_memory, touch
 from hanse.node.jobs import Outcome, Question, Runner
 from hanse.node.keys import load_identity
 from hanse.node.office import NodeOffice, bundle_of
+from hanse.node.places import FOLDER as PLACES
+from hanse.node.places import PlaceShelf
+from hanse.node.preview import preview_of
+from hanse.node.rosters import node_rosters
 from hanse.node.store import open_store
+from hanse.node.timetable import Timetable
 from hanse.node.timing import Timing
 from hanse.wire.codec import canonical
 
@@ -60,7 +63,9 @@ class Node:
                           remedy="correct `party` in hanse.toml", where=str(folder))  # fmt: skip
         self.config.data_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.store = open_store(self.config)
-        self.office = NodeOffice(identity, self.store, clock)
+        shelf = PlaceShelf(self.config.data_folder / PLACES)
+        rosters = node_rosters(self.config.data_folder, identity)
+        self.office = NodeOffice(identity, self.store, clock, shelf, rosters)
         listen = self.config.listen
         self.exchange = Exchange(
             identity,
@@ -75,6 +80,12 @@ class Node:
             tap=tap,
         )
         self.runner = Runner(self.office, self.exchange, clock, entropy)
+        self.timetable = Timetable(self.store.standing, self.office, clock, self.runner.ask)
+        self._times = threading.Thread(
+            target=lambda: self.timetable.keep_time(self._stopping),
+            name="hanse-timetable",
+            daemon=True,
+        )
         self.exchange.on_request(self._answer)
         self._control = ControlServer(socket_path(self.config.data_folder), self._command)
         self._askers = ThreadPoolExecutor(16, thread_name_prefix="hanse-run")
@@ -90,6 +101,7 @@ class Node:
             touch(int(self.config.limits.warm_memory))
         self._control.start()
         try:
+            self.office.end_rosters()
             released = self.office.recover()
             if released:
                 _log.warning("%d jobs were under way when the node stopped", len(released))
@@ -97,6 +109,7 @@ class Node:
         except BaseException:
             self._control.close()
             raise
+        self._times.start()
         _log.info("node %s started, version %s", self.office.party, __version__)
 
     def stop(self) -> None:
@@ -107,6 +120,8 @@ class Node:
         self.runner.close()
         self._control.close()
         self.exchange.close()
+        if self._times.is_alive():
+            self._times.join(_PUSH_PATIENCE)
         for pool in (self._askers, self._watchers):
             pool.shutdown(wait=False, cancel_futures=True)
         self.store.close()
@@ -251,24 +266,10 @@ class Node:
     def _preview(self, document: Document, _tell: Tell) -> Document:
         question = self._question(document)
         request, plan = self.runner.draft(question, {})
-        grant = self.office.gate(self.office.bundle(question.contract)).preview(request, plan)
-        release = plan.release
-        return {
-            "outputs": release.outputs,
-            "cells": release.cells,
-            "epsilon": grant.epsilon,
-            "epsilon_join": grant.epsilon_join,
-            "k": grant.k,
-            "thresholds": sorted({int(t) for t in release.thresholds()}),
-            "noise": sorted({round(noise_half_width(release, i)) for i in _kinds(release)}),
-            "providers": list(grant.providers),
-            "recipients": list(grant.recipients),
-            "after": {
-                name: {"recipients": a.recipients, "recipients_budget": a.recipients_budget,
-                       "seats": a.seats, "seats_budget": a.seats_budget}
-                for name, a in grant.after.items()
-            },
-        }  # fmt: skip
+        bundle = self.office.bundle(question.contract)
+        gate = self.office.gate(bundle)
+        grant = gate.preview(request, plan)
+        return preview_of(bundle.contract, grant, plan.release, gate.similar(request))
 
     def _cancel(self, document: Document, _tell: Tell) -> Document:
         job = self.office.job(str(document.get("job", ""))).job
@@ -323,9 +324,3 @@ def _result_within(asked: Future[Outcome], seconds: float) -> Outcome | None:
     """The outcome, if there is one in time; raises the job's own error."""
     done, _ = futures_wait([asked], timeout=seconds)
     return asked.result() if done else None
-
-
-def _kinds(release: ReleasePlan) -> list[int]:
-    """One count of people for each kind of noise."""
-    counts = [i for i in range(release.outputs) if not release.is_value[i]]
-    return list({release.spread(i): i for i in counts}.values())

@@ -32,7 +32,10 @@ from hanse.node.config import (
 from hanse.node.control import ask_node
 from hanse.node.job_store import Job
 from hanse.node.keys import create_identity, load_identity
-from hanse.node.office import NodeOffice, bundle_of
+from hanse.node.office import ENDED, NodeOffice, bundle_of
+from hanse.node.places import FOLDER as PLACES
+from hanse.node.places import PlaceShelf
+from hanse.node.rosters import node_rosters
 from hanse.node.store import open_store
 
 Document = dict[str, Any]
@@ -90,7 +93,8 @@ def office_of(folder: Path, clock: Clock | None = None) -> Iterator[NodeOffice]:
     identity = load_identity(folder, clock=clock)
     store = open_store(config)
     try:
-        yield NodeOffice(identity, store, clock)
+        shelf = PlaceShelf(config.data_folder / PLACES)
+        yield NodeOffice(identity, store, clock, shelf, node_rosters(config.data_folder, identity))
     finally:
         store.close()
 
@@ -228,6 +232,16 @@ def check_dataset(office: NodeOffice, name: str) -> tuple[Profile, list[HanseErr
     return profile, problems
 
 
+def crowd_users(office: NodeOffice, name: str) -> list[str]:
+    """Contracts at this node, not ended, in which this organisation gives the package ``name``."""
+    found = []
+    for stored in office.store.contracts.all():
+        clause = bundle_of(stored).contract.dataset(name)
+        if clause is not None and clause.provider == office.party and stored.state != ENDED:
+            found.append(f"{stored.id} (version {stored.version})")
+    return found
+
+
 # --- what a job disclosed ---------------------------------------------------------------------------
 
 
@@ -249,7 +263,7 @@ def drawn(office: NodeOffice, job: Job, form: str) -> str:
                       remedy="ask a recipient of the job, or wait until it is done")  # fmt: skip
     request = JobRequest.from_fields(job.request)
     entry = menu.entry(request.computation)
-    plan = entry.plan(request.parameters, contract, request.epsilon, True)
+    plan = entry.planned(request.parameters, contract, request.epsilon, True, office.library())
     result = entry.read(plan, *Opened.of(outputs))
     draw = getattr(result, f"to_{form}", None)
     if draw is None:

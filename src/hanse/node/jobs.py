@@ -24,8 +24,9 @@ from typing import Any, Protocol
 from hanse import __version__, menu
 from hanse.align import Part
 from hanse.clock import Clock
-from hanse.contracts import Bundle, Dataset, JobRequest, Permit, permitting_parties
+from hanse.contracts import Bundle, Dataset, JobRequest, Library, Permit, permitting_parties
 from hanse.contracts.requests import providers_of
+from hanse.contracts.rosters import note_of
 from hanse.entropy import Entropy
 from hanse.errors import Fault, Foul, HanseError, Refusal, from_public
 from hanse.gate import Gate
@@ -35,6 +36,7 @@ from hanse.node.exchange import Exchange
 from hanse.node.greeting import reported
 from hanse.node.links import stopping
 from hanse.node.roles import Job, request_for, run_provider, run_recipient, run_seat
+from hanse.node.rosters import Keeper, Rosters, newest
 from hanse.node.running import USUAL_REMEDY, Running, own_error, state_after
 
 _log = logging.getLogger("hanse.node.jobs")
@@ -53,6 +55,7 @@ class Office(Protocol):
 
     party: str
     ledger: Ledger
+    rosters: Rosters
 
     def bundle(self, contract_id: str) -> Bundle:
         """The contract, or `Refusal` ``contract.unknown``."""
@@ -62,12 +65,20 @@ class Office(Protocol):
         """This node's gate for the contract."""
         ...
 
+    def library(self) -> Library:
+        """The lists of places that this node holds."""
+        ...
+
     def prepare(self, dataset: Dataset, contract: Bundle) -> str:
         """Check that the contract's dataset is registered and fits; its commitment, or ""."""
         ...
 
     def rows(self, job: Job) -> list[Part]:
         """This provider's people for the job."""
+        ...
+
+    def keeper(self, job: Job) -> Keeper:
+        """This node's rosters, for the job's roles."""
         ...
 
     def outputs_of(self, answer: Answer) -> list[int | None] | None:
@@ -89,6 +100,7 @@ class Question:
     epsilon: float
     recipients: tuple[str, ...] = ()
     attempt: int = 1
+    roster: str = ""  # the name of a roster to use, or to make if there is none of that name
 
 
 @dataclass(frozen=True)
@@ -121,9 +133,14 @@ class Runner:
         bundle = self._office.bundle(question.contract)
         contract = bundle.contract
         entry = menu.entry(question.computation)
-        plan = entry.plan(question.parameters, contract, question.epsilon, True)
+        plan = entry.planned(
+            question.parameters, contract, question.epsilon, True, self._office.library()
+        )
         computation = contract.computation(question.computation)
         allowed = computation.recipients if computation else ()
+        roster = None
+        if question.roster:
+            roster = newest(self._office.rosters, contract, question.roster)
         request = request_for(
             contract,
             plan,
@@ -136,6 +153,8 @@ class Runner:
             created=self._clock.now(),
             nonce=self._entropy.take(16).hex(),
             commitments=commitments,
+            roster=question.roster,
+            roster_job="" if roster is None else roster.job,
         )
         return request, plan
 
@@ -160,9 +179,26 @@ class Runner:
         if recorded is not None and outputs is not None:
             result = menu.entry(question.computation).read(plan, *Opened.of(outputs))
             return Outcome(recorded.job, "done", result.body(), recorded=True)
+        held = self._held_by_recipients(request)
+        if held:
+            return Outcome(held, "done", None, recorded=True)
         with self._noting(self._office.party):
             gate.preview(request, plan)
-        return self._run(request, bundle, watch)
+        outcome = self._run(request, bundle, watch)
+        if request.roster and not request.roster_job:  # who only asks remembers it, too
+            made = note_of(bundle.contract, request, plan.capacities, self._clock.now())
+            with contextlib.suppress(HanseError, OSError):
+                self._office.rosters.keep(made)
+        return outcome
+
+    def _held_by_recipients(self, request: JobRequest) -> str:
+        """The job that answered this before, if all recipients hold its answer and this node is none; else ""."""
+        if self._office.party in request.recipients:
+            return ""
+        document = {"ask": "recorded", "request": request.fields()}
+        answers = self._of_all(request.recipients, document).values()
+        jobs = {str(answer.get("job", "")) for answer in answers}
+        return jobs.pop() if len(jobs) == 1 else ""
 
     def _run(self, request: JobRequest, bundle: Bundle, watch: Watcher) -> Outcome:
         parties = self._parties(bundle, request)
@@ -268,6 +304,7 @@ class Runner:
             "admit": self._admit,
             "start": self._start,
             "abandon": self._abandon,
+            "recorded": self._recorded,
             "state": self._state,
         }
         handler = handlers.get(str(document.get("ask")))
@@ -306,9 +343,10 @@ class Runner:
                     remedy="bring all nodes of the contract to one version",
                 )
             bundle = self._office.bundle(request.contract_id)
-            plan = menu.entry(request.computation).plan(
-                request.parameters, bundle.contract, request.epsilon, request.noise
-            )
+            plan = menu.entry(request.computation).planned(
+                request.parameters, bundle.contract, request.epsilon, request.noise,
+                self._office.library(),
+            )  # fmt: skip
         return request, bundle, plan
 
     def _prepare(self, party: str, document: Document) -> Document:
@@ -321,6 +359,15 @@ class Runner:
             if dataset is not None and dataset.provider == self._office.party:
                 commitments[name] = self._office.prepare(dataset, bundle)
         return commitments
+
+    def _recorded(self, party: str, document: Document) -> Document:
+        """The job whose recorded answer this recipient holds to the same question over the same data."""
+        request, bundle, _ = self._request(party, document)
+        known = self._office.gate(bundle).recorded(request)
+        mine = self._office.party in request.recipients
+        if known is None or not mine or self._office.outputs_of(known) is None:
+            return {}
+        return {"job": known.job}
 
     def _admit(self, party: str, document: Document) -> Document:
         request, bundle, plan = self._request(party, document)
@@ -487,12 +534,15 @@ class Runner:
         job, office = running.job, self._office
         channel = running.ends.channel(number)
         role, party = job.roles[number]
+        keeper = office.keeper(job) if job.request.roster else None
 
         def progress(step: str, share: float) -> None:
             office.job_progress(running.name, role, step, share)
 
         if number < 3:
-            record, meter = run_seat(channel, number, job, self._entropy, running.commit, progress)
+            record, meter = run_seat(
+                channel, number, job, self._entropy, running.commit, progress, keeper
+            )
             running.facts["seat"] = {
                 "number": number, "rounds": meter.rounds, "bytes": meter.bytes,
                 "messages": meter.messages, "by_step": dict(meter.by_step),
@@ -507,11 +557,14 @@ class Runner:
                 lambda: office.rows(job),
                 running.commit,
                 progress,
+                keeper,
             )
             running.facts.setdefault("openings", record.body())
         else:
             running.result, running.opened, record = run_recipient(channel, job, progress)
             running.facts.setdefault("openings", record.body())
+            if keeper is not None and not job.request.roster_job:
+                keeper.keep(job.contract, job.request, job.plan.capacities)
 
     def _finish(self, running: Running, error: HanseError | None) -> None:
         """End the job here, tell the others if it failed, and close its books."""

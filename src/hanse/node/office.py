@@ -13,17 +13,28 @@ from typing import Any
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from hanse.align import Part
-from hanse.catalog import Dataset, Profile, parse_dataset, read_rows, register
+from hanse.catalog import Dataset, PackageSource, Profile, parse_dataset, read_rows, register
 from hanse.clock import Clock
-from hanse.contracts import Bundle, Contract, JobRequest, contract_signed
+from hanse.contracts import Bundle, Contract, JobRequest, Library, contract_signed
 from hanse.contracts import Dataset as ContractDataset
 from hanse.errors import Fault, Refusal
 from hanse.gate import Gate
-from hanse.ledger import Answer, Ledger, Spend
+from hanse.ledger import Answer, Answers, Ledger, Spend
+from hanse.node.crowds import CrowdShelf
 from hanse.node.job_store import Job as StoredJob
 from hanse.node.keys import Identity
 from hanse.node.partners import Directory, Partner
+from hanse.node.places import PlaceShelf
 from hanse.node.roles import Job
+from hanse.node.rosters import (
+    FolderRosters,
+    Keeper,
+    MemoryRosters,
+    Rosters,
+    all_ids,
+    end_expired,
+    held,
+)
 from hanse.node.store import Store, StoredContract
 from hanse.wire.codec import digest
 
@@ -35,12 +46,19 @@ LIVE, PENDING, SUSPENDED, ENDED = "live", "pending", "suspended", "ended"
 class NodeOffice:
     """One node's office. Thread-safe; the command line uses it beside a running node."""
 
-    def __init__(self, identity: Identity, store: Store, clock: Clock) -> None:
+    def __init__(
+        self, identity: Identity, store: Store, clock: Clock, shelf: PlaceShelf | None = None,
+        rosters: Rosters | None = None,
+    ) -> None:  # fmt: skip
         self.party = identity.party
         self.identity = identity
         self.store = store
         self.ledger = Ledger(store.ledger, identity.signing_key, clock)
+        self._spend, self._answers = Spend(self.ledger), Answers(self.ledger)
+        self._shelf = shelf
+        self.rosters: Rosters = MemoryRosters() if rosters is None else rosters
         self._clock = clock
+        self.crowds = CrowdShelf(store, self.ledger, clock, self._registered)
         self._progress: dict[str, dict[str, tuple[str, float]]] = {}
         self._lock = threading.Lock()
 
@@ -72,11 +90,28 @@ class NodeOffice:
                           remedy=f"use one of those there are ({known})")  # fmt: skip
         self.ledger.append("partner", {"party": name, "removed": True})
 
+    # --- places ---------------------------------------------------------------------------------
+
+    @property
+    def shelf(self) -> PlaceShelf:
+        """The lists of places; `Fault` where the office was opened without its folder."""
+        if self._shelf is None:
+            raise Fault("gazetteer.folder", "this node's folder of places is not known here",
+                        remedy="open the node by its folder")  # fmt: skip
+        return self._shelf
+
+    def library(self) -> Library:
+        """The lists of places that this node brings to planning."""
+        return self._shelf.library() if self._shelf is not None else Library()
+
     # --- datasets -------------------------------------------------------------------------------
 
     def register_dataset(self, document: Document) -> Profile:
         """Check, profile and remember a dataset. Raises what `catalog.register` raises."""
         dataset = parse_dataset(document)
+        if dataset.name in self.crowds.names():
+            raise Refusal("dataset.name", f"there is a crowd package {dataset.name!r}; contracts could not "
+                          "tell them apart", remedy="give the dataset another name")  # fmt: skip
         profile = register(dataset)
         registration = {"dataset": dataset.model_dump(mode="json"),
                         "profile": profile.model_dump(mode="json")}  # fmt: skip
@@ -89,7 +124,13 @@ class NodeOffice:
         return profile
 
     def dataset(self, name: str) -> Dataset:
-        """A registered dataset; `Fault` naming those there are."""
+        """A registered dataset, or the members of a crowd package; `Fault` naming those there are.
+
+        `Refusal` ``crowd.expired`` or ``crowd.changed`` for a package that cannot serve now.
+        """
+        return self.crowds.dataset(name) if name in self.crowds.names() else self._registered(name)
+
+    def _registered(self, name: str) -> Dataset:
         found = self.store.datasets.get(name)
         if found is None:
             known = ", ".join(d.name for d in self.store.datasets.all()) or "none"
@@ -127,8 +168,11 @@ class NodeOffice:
 
     def _commitment(self, dataset: Dataset) -> str:
         """A keyed hash of the source's bytes: equal data, equal commitment; tells others nothing else."""
+        below = ""
+        if isinstance(dataset.source, PackageSource):  # its definition, over all that it is made of
+            below = self._commitment(dataset.source.of)
         path = getattr(dataset.source, "path", None)
-        if path is None:
+        if path is None and not below:
             return ""
         secret = self.identity.signing_key.private_bytes(
             Encoding.Raw, PrivateFormat.Raw, NoEncryption()
@@ -137,10 +181,11 @@ class NodeOffice:
             hashlib.sha256(b"hanse-commitment-v1|" + secret).digest(), digestmod="sha256"
         )
         mac.update(json.dumps(dataset.model_dump(mode="json"), sort_keys=True).encode())
+        mac.update(below.encode())
         files = [w.path for w in dataset.withdrawals]
         if dataset.derive is not None:
             files.append(dataset.derive.schedule)
-        for file in (*_files(Path(path)), *files):
+        for file in (*(_files(Path(path)) if path is not None else ()), *files):
             try:
                 with Path(file).open("rb") as stream:
                     mac.update(hashlib.file_digest(stream, "sha256").digest())
@@ -173,6 +218,34 @@ class NodeOffice:
 
         parts: list[Part] = job.entry.rows(job.plan, job.contract, self.party, datasets, read)
         return parts
+
+    # --- rosters --------------------------------------------------------------------------------
+
+    def keeper(self, job: Job) -> Keeper:
+        """This node's rosters as the roles of a job use them; what they say goes into the job's log here."""
+
+        def everybody() -> list[Any]:
+            mine = {d.name for d in job.contract.datasets if d.provider == self.party}
+            datasets = {n: self.dataset(n) for n in job.request.datasets if n in mine}
+            return all_ids(job.contract, job.request, datasets, read_rows)
+
+        def tell(line: str) -> None:
+            self.log(job.request, "info", line)
+
+        return Keeper(self.party, self.rosters, self._clock, everybody, tell)
+
+    def end_rosters(self) -> list[str]:
+        """Delete rosters that expired, or whose contract ended here or has a newer version; their names."""
+        if isinstance(self.rosters, FolderRosters):
+            self.rosters.sweep()
+        if not self.rosters.notes():
+            return []
+        contracts = self.store.contracts.all()
+        live = {c.id: c.version for c in contracts if c.state == LIVE}
+        ended = [
+            c.hash for c in contracts if c.state == ENDED or c.version < live.get(c.id, c.version)
+        ]
+        return [note.name for note in end_expired(self.rosters, self._clock.now(), ended)]
 
     # --- contracts ------------------------------------------------------------------------------
 
@@ -250,6 +323,10 @@ class NodeOffice:
         return Gate(
             self.party, bundle, self.ledger, self.identity.signing_key, self._clock,
             suspended=state in (SUSPENDED, ENDED),
+            rosters=lambda request: held(
+                self.rosters, bundle.contract, request, self.party, self._clock.now()
+            ),
+            spend=self._spend, answers=self._answers,
         )  # fmt: skip
 
     def set_state(self, contract_id: str, state: str, reason: str) -> None:
@@ -261,6 +338,7 @@ class NodeOffice:
         self._keep(bundle, state)
         self.ledger.append("contract", {"id": contract_id, "hash": stored.hash, "state": state,
                                         "reason": reason[:500]})  # fmt: skip
+        self.end_rosters()
 
     def _keep(self, bundle: Bundle, state: str) -> None:
         contract = bundle.contract

@@ -19,6 +19,7 @@ from hanse.errors import Refusal
 from hanse.node import tables
 from hanse.node.cards import read_card
 from hanse.node.config import NodeConfig
+from hanse.node.crowd_store import StoredCrowds
 from hanse.node.database import Database, open_sqlite, open_url
 from hanse.node.job_store import Jobs
 from hanse.node.ledger_store import SqlLedger
@@ -33,6 +34,7 @@ from hanse.node.rows import (
     to_text,
     to_time,
 )
+from hanse.node.standing import StandingQueries
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class Store:
         self.database = database
         self.partners = Partners(database)
         self.datasets = Datasets(database)
+        self.crowds = StoredCrowds(database)
+        self.standing = StandingQueries(database)
         self.contracts = Contracts(database)
         self.jobs = Jobs(database)
         self.ledger = SqlLedger(database)

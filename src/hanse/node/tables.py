@@ -80,6 +80,23 @@ answers = Table(
     Column("answer", Text, nullable=False),  # JSON
     Column("added", Text, nullable=False),
 )
+crowds = Table(
+    "crowds",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("state", Text, nullable=False),  # held or removed
+    Column("package", Text, nullable=False),  # JSON
+)
+
+
+standing = Table(
+    "standing",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("query", Text, nullable=False),  # JSON
+    Column("last", Text, nullable=False),  # JSON: how its last run went
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,5 +131,16 @@ MIGRATIONS: tuple[Migration, ...] = (
             "CREATE TABLE answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL, "
             "added TEXT NOT NULL)",
         ),
+    ),
+    Migration(
+        "crowd packages",
+        (
+            "CREATE TABLE crowds (name TEXT NOT NULL, version INTEGER NOT NULL, "
+            "state TEXT NOT NULL, package TEXT NOT NULL, PRIMARY KEY (name, version))",
+        ),
+    ),
+    Migration(
+        "standing queries",
+        ("CREATE TABLE standing (name TEXT PRIMARY KEY, query TEXT NOT NULL, last TEXT NOT NULL)",),
     ),
 )

@@ -13,14 +13,15 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hanse.catalog import Dataset
+from hanse.catalog import Dataset, PackageSource
 from hanse.clock import Clock
 from hanse.contracts import Bundle, Contract
 from hanse.contracts.accounting import composed, period_of
 from hanse.errors import Fault
 from hanse.gate import Gate
-from hanse.ledger import Ledger, MemoryStore, Spend
+from hanse.ledger import Answers, Ledger, MemoryStore, Spend
 from hanse.menu import MENU
+from hanse.node.rosters import MemoryRosters, held
 from hanse.rehearsal.description import Described
 
 CONTRACT_ID = "rehearsal"
@@ -39,6 +40,8 @@ class Terms:
     period: str
     id_type: str
     seats: tuple[str, ...]
+    roster_days: int = 0
+    similar_questions: int = 10
 
 
 @dataclass(frozen=True)
@@ -52,14 +55,16 @@ class Budget:
 
 
 class Member:
-    """One party: its keys and its ledger. ``signs`` and ``suspended`` are for rehearsing refusals."""
+    """One party: its keys, its ledger, its rosters. ``signs`` and ``suspended`` are for rehearsing refusals."""
 
     def __init__(self, name: str, secret: bytes, clock: Clock) -> None:
         self.name = name
         self.key = Ed25519PrivateKey.from_private_bytes(secret)
         self.ledger = Ledger(MemoryStore(), self.key, clock)
+        self._spend, self._answers = Spend(self.ledger), Answers(self.ledger)
         self.signs = True
         self.suspended = False
+        self.rosters = MemoryRosters()
         self._clock = clock
         self._commitment_key = hashlib.sha256(b"hanse-commitment-v1|" + secret).digest()
 
@@ -76,13 +81,17 @@ class Member:
         return Gate(
             self.name, bundle, self.ledger, self.key, self._clock,
             suspended=self.suspended, rehearsal=True,
+            rosters=lambda request: held(
+                self.rosters, bundle.contract, request, self.name, self._clock.now()
+            ),
+            spend=self._spend, answers=self._answers,
         )  # fmt: skip
 
     def budgets(self, contract: Contract) -> tuple[Budget, Budget]:
         """This provider's accounts as its own ledger has them: towards recipients, towards seats."""
         privacy, join = contract.privacy, contract.join
         period = period_of(privacy.period, self._clock.now())
-        balance = Spend(self.ledger).balance(contract.id, period, self.name)
+        balance = self._spend.balance(contract.id, period, self.name)
         return (
             Budget(self.name, "recipients", composed(balance.recipients, privacy.delta),
                    privacy.epsilon_budget),
@@ -94,14 +103,21 @@ class Member:
 
         Without paths: a table given in memory lies somewhere else at every rehearsal.
         """
-        path = getattr(dataset.source, "path", None)
-        if path is None:
-            return ""
+        below = ""
         described = dataset.model_dump(mode="json", exclude={"source", "withdrawals", "derive"})
+        if isinstance(dataset.source, PackageSource):  # its definition, over all that it is made of
+            below = self.commitment(dataset.source.of)
+            described["made of"] = [below, dataset.source.model_dump(mode="json", exclude={"of"})]
+        path = getattr(dataset.source, "path", None)
+        if path is None and not below:
+            return ""
         mac = hmac.new(
             self._commitment_key, json.dumps(described, sort_keys=True).encode(), "sha256"
         )
-        files = [*_files(path), *(w.path for w in dataset.withdrawals)]
+        files = [
+            *(_files(path) if path is not None else ()),
+            *(w.path for w in dataset.withdrawals),
+        ]
         if dataset.derive is not None:
             files.append(dataset.derive.schedule)
         for file in files:
@@ -125,10 +141,14 @@ def _files(path: Path) -> Iterable[Path]:
 
 def agreed(
     terms: Terms, version: int, members: Mapping[str, Member], datasets: Sequence[Described],
-    clock: Clock,
+    clock: Clock, gazetteers: Sequence[Mapping[str, Any]] = (),
+    qualifications: Sequence[Mapping[str, Any]] = (),
 ) -> Bundle:  # fmt: skip
     """The contract over these datasets, signed by every member that signs."""
-    contract = Contract.from_fields(_fields(terms, version, members, datasets, clock))
+    fields = _fields(terms, version, members, datasets, clock)
+    contract = Contract.from_fields(
+        {**fields, "gazetteers": list(gazetteers), "qualifications": list(qualifications)}
+    )
     bundle = Bundle(contract)
     for member in members.values():
         if member.signs:
@@ -160,10 +180,12 @@ def _fields(
         "join": {
             "id_type": terms.id_type, "hash": _chain(datasets), "epsilon": terms.join_epsilon,
             "delta": delta, "epsilon_budget": terms.join_budget,
+            "roster_days": terms.roster_days,
         },
         "privacy": {
             "k": terms.k, "epsilon_per_query": terms.epsilon_per_query,
             "epsilon_budget": terms.epsilon_budget, "delta": _MOST_DELTA, "period": terms.period,
+            "similar_questions": terms.similar_questions,
         },
         "parties": [
             {

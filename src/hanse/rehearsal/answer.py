@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.catalog import RowsReport
+from hanse.contracts import Library
 from hanse.engine.session import Meter
 from hanse.errors import Fault
 from hanse.gate import Opening
 from hanse.node.roles import Job
 from hanse.rehearsal.agreement import Budget
-from hanse.rehearsal.explanation import explain
+from hanse.rehearsal.explanation import explain, uncut
 from hanse.rehearsal.running import Message
 
 
@@ -86,6 +87,7 @@ class Answer(Generic[R]):
     seconds: float
     recorded: bool
     _exact: Callable[[], NDArray[np.int64]] = field(repr=False)
+    _library: Library = field(default_factory=Library, repr=False)
 
     def to_arrow(self) -> Any:
         """The result as a pyarrow table."""
@@ -107,7 +109,7 @@ class Answer(Generic[R]):
         job, values = self.job, self.exact()
         release = job.plan.release
         question = job.request.parameters
-        plan = job.entry.plan(question, job.contract, release.epsilon, False)
+        plan = job.entry.planned(question, job.contract, release.epsilon, False, self._library)
         result: R = job.entry.read(plan, values, np.ones(values.shape, np.bool_))
         return result
 
@@ -128,13 +130,17 @@ class Answer(Generic[R]):
     def notes(self) -> tuple[str, ...]:
         """What a provider's own log would say that bends the figures."""
         found = []
+        whole = uncut(self.job.plan)
         for name, report in sorted(self.reports.items()):  # they come in by thread
-            cut = max(report.cut_by_slots.values(), default=0)
+            cut = max((n for of, n in report.cut_by_slots.items() if of not in whole), default=0)
             dataset = self.job.contract.dataset(name)
             if cut and dataset is not None:
+                kept = getattr(self.job.plan, "slots_of", None)
+                slots = dataset.slots if kept is None else kept(name)
+                what = "events" if kept else "events for a stage"
                 found.append(
-                    f"{name}: {cut:,} people had more than {dataset.slots} events for a stage; the first "
-                    f"{dataset.slots} count"
+                    f"{name}: {cut:,} people had more than {slots} {what}; "
+                    f"{slots} spread over the period count"
                 )
         return tuple(found)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -18,11 +18,14 @@ from hanse import menu
 from hanse.align import Part
 from hanse.catalog import RowsReport, read_rows
 from hanse.clock import Clock
-from hanse.contracts import Bundle, JobRequest, permitting_parties
+from hanse.contracts import Bundle, JobRequest, Library, permitting_parties
 from hanse.contracts.requests import providers_of
 from hanse.entropy import Entropy
 from hanse.errors import Fault, HanseError, Refusal
+from hanse.ledger import Answer as Recorded
+from hanse.node.preview import preview_of
 from hanse.node.roles import Job, request_for
+from hanse.node.rosters import Keeper, all_ids, newest
 from hanse.rehearsal.agreement import Budget, Member
 from hanse.rehearsal.answer import Answer, Disclosures
 from hanse.rehearsal.description import Described
@@ -42,6 +45,7 @@ class Question:
     analyst: str
     recipients: tuple[str, ...]
     attempt: int
+    roster: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class World:
     tap: Tap | None
     patience: float
     progress: Callable[[str, str, float], None]
+    library: Library = field(default_factory=Library)
 
 
 def ask(
@@ -65,13 +70,13 @@ def ask(
     """The answer, or the first refusal or failure of any party. ``earlier`` are answers by job."""
     contract = world.bundle.contract
     entry = menu.entry(question.computation)
-    plan = entry.plan(question.parameters, contract, question.epsilon, True)
+    plan = entry.planned(question.parameters, contract, question.epsilon, True, world.library)
     request = _prepared(world, question, plan)
     _preview(world, request, plan, budget=False)  # a recorded answer costs nothing
     providers = providers_of(contract, request)
     before = _accounts(world, providers)
     if noise:
-        known = _member(world, question.analyst).gate(world.bundle).recorded(request)
+        known = _recorded(world, request)
         if known is not None and known.job in earlier:
             nothing = Disclosures((), before, before)
             return replace(
@@ -79,7 +84,9 @@ def ask(
             )
     _preview(world, request, plan)
     # Admission, price and permits are those of the noised job; only what is run differs.
-    shown = plan if noise else entry.plan(question.parameters, contract, question.epsilon, False)
+    shown = plan
+    if not noise:
+        shown = entry.planned(question.parameters, contract, question.epsilon, False, world.library)
     job = Job(request, contract, entry, shown)
     reports: dict[str, RowsReport] = {}
     ran = _attempt(world, job, plan, question.attempt, reports, keep=noise)
@@ -97,7 +104,31 @@ def ask(
         seconds=ran.seconds,
         recorded=False,
         _exact=_exact(world, job, question),
+        _library=world.library,
     )
+
+
+def preview(world: World, question: Question) -> dict[str, Any]:
+    """What the question would cost and show, or the first refusal of asker and providers."""
+    contract = world.bundle.contract
+    entry = menu.entry(question.computation)
+    plan = entry.planned(question.parameters, contract, question.epsilon, True, world.library)
+    request = _prepared(world, question, plan)
+    _preview(world, request, plan)
+    gate = _member(world, question.analyst).gate(world.bundle)
+    grant = gate.preview(request, plan)
+    # An asker that gives no data and holds no seat has no record: the first provider's says more.
+    owner = _member(world, providers_of(contract, request)[0]).gate(world.bundle)
+    similar = {**owner.similar(request), **gate.similar(request)}
+    return preview_of(contract, grant, plan.release, similar)
+
+
+def _recorded(world: World, request: JobRequest) -> Recorded | None:
+    """The asker's recorded answer; that of all recipients, if it is none of them."""
+    asker = (request.analyst,)
+    holders = asker if request.analyst in request.recipients else request.recipients
+    found = [_member(world, party).gate(world.bundle).recorded(request) for party in holders]
+    return None if None in found else found[0]
 
 
 # --- asking ---------------------------------------------------------------------------------------
@@ -126,6 +157,10 @@ def request_of(
     world: World, question: Question, plan: Any, nonce: str, commitments: dict[str, str]
 ) -> JobRequest:
     """The job that a question amounts to, as a node drafts it."""
+    known = None
+    if question.roster:
+        asker = _member(world, question.analyst)
+        known = newest(asker.rosters, world.bundle.contract, question.roster)
     return request_for(
         world.bundle.contract,
         plan,
@@ -138,6 +173,8 @@ def request_of(
         created=world.clock.now(),
         nonce=nonce,
         commitments=commitments,
+        roster=question.roster,
+        roster_job="" if known is None else known.job,
     )
 
 
@@ -184,7 +221,9 @@ def _attempt(
             with _named(party):
                 gate.require_permits(request, permits)
         desks = {
-            party: Desk(gate, _rows(world, party, reports), party in permitting)
+            party: Desk(
+                gate, _rows(world, party, reports), party in permitting, _keeper(world, job, party)
+            )
             for party, gate in gates.items()
         }
         ran = run(
@@ -195,6 +234,9 @@ def _attempt(
         stopped = error if isinstance(error, HanseError) else Fault("rehearsal.interrupted", "")
         _end(world, job, parties, stopped)
         raise
+    if request.roster and not request.roster_job:  # those who only asked or read remember it, too
+        for party in {request.analyst, *request.recipients}:
+            _keeper(world, job, party).keep(job.contract, request, job.plan.capacities)
     if keep:
         for party in request.recipients:
             gates[party].record_answer(request, ran.opened.outputs() if ran.opened else ())
@@ -229,11 +271,24 @@ def _rows(world: World, party: str, reports: dict[str, RowsReport]) -> Callable[
         return people
 
     def rows(job: Job) -> list[Part]:
-        datasets = {n: d.dataset for n, d in world.datasets.items() if d.provider == party}
+        used = [world.datasets[n] for n in job.request.datasets]
+        datasets = {d.dataset.name: d.dataset for d in used if d.provider == party}
         parts: list[Part] = job.entry.rows(job.plan, job.contract, party, datasets, read)
         return parts
 
     return rows
+
+
+def _keeper(world: World, job: Job, party: str) -> Keeper:
+    """A party's rosters, as a job's roles use them."""
+
+    def everybody() -> list[NDArray[np.uint64]]:
+        used = [world.datasets[n] for n in job.request.datasets]
+        datasets = {d.dataset.name: d.dataset for d in used if d.provider == party}
+        return all_ids(job.contract, job.request, datasets, read_rows)
+
+    member = _member(world, party)
+    return Keeper(party, member.rosters, world.clock, everybody, lambda _line: None)
 
 
 def _exact(world: World, job: Job, question: Question) -> Callable[[], NDArray[np.int64]]:
@@ -243,7 +298,9 @@ def _exact(world: World, job: Job, question: Question) -> Callable[[], NDArray[n
     # Tables given in memory lie in files of the spool, which must not vanish before this answer.
     @cache
     def exact(_files: Spool = world.spool) -> NDArray[np.int64]:
-        plan = job.entry.plan(question.parameters, job.contract, question.epsilon, False)
+        plan = job.entry.planned(
+            question.parameters, job.contract, question.epsilon, False, world.library
+        )
         return job.entry.twin(plan, plain_tables(job.contract, datasets), job.contract)
 
     return exact

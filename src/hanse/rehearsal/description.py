@@ -30,10 +30,11 @@ _GUESSES: tuple[Kind, ...] = ("integer", "amount", "time", "boolean")
 class Column:
     """What a source column means, where its type does not say it.
 
-    ``kind``: category, integer, amount, time or boolean. ``scale``: whole units in one of an amount (100 for
+    ``kind``: category, integer, amount, time, boolean or place. ``scale``: whole units in one of an amount (100 for
     cents); questions then speak in whole units. ``zone``: of times without an offset. ``epoch``: of times that are
     numbers. ``values`` and ``maximum``: the public list of a category and the cap of a number, else read
-    off the data.
+    off the data. ``gazetteer``: the list of places (`Federation.places`) whose ids the column holds; its kind
+    is then "place".
     """
 
     column: str
@@ -43,6 +44,7 @@ class Column:
     epoch: Literal["seconds", "milliseconds"] | None = None
     values: tuple[str, ...] | None = None
     maximum: int | None = None
+    gazetteer: str | None = None
 
 
 Columns = Sequence[str] | Mapping[str, str | Column]
@@ -75,7 +77,9 @@ def described(
     }
     with open_source(parse_dataset(document)) as source:
         kinds = {
-            contract_name: column.kind or _kind(source, contract_name, column, _is_text_file(path))
+            contract_name: column.kind
+            or ("place" if column.gazetteer else None)
+            or _kind(source, contract_name, column, _is_text_file(path))
             for contract_name, column in wanted.items()
         }
     document["columns"] = tuple(
@@ -89,12 +93,14 @@ def described(
         parse_dataset(document), provider, order=order, capacity=capacity, slots=slots,
         values={n: c.values for n, c in wanted.items() if c.values is not None},
         maxima={n: c.maximum for n, c in wanted.items() if c.maximum is not None},
+        gazetteers={n: c.gazetteer for n, c in wanted.items() if c.gazetteer is not None},
     )  # fmt: skip
 
 
 def clause_of(
     dataset: Dataset, provider: str, *, order: str | None, capacity: int | None, slots: int,
     values: Mapping[str, Sequence[str]], maxima: Mapping[str, int],
+    gazetteers: Mapping[str, str],
 ) -> Described:  # fmt: skip
     """Register a dataset and draft its clause; ``order`` is the time column that orders events."""
     profile = register(dataset)
@@ -113,6 +119,14 @@ def clause_of(
         entry: dict[str, Any] = {"name": column.name, "kind": column.kind, "uses": uses}
         if column.kind == "category":
             entry["values"] = list(lists[column.name])
+        if column.kind == "place":
+            if column.name not in gazetteers:
+                raise Fault(
+                    "rehearsal.places", f"the place column {column.name!r} names no list of places",
+                    remedy='say which: Column(..., gazetteer="..."), a list given with places(...)',
+                    where=f"{dataset.name}.{column.name}",
+                )  # fmt: skip
+            entry["gazetteer"] = gazetteers[column.name]
         if column.kind in ("integer", "amount"):
             found = profile.columns[column.name].maximum or 0
             entry["maximum"] = maxima.get(column.name, rounded_up(max(1, found)))

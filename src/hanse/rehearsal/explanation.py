@@ -7,10 +7,11 @@ contract; the words about a step are those of the protocol's own *Reveals*.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from hanse.contracts import TRUST
+from hanse.measure.fields import CountField, CrowdField
 from hanse.rehearsal.running import Message
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _party(answer: Answer[Any], party: str) -> Iterator[str]:
     for name in job.request.datasets:
         dataset = job.contract.dataset(name)
         if dataset is not None and dataset.provider == party and name in answer.reports:
-            yield f"at home, {name}: {_report(answer.reports[name])}"
+            yield f"at home, {name}: {_report(answer.reports[name], uncut(job.plan))}"
     for number in numbers:
         yield from _role(answer, number)
     yield "could infer:"
@@ -153,7 +154,8 @@ def _result(answer: Answer[Any]) -> str:
     return f"{outputs - hidden} {noised}{rest}"
 
 
-def _report(report: RowsReport) -> str:
+def _report(report: RowsReport, whole: Collection[str]) -> str:
+    """In words; ``whole`` are `uncut`."""
     parts = [f"{report.source_rows:,} rows read", f"{report.people:,} people shared"]
     dropped = {
         "ids empty": report.ids.empty,
@@ -162,11 +164,23 @@ def _report(report: RowsReport) -> str:
         "people without a matching event": report.without_events,
     }
     parts += [f"{count:,} {what}" for what, count in dropped.items() if count]
-    cut = max(report.cut_by_slots.values(), default=0)
+    cut = max((n for of, n in report.cut_by_slots.items() if of not in whole), default=0)
     if cut:
-        parts.append(f"{cut:,} people had more events than slots, of which only the first count")
+        parts.append(
+            f"{cut:,} people had more events than slots, of which some, spread over the period, count"
+        )
     parts += [f"{n:,} rows with an unlisted {label}" for label, n in report.unlisted.items() if n]
     return ", ".join(parts)
+
+
+def uncut(plan: Any) -> set[str]:
+    """Fields that no event is missing from: crowds and counts need no more events than they keep.
+
+    Nor is a place of visit beyond the slots missing: the question says how many count.
+    """
+    fields = getattr(plan, "fields", ())
+    whole = {known.name for known in fields if isinstance(known, CrowdField | CountField)}
+    return whole | {w.name for w in getattr(plan, "whereabouts", ())}
 
 
 def _size(count: int) -> str:

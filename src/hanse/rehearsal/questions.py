@@ -14,8 +14,10 @@ StageLike = Stage | tuple[str, str] | tuple[str, str, float]
 TimeUnit = Literal["second", "minute", "hour", "day"]
 
 
-def source(dataset: str, *, where: Where | None = None, at_least: int = 1) -> Source:
-    """Events of a dataset: at least so many that meet ``where``.
+def source(
+    dataset: str, *, where: Where | None = None, at_least: int = 1, qualified: str | None = None
+) -> Source:
+    """Events of a dataset: at least so many that meet ``where``, and the contract's qualification.
 
     ``where`` maps columns to what they must be: a value, a list of values, or a range such as
     {"at_least": 500, "at_most": 2000}.
@@ -29,21 +31,26 @@ def source(dataset: str, *, where: Where | None = None, at_least: int = 1) -> So
             conditions.append({"column": column, "one_of": values})
         else:
             conditions.append({"column": column, "equals": test})
-    return Source.read({"dataset": dataset, "where": conditions, "at_least": at_least})
+    return Source.read(
+        {"dataset": dataset, "where": conditions, "at_least": at_least, "qualified": qualified}
+    )
 
 
 def stage(
     name: str, *any_of: str | Source, within_days: float | None = None,
-    where: Where | None = None, at_least: int = 1,
+    where: Where | None = None, at_least: int = 1, qualified: str | None = None,
 ) -> Stage:  # fmt: skip
     """A stage, reached through any of these datasets or sources.
 
-    ``where`` and ``at_least`` apply to the datasets that are given by name.
+    ``where``, ``at_least`` and ``qualified`` apply to the datasets that are given by name.
     """
     sources = [
-        s if isinstance(s, Source) else source(s, where=where, at_least=at_least) for s in any_of
+        s
+        if isinstance(s, Source)
+        else source(s, where=where, at_least=at_least, qualified=qualified)
+        for s in any_of
     ]
-    if all(isinstance(s, Source) for s in any_of) and (where or at_least != 1):
+    if all(isinstance(s, Source) for s in any_of) and (where or at_least != 1 or qualified):
         raise _unclear(f"stage {name!r} gives conditions, but no dataset by name that they apply to",
                        "give them to source(...)")  # fmt: skip
     return Stage.read(

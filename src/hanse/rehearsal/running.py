@@ -18,6 +18,7 @@ from hanse.errors import Fault, Foul, HanseError
 from hanse.gate import Gate, Record
 from hanse.gate.release import Opened
 from hanse.node.roles import Job, run_provider, run_recipient, run_seat
+from hanse.node.rosters import Keeper
 from hanse.wire import Frame, Hall, Tap
 
 
@@ -47,11 +48,12 @@ class Ran:
 
 @dataclass
 class Desk:
-    """What a party brings to a job: its gate and its rows. One debit, whichever of its roles comes first."""
+    """What a party brings to a job: its gate, rows and rosters. One debit, whichever of its roles comes first."""
 
     gate: Gate
     rows: Callable[[Job], list[Part]]
     reserved: bool
+    keeper: Keeper | None = None
     committed: Record | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -138,9 +140,13 @@ def _role(
         progress(job.names[number], step, share)
 
     if number < 3:
-        record, ran.meters[number] = run_seat(channel, number, job, entropy, commit, report)
+        record, ran.meters[number] = run_seat(
+            channel, number, job, entropy, commit, report, desk.keeper
+        )
         ran.record = record
     elif role == "provider":
-        run_provider(channel, party, job, entropy, lambda: desk.rows(job), commit, report)
+        run_provider(
+            channel, party, job, entropy, lambda: desk.rows(job), commit, report, desk.keeper
+        )
     else:
         ran.result, ran.opened, _ = run_recipient(channel, job, report)

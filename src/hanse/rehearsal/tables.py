@@ -35,11 +35,11 @@ class Spool:
             self._folder = Path(tempfile.mkdtemp(prefix="hanse-rehearsal-"))
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         path = self._folder / f"{name}.parquet"
-        pq.write_table(_arrow(table, name), path)
+        pq.write_table(arrow_of(table, name), path)
         return path
 
 
-def _arrow(table: Any, name: str) -> pa.Table:
+def arrow_of(table: Any, name: str) -> pa.Table:
     """Any table in memory as Arrow."""
     try:
         if isinstance(table, pa.Table):

@@ -16,7 +16,7 @@ from hanse.rehearsal.answer import Answer
 
 
 class Verbs:
-    """What a federation can be asked; ``epsilon``, ``noise``, ``recipients``, ``analyst`` as `ask` takes them."""
+    """What a federation can be asked; ``epsilon``, ``noise``, ``recipients`` and the like as in `ask`."""
 
     def journey(self, **question: Any) -> Answer[Any]:
         """The cross-scenario report of a campaign: `hanse.measure.journey.JourneyQuestion`."""

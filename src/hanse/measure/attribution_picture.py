@@ -1,0 +1,62 @@
+"""Attribution as bars: one SVG, no dependency, readable in light and dark.
+
+A bar is the conversions credited to a channel, the thin line over its end the 95 % interval; what is suppressed is
+an empty outline that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hanse.measure.attribution_result import AttributionRow
+
+_LEFT, _WIDTH, _ROW, _TOP = 190, 420, 34, 44
+_BAR = 22
+_STYLE = (
+    "text{font:13px system-ui,sans-serif;fill:#24292f}.quiet{fill:#57606a}.bold{font-weight:600}"
+    ".bar{fill:#3b7dd8}.rest .bar{fill:#8c959f}.interval{stroke:#14375e;stroke-width:2}"
+    ".hidden{fill:none;stroke:#8c959f;stroke-dasharray:4 3}"
+    "@media(prefers-color-scheme:dark){text{fill:#e6edf3}.quiet{fill:#9da7b1}.interval{stroke:#cfe3ff}}"
+)
+
+
+def bars(title: str, rows: Sequence[AttributionRow]) -> str:
+    """The rows as SVG text, all to one scale; the last one is what no channel was credited with."""
+    largest = max((row.conversions_high or 0.0 for row in rows), default=0.0) or 1.0
+    parts = [f'<text class="bold" x="4" y="20">{escape(title)}</text>']
+    for number, row in enumerate(rows):
+        kind = ' class="rest"' if number == len(rows) - 1 else ""
+        parts += [f"<g{kind}>", *_bar(row, _TOP + number * _ROW, largest), "</g>"]
+    width, height = _LEFT + _WIDTH + 210, _TOP + _ROW * len(rows) + 8
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
+        f'height="{height}" role="img"><title>{escape(title)}</title><style>{_STYLE}</style>'
+        + "".join(parts)
+        + "</svg>\n"
+    )
+
+
+def _bar(row: AttributionRow, y: int, largest: float) -> list[str]:
+    middle = y + _BAR // 2
+    label = f'<text x="{_LEFT - 8}" y="{middle + 5}" text-anchor="end">{escape(row.channel)}</text>'
+    figures = row.conversions, row.conversions_low, row.conversions_high
+    length, low, high = ((n or 0.0) / largest * _WIDTH for n in figures)
+    if row.conversions is None:
+        return [
+            label,
+            f'<rect class="hidden" x="{_LEFT}" y="{y}" width="60" height="{_BAR}"/>',
+            f'<text class="quiet" x="{_LEFT + 70}" y="{middle + 5}">suppressed</text>',
+        ]
+    told = f"{row.conversions:,.0f}"
+    if row.share is not None:
+        told += f" · {row.share:.0%} of all"
+    return [
+        label,
+        f'<rect class="bar" x="{_LEFT}" y="{y}" width="{length:.1f}" height="{_BAR}" rx="2"/>',
+        f'<line class="interval" x1="{_LEFT + low:.1f}" x2="{_LEFT + high:.1f}" y1="{middle}" '
+        f'y2="{middle}"/>',
+        f'<text class="quiet" x="{_LEFT + high + 8:.1f}" y="{middle + 5}">{told}</text>',
+    ]
