@@ -78,7 +78,7 @@ def contract_of(federation: Federation, providers: list[str], capacity: int) -> 
             "join": {"id_type": "number", "hash": "sha256", "epsilon": 0.1,
                      "delta": min(1e-8, 0.1 / capacity), "epsilon_budget": 100.0},
             "privacy": {"k": 100, "epsilon_per_query": 2.0, "epsilon_budget": 1000.0, "delta": 1e-8,
-                        "period": "contract"},
+                        "period": "contract", "similar_questions": 1000},
             "parties": [
                 {"name": m.name, "organisation": m.identity.organisation,
                  "signing_key": m.identity.card.signing_key, "certificate": m.identity.card.fingerprint}

@@ -97,7 +97,7 @@ def contract_of(federation: Federation, rows: int, gazetteer: dict[str, Any] | N
         "join": {"id_type": "number", "hash": "sha256", "epsilon": 0.1, "delta": min(1e-8, 0.1 / rows),
                  "epsilon_budget": 100.0, "roster_days": 31},
         "privacy": {"k": 100, "epsilon_per_query": 4.0, "epsilon_budget": 1000.0, "delta": 1e-8,
-                    "period": "contract"},
+                    "period": "contract", "similar_questions": 1000},
         "parties": [
             {"name": m.name, "organisation": m.identity.organisation,
              "signing_key": m.identity.card.signing_key, "certificate": m.identity.card.fingerprint}

@@ -15,13 +15,13 @@ from hanse.align import Roster, Upload, align, realign
 from hanse.align import roster as rosters
 from hanse.align.layout import Part
 from hanse.align.roster import chosen, columns_of, known, without_ids
-from hanse.engine.masks import Stream, derive
+from hanse.engine.masks import derive
 from hanse.engine.session import Session
 from hanse.engine.stage import on_stage
 from hanse.errors import Fault, Foul
 from hanse.gate import Record
 from hanse.wire import Frame
-from secret_stage import Dealer, Tape, keyed, opened, payload, uniform_p_value
+from secret_stage import Dealer, Tape, ZeroStream, keyed, opened, payload, uniform_p_value
 
 CAPACITY = 96
 PLAIN = without_ids(LAYOUT)
@@ -212,9 +212,8 @@ def test_without_masks_the_first_day_shows_already(monkeypatch: pytest.MonkeyPat
     shuffle = rosters.shuffle
 
     def bare(s: Session, table: Any, by: Any, step: str = "shuffle") -> Any:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Stream, "take", lambda _self, count: np.zeros(count, np.uint64))
-            return shuffle(s, table, by, step)
+        s.left, s.right = ZeroStream(), ZeroStream()
+        return shuffle(s, table, by, step)
 
     monkeypatch.setattr(rosters, "shuffle", bare)
     assert not all(is_chance(*two_days(seat, same_masks=False)) for seat in range(3))

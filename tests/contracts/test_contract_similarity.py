@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from contract_samples import CONTRACT, NOW, bundle_of, contract_fields, request
 
-from hanse.contracts import Contract, History, check
+from hanse.contracts import Contract, History, check, similarity
 from hanse.contracts.similarity import Sketch, difference, similar, sketch_of
 from hanse.errors import Refusal
 
@@ -124,3 +124,20 @@ def test_contracts_from_before_keep_their_hash() -> None:
     assert "similar_questions" not in CONTRACT.fields()["privacy"]
     assert limited(10).hash == CONTRACT.hash
     assert limited(11).hash != CONTRACT.hash
+
+
+def test_a_question_is_hashed_once_however_many_came_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A thousand jobs: the question's own leaves are hashed twice (sketch and names), theirs never."""
+    question = request(parameters=QUESTION)
+    earlier = sketch_of(question)
+    hashed, times = similarity._hashed, []
+
+    def counted(path: str, value: Any) -> str:
+        times.append(path)
+        return hashed(path, value)
+
+    monkeypatch.setattr(similarity, "_hashed", counted)
+    assert len(similar(question, {str(job): earlier for job in range(1000)})) == 1000
+    assert len(times) == 2 * len(earlier.leaves)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from ledger_samples import filled_ledger, new_ledger
 
 from hanse.errors import Fault
-from hanse.ledger import Answers, MemoryStore, Spend, answer_key
+from hanse.ledger import Answers, Entry, MemoryStore, Spend, answer_key
 
 QUESTION = {"computation": "funnel", "parameters": {"days": 30, "stages": ["seen", "bought"]}}
 DATA = {"exposures": "ab" * 32, "baskets": "cd" * 32}
@@ -74,3 +76,29 @@ def test_the_first_of_two_racing_answers_counts() -> None:
     answer = answers.find(KEY_OF_ANSWER)
     assert answer is not None
     assert answer.job == "job-1"
+
+
+def test_what_was_read_once_is_not_read_again_and_what_others_write_is_seen() -> None:
+    """Two writers on one store; a thousand entries are read by the first find, none by the second."""
+    store = MemoryStore()
+    ledger = new_ledger(store)
+    for number in range(1000):
+        ledger.append("permit", {"job": str(number), "party": "media"})
+    answers, read = Answers(ledger), []
+    entries = ledger.entries
+
+    def noted(kind: str | None = None, since: int = 0) -> Iterator[Entry]:
+        for entry in entries(kind, since):
+            read.append(entry.sequence)
+            yield entry
+
+    ledger.entries = noted  # type: ignore[method-assign]
+    assert answers.find(KEY_OF_ANSWER) is None
+    assert len(read) == 1000
+    assert answers.find(KEY_OF_ANSWER) is None
+    assert len(read) == 1000
+    Answers(new_ledger(store)).record(KEY_OF_ANSWER, "job-1", {"cells": [1]})
+    found = answers.find(KEY_OF_ANSWER)
+    assert found is not None
+    assert found.job == "job-1"
+    assert len(read) == 1002  # the new entry, and once more to hand it out

@@ -264,6 +264,9 @@ def drawn(office: NodeOffice, job: Job, form: str) -> str:
     request = JobRequest.from_fields(job.request)
     entry = menu.entry(request.computation)
     plan = entry.planned(request.parameters, contract, request.epsilon, True, office.library())
+    if len(outputs) != plan.release.outputs:
+        raise Refusal("result.version", f"job {job.job[:12]} was opened by another version of Hanse",
+                      remedy="draw it with that version, or ask again")  # fmt: skip
     result = entry.read(plan, *Opened.of(outputs))
     draw = getattr(result, f"to_{form}", None)
     if draw is None:
