@@ -15,287 +15,35 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import wait as futures_wait
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 from hanse import __version__, menu
-from hanse.align import Part
 from hanse.clock import Clock
-from hanse.contracts import Bundle, Dataset, JobRequest, Library, Permit, permitting_parties
-from hanse.contracts.requests import providers_of
-from hanse.contracts.rosters import note_of
+from hanse.contracts import Bundle, JobRequest, Permit, permitting_parties
 from hanse.entropy import Entropy
 from hanse.errors import Fault, Foul, HanseError, Refusal, from_public
-from hanse.gate import Gate
-from hanse.gate.release import Opened
-from hanse.ledger import Answer, Ledger
+from hanse.node.asking import HOLD_SECONDS, Asker, Document, Office, Outcome, Question
 from hanse.node.exchange import Exchange
 from hanse.node.greeting import reported
-from hanse.node.links import stopping
-from hanse.node.roles import Job, request_for, run_provider, run_recipient, run_seat
-from hanse.node.rosters import Keeper, Rosters, newest
-from hanse.node.running import USUAL_REMEDY, Running, own_error, state_after
+from hanse.node.roles import Job, run_provider, run_recipient, run_seat
+from hanse.node.running import Running, own_error, state_after
 
 _log = logging.getLogger("hanse.node.jobs")
-Document = dict[str, Any]
-Watcher = Callable[[str, float], None]
-HOLD_SECONDS = 60.0  # how long an admitted job may wait for its start
 _LOOK_SECONDS = 0.25  # how often a waiting job is looked after
 _GONE_LOOKS = 8  # after so many looks without a link, the asking node is gone
-_FAREWELL_SECONDS = 1.0  # how long an error waits for the others to hear that the job is given up
 _SETTLE_SECONDS = 1.0  # pause before books that could not be closed are tried again
 STATES = ("asked", "admitted", "running", "done", "failed", "refused", "cancelled")
 
-
-class Office(Protocol):
-    """What a runner needs of its node: records, data, and a place to write down what happens."""
-
-    party: str
-    ledger: Ledger
-    rosters: Rosters
-
-    def bundle(self, contract_id: str) -> Bundle:
-        """The contract, or `Refusal` ``contract.unknown``."""
-        ...
-
-    def gate(self, bundle: Bundle) -> Gate:
-        """This node's gate for the contract."""
-        ...
-
-    def library(self) -> Library:
-        """The lists of places that this node holds."""
-        ...
-
-    def prepare(self, dataset: Dataset, contract: Bundle) -> str:
-        """Check that the contract's dataset is registered and fits; its commitment, or ""."""
-        ...
-
-    def rows(self, job: Job) -> list[Part]:
-        """This provider's people for the job."""
-        ...
-
-    def keeper(self, job: Job) -> Keeper:
-        """This node's rosters, for the job's roles."""
-        ...
-
-    def outputs_of(self, answer: Answer) -> list[int | None] | None:
-        """The opened outputs of a recorded answer, if they are still there."""
-        ...
-
-    def job_started(self, request: JobRequest, roles: list[str]) -> None: ...
-    def job_progress(self, job: str, role: str, step: str, share: float) -> None: ...
-    def job_ended(self, job: str, state: str, **facts: Any) -> None: ...
+__all__ = ["STATES", "Office", "Outcome", "Question", "Runner"]
 
 
-@dataclass(frozen=True)
-class Question:
-    """What an analyst asks for."""
-
-    contract: str
-    computation: str
-    parameters: Document
-    epsilon: float
-    recipients: tuple[str, ...] = ()
-    attempt: int = 1
-    roster: str = ""  # the name of a roster to use, or to make if there is none of that name
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a job ended for the one who asked. ``result`` is None unless this node is a recipient."""
-
-    job: str
-    state: str
-    result: Document | None
-    recorded: bool = False
-
-
-class Runner:
+class Runner(Asker):
     """Asks for jobs and takes part in those of others."""
 
     def __init__(self, office: Office, exchange: Exchange, clock: Clock, entropy: Entropy) -> None:
-        self._office = office
-        self._exchange = exchange
-        self._clock = clock
-        self._entropy = entropy
-        self._jobs: dict[str, Running] = {}
+        super().__init__(office, exchange, clock, entropy)
         self._closing = threading.Event()
-        self._lock = threading.Lock()
-        self._askers = ThreadPoolExecutor(16, thread_name_prefix="hanse-ask")
-
-    # --- asking ---------------------------------------------------------------------------------
-
-    def draft(self, question: Question, commitments: dict[str, str]) -> tuple[JobRequest, Any]:
-        """The request and plan that a question amounts to; `Refusal` if this node would refuse it."""
-        bundle = self._office.bundle(question.contract)
-        contract = bundle.contract
-        entry = menu.entry(question.computation)
-        plan = entry.planned(
-            question.parameters, contract, question.epsilon, True, self._office.library()
-        )
-        computation = contract.computation(question.computation)
-        allowed = computation.recipients if computation else ()
-        roster = None
-        if question.roster:
-            roster = newest(self._office.rosters, contract, question.roster)
-        request = request_for(
-            contract,
-            plan,
-            computation=question.computation,
-            parameters=question.parameters,
-            analyst=self._office.party,
-            epsilon=question.epsilon,
-            recipients=question.recipients or allowed,
-            attempt=question.attempt,
-            created=self._clock.now(),
-            nonce=self._entropy.take(16).hex(),
-            commitments=commitments,
-            roster=question.roster,
-            roster_job="" if roster is None else roster.job,
-        )
-        return request, plan
-
-    def ask(self, question: Question, watch: Watcher = lambda _step, _share: None) -> Outcome:
-        """Run a job across the federation and wait for its end.
-
-        Raises the first refusal or failure, naming the party. Each node's record of the job says
-        whether its price was spent there; before the first commit nothing is.
-        """
-        with self._noting(self._office.party):
-            request, plan = self.draft(question, {})
-            bundle = self._office.bundle(question.contract)
-            gate = self._office.gate(bundle)
-            gate.preview(request, plan, budget=False)
-        providers = providers_of(bundle.contract, request)
-        watch("asking the providers", 0.0)
-        prepared = self._of_all(providers, {"ask": "prepare", "request": request.fields()})
-        commitments = {k: v for answer in prepared.values() for k, v in answer.items()}
-        request, plan = self.draft(question, commitments)
-        recorded = gate.recorded(request)
-        outputs = None if recorded is None else self._office.outputs_of(recorded)
-        # Another version of this software may have cut the question into other outputs.
-        fits = outputs is not None and len(outputs) == plan.release.outputs
-        if recorded is not None and outputs is not None and fits:
-            result = menu.entry(question.computation).read(plan, *Opened.of(outputs))
-            return Outcome(recorded.job, "done", result.body(), recorded=True)
-        held = self._held_by_recipients(request)
-        if held:
-            return Outcome(held, "done", None, recorded=True)
-        with self._noting(self._office.party):
-            gate.preview(request, plan)
-        outcome = self._run(request, bundle, watch)
-        if request.roster and not request.roster_job:  # who only asks remembers it, too
-            made = note_of(bundle.contract, request, plan.capacities, self._clock.now())
-            with contextlib.suppress(HanseError, OSError):
-                self._office.rosters.keep(made)
-        return outcome
-
-    def _held_by_recipients(self, request: JobRequest) -> str:
-        """The job that answered this before, if all recipients hold its answer and this node is none; else ""."""
-        if self._office.party in request.recipients:
-            return ""
-        document = {"ask": "recorded", "request": request.fields()}
-        answers = self._of_all(request.recipients, document).values()
-        jobs = {str(answer.get("job", "")) for answer in answers}
-        return jobs.pop() if len(jobs) == 1 else ""
-
-    def _run(self, request: JobRequest, bundle: Bundle, watch: Watcher) -> Outcome:
-        parties = self._parties(bundle, request)
-        watch("asking for permits", 0.0)
-        try:
-            answers = self._of_all(parties, {"ask": "admit", "request": request.fields()})
-            permits = [a["permit"] for a in answers.values() if a.get("permit")]
-            start = {"ask": "start", "job": request.job_hash, "permits": permits}
-            self._of_all(parties, start)
-        except HanseError as error:
-            raise self._given_up(request, parties, error) from error
-        return self._await(request, watch)
-
-    def _given_up(
-        self, request: JobRequest, parties: tuple[str, ...], error: HanseError
-    ) -> HanseError:
-        """Tell everybody that the job is given up; the error to raise.
-
-        If the job has failed here already, that is what the other nodes have heard of too.
-        """
-        with self._lock:
-            running = self._jobs.get(request.job_hash)
-        if running is not None and running.ends.error is not None:
-            error = running.ends.error
-        error.remedy = error.remedy or USUAL_REMEDY
-        self._tell_all(
-            parties, {"ask": "abandon", "job": request.job_hash, "error": error.public()}
-        )
-        return error.again()
-
-    def _await(self, request: JobRequest, watch: Watcher) -> Outcome:
-        with self._lock:
-            running = self._jobs.get(request.job_hash)
-        if running is None:  # this node has no role: the recipients know
-            return self._await_remote(request, watch)
-        watch("running", 0.0)
-        running.over.wait()
-        if running.error is not None:
-            raise running.error.again()
-        body = running.result.body() if running.result is not None else None
-        return Outcome(request.job_hash, "done", body)
-
-    def _await_remote(self, request: JobRequest, watch: Watcher) -> Outcome:
-        watch("waiting for the recipients", 0.0)
-        pause = threading.Event()
-        while True:
-            answers = self._of_all(request.recipients, {"ask": "state", "job": request.job_hash})
-            for party, answer in sorted(answers.items()):
-                if isinstance(answer.get("error"), dict):
-                    raise reported(from_public(answer["error"]), party)
-                if answer.get("state") not in ("running", "done"):
-                    raise Fault("job.failed", f"{party} no longer knows the job, whose result it was to have",
-                                remedy=f"ask {party} about its node, then ask again", where=party)  # fmt: skip
-            if all(a["state"] == "done" for a in answers.values()):
-                return Outcome(request.job_hash, "done", None)
-            pause.wait(0.3)
-
-    @staticmethod
-    def _parties(bundle: Bundle, request: JobRequest) -> tuple[str, ...]:
-        required = permitting_parties(bundle.contract, request)
-        return tuple(sorted({*required, *request.recipients}))
-
-    def _of_all(self, parties: Iterable[str], document: Document) -> dict[str, Document]:
-        """The answers of several parties at once; the first error (in order of names) is raised."""
-        names = sorted(parties)
-        futures = {p: self._asked(p, document) for p in names}
-        answers, errors = {}, []
-        for party, future in futures.items():
-            try:
-                answers[party] = future.result()
-            except HanseError as error:
-                if party not in error.where:
-                    error.where = f"{party}: {error.where}" if error.where else party
-                errors.append(error)
-        if errors:
-            raise errors[0]
-        return answers
-
-    def _asked(self, party: str, document: Document) -> Future[Document]:
-        try:
-            return self._askers.submit(self._of_one, party, document)
-        except RuntimeError as error:  # the pool is shut
-            raise stopping(self._office.party) from error
-
-    def _of_one(self, party: str, document: Document) -> Document:
-        if party == self._office.party:
-            return self.answer(party, document)
-        return self._exchange.request(party, document, patience=HOLD_SECONDS)
-
-    def _tell_all(self, parties: Iterable[str], document: Document) -> None:
-        """Say something to all, and wait for those who can hear it; used on the way out of an error."""
-        with contextlib.suppress(HanseError):  # a stopping node says so by itself
-            futures = {p: self._asked(p, document) for p in parties}
-            reachable = [future for party, future in futures.items() if self._is_linked(party)]
-            futures_wait(reachable, _FAREWELL_SECONDS)
 
     # --- agreeing -------------------------------------------------------------------------------
 
@@ -317,19 +65,6 @@ class Runner:
             return handler(party, document)
         except HanseError as error:
             raise own_error(self._office.party, error) from error
-
-    @contextlib.contextmanager
-    def _noting(self, analyst: str, job: str = "") -> Iterator[None]:
-        """Write down what this node refuses in here; what its gate refuses to admit, the gate writes down."""
-        try:
-            yield
-        except (Refusal, Foul) as error:
-            body = {"job": job, "analyst": analyst, **error.public()}
-            try:
-                self._office.ledger.append("refusal", body)
-            except HanseError as problem:  # the refusal itself is what the analyst must hear
-                _log.error("a refusal could not be written down: %s", problem)
-            raise
 
     def _request(self, party: str, document: Document) -> tuple[JobRequest, Bundle, Any]:
         with self._noting(party):
@@ -477,10 +212,6 @@ class Runner:
                               remedy="ask again", where=running.analyst)  # fmt: skip
             if error is not None:
                 self._finish(running, error)
-
-    def _is_linked(self, party: str) -> bool:
-        links = {one.party: one.connected for one in self._exchange.status()}
-        return party == self._office.party or links.get(party, False)
 
     # --- running --------------------------------------------------------------------------------
 
