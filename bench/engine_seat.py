@@ -56,7 +56,7 @@ def operands(rows: int) -> dict[str, np.ndarray[Any, Any]]:
 def funnel_sum(s: Session, a: Ring, b: Ring, first: Ring, second: Ring) -> Ring:
     """sum(a * b * (second - first < WINDOW))."""
     product = multiply(s, a, b, "ab")
-    limit = s.public_ring(np.full(first.shape, WINDOW, np.uint64))
+    limit = s.public_ring(WINDOW)
     within = ring_bits(s, less_than(s, second - first, limit, "within"), "bit")
     return dot(s, product.reshape(1, -1), within.reshape(1, -1), "sum")
 
