@@ -191,6 +191,13 @@ def test_the_campaign_template_is_a_contract_with_every_stage(
     assert "Drafted my-first-campaign" in hanse("contract", "draft", file, "--node", media).out
     fields = tomllib.loads(text)
     names = {d["name"] for d in fields["datasets"]}
-    assert {"exposures-offline", "mall-visits", "store-visits", "scans", "payments", "topics"} <= names
+    assert {
+        "exposures-offline",
+        "mall-visits",
+        "store-visits",
+        "scans",
+        "payments",
+        "topics",
+    } <= names
     assert "journey" in {c["name"] for c in fields["computations"]}
     assert len({d["provider"] for d in fields["datasets"]}) >= 2

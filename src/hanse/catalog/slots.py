@@ -68,7 +68,9 @@ def _ranks(
     first[1:] = (stretch[1:] != stretch[:-1]) | (rank[1:] == 0)
     seen = np.cumsum(first)
     firsts = seen - (seen[starts] - 1)  # up to and with this event
-    most = np.repeat(np.bincount(np.cumsum(rank == 0) - 1, first).astype(np.int64), counts[counts > 0])
+    most = np.repeat(
+        np.bincount(np.cumsum(rank == 0) - 1, first).astype(np.int64), counts[counts > 0]
+    )
     kept = np.where(first, firsts - 1, most + rank - firsts) < slots
     order = np.cumsum(kept)
     return np.where(kept, order - (order[starts] - kept[starts]) - 1, slots)

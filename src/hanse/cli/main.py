@@ -18,6 +18,7 @@ from hanse.cli import (
     crowd_commands,
     dataset_commands,
     job_commands,
+    learn_command,
     ledger_commands,
     node_commands,
     partner_commands,
@@ -67,6 +68,7 @@ app.add_typer(contract_commands.app, name="contract")
 app.command("run")(run_command.run)
 for _name in run_command.VERBS:
     app.command(_name, rich_help_panel="Questions")(run_command.verb(_name))
+app.command("learn", rich_help_panel="Questions")(learn_command.learn)
 app.command("power", rich_help_panel="Questions")(power_command.power)
 app.add_typer(standing_commands.app, name="standing")
 app.add_typer(roster_commands.app, name="roster")

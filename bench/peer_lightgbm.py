@@ -1,0 +1,29 @@
+"""LightGBM on columns in one place, run in its own environment by `bench/learn.py`; prints one line of JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+import lightgbm
+import numpy as np
+
+
+def main() -> None:
+    file, asked = sys.argv[1], json.loads(sys.argv[2])
+    rows = np.load(file)
+    x, y = rows["x"], rows["y"]
+    trees = asked.pop("num_iterations")
+    parameters = asked | {"objective": "binary", "verbose": -1, "num_threads": 2}
+    lightgbm.train(
+        parameters, lightgbm.Dataset(x[:2_000], y[:2_000]), 1
+    )  # threads started, libraries loaded
+    wall, cpu = time.perf_counter(), time.process_time()
+    model = lightgbm.train(parameters, lightgbm.Dataset(x, y), trees)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    print(json.dumps({"wall_s": wall, "cpu_s": cpu, "scores": model.predict(x).tolist()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""Columns to bins at home, and bins to groups that may be summed for somebody else.
+
+A code is 0 for a missing value and 1 + (edges below the value) else; *position* p of a column means "code at
+most p goes left". Positions end groups; a group's sum is what the label holder gets. All arrays have columns, then
+positions, last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hanse.errors import Fault
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+U8 = NDArray[np.uint8]
+Flags = NDArray[np.bool_]
+
+# What the label holder is told of each position of each column at a pair of sibling nodes.
+ENDS = 1  # a group ends here
+BUILT_EMPTY = 2  # the group has no rows in the node that is summed (no ciphertext is sent)
+SIBLING_EMPTY = 4  # or none in its sibling (none is sent: the sum is the parent's)
+BUILT = 8  # the summed node may be split here, missing values left; twice it: missing values right
+SIBLING = 32  # the same for its sibling
+
+
+@dataclass(frozen=True)
+class Binned:
+    """``codes`` [columns, rows]; ``edges`` of each column, rising; codes are below ``positions``."""
+
+    names: tuple[str, ...]
+    edges: tuple[F64, ...]
+    codes: U8
+    positions: int
+
+    def threshold(self, column: int, position: int) -> float:
+        """Values at most this go left; minus infinity where only missing values do."""
+        return -np.inf if position == 0 else float(self.edges[column][position - 1])
+
+
+def bin_columns(columns: Mapping[str, F64], bins: int, rows: int, party: str) -> Binned:
+    """At most ``bins`` bins of about equal counts per column, of its values that are not missing (NaN)."""
+    codes = np.zeros((len(columns), rows), np.uint8)
+    edges: list[F64] = []
+    for number, (name, raw) in enumerate(columns.items()):
+        values = checked(raw, rows, f"{party}.{name}")
+        present = np.sort(values[~np.isnan(values)])
+        edges.append(_edges(present, bins))
+        found = np.searchsorted(edges[-1], values, side="left") + 1
+        codes[number] = np.where(np.isnan(values), 0, found)
+    return Binned(tuple(columns), tuple(edges), codes, bins + 1)
+
+
+def checked(raw: NDArray[np.generic], rows: int, where: str) -> F64:
+    """A column as floats, NaN for missing; `Fault` naming it if it is none."""
+    try:
+        values = np.asarray(raw, np.float64)
+    except (TypeError, ValueError) as error:
+        raise Fault("learn.column", "a column is not numeric", where=where,
+                    remedy="encode categories as numbers before binning") from error  # fmt: skip
+    if values.shape != (rows,):
+        raise Fault("learn.column", f"a column has shape {values.shape}, not ({rows},)", where=where,
+                    remedy="give every column one value for each key")  # fmt: skip
+    if np.isinf(values).any():
+        raise Fault("learn.column", "a column has infinite values", where=where,
+                    remedy="replace them by a number, or by NaN for missing")  # fmt: skip
+    return values
+
+
+def _edges(present: F64, bins: int) -> F64:
+    if present.size == 0:
+        return np.zeros(0)
+    distinct = present[np.concatenate([[True], present[1:] > present[:-1]])]
+    if distinct.size <= bins:
+        return np.asarray((distinct[:-1] + distinct[1:]) / 2)
+    places = (np.arange(1, bins) * present.size) // bins
+    edges = np.unique(present[places - 1])
+    return np.asarray(edges[edges < present[-1]])
+
+
+def grouped(built: I64, sibling: I64 | None, parent_ends: Flags, least: int) -> U8:
+    """State bytes [.., positions] of the groups of sibling nodes, from rows per code of each.
+
+    A group joins neighbouring codes until it has, in each of the two nodes, no rows or at least ``least``;
+    it ends where a group of the parent did, so the sibling's sums are the parent's less the summed node's.
+    What is left over at the end joins the group before. A position may split a node if both sides get at
+    least ``least`` rows.
+    """
+    other = np.zeros_like(built) if sibling is None else sibling
+    ends = np.zeros(built.shape, np.bool_)
+    sums = np.zeros((*built.shape, 2), np.int64)  # rows of the group that ends at a position
+    run = np.zeros((*built.shape[:-1], 2), np.int64)
+    both = np.stack([built, other], axis=-1)
+    positions = built.shape[-1]
+    for p in range(positions):
+        run += both[..., p, :]
+        close = parent_ends[..., p] & _enough(run, least)
+        ends[..., p] = close
+        sums[..., p, :] = np.where(close[..., None], run, 0)
+        run[close] = 0
+    waiting = run.any(axis=-1)
+    last = positions - 1 - np.argmax(parent_ends[..., ::-1], axis=-1)
+    for p in range(positions - 1, -1, -1):
+        join = waiting & ends[..., p]
+        ends[..., p] &= ~join
+        run += np.where(join[..., None], sums[..., p, :], 0)
+        sums[..., p, :][join] = 0
+        waiting &= ~(join & _enough(run, least))
+    rest = np.nonzero(run.any(axis=-1))
+    ends[(*rest, last[rest])] = True
+    sums[(*rest, last[rest])] = run[rest]
+    state = ends * ENDS + (ends & (sums[..., 0] == 0)) * BUILT_EMPTY
+    if sibling is not None:
+        state = state + (ends & (sums[..., 1] == 0)) * SIBLING_EMPTY
+        state = state + SIBLING * valid_splits(
+            other, ends & (sums[..., 1] > 0), ends[..., 0], least
+        )
+    state = state + BUILT * valid_splits(built, ends & (sums[..., 0] > 0), ends[..., 0], least)
+    return np.asarray(state, np.uint8)
+
+
+def _enough(run: I64, least: int) -> Flags:
+    fine = (run == 0) | (run >= least)
+    return np.asarray(fine.all(axis=-1) & run.any(axis=-1))
+
+
+def valid_splits(counts: I64, ends: Flags, free: Flags, least: int) -> U8:
+    """1 where a node may be split with missing values left, plus 2 where with missing values right.
+
+    ``free`` [..]: missing values are a group of their own.
+    """
+    left = counts.cumsum(axis=-1)
+    total = left[..., -1:]
+    first = np.where(free, counts[..., 0], 0)[..., None]
+    right_missing = left - first
+    fine_left = ends & (left >= least) & (total - left >= least)
+    fine_right = ends & (first > 0) & (right_missing >= least) & (total - right_missing >= least)
+    fine_right[..., 0] = False
+    fine_right &= left < total  # "only missing values right" is position 0, mirrored
+    return np.asarray(fine_left + 2 * fine_right, np.uint8)
+
+
+def goes_left(values: F64, threshold: float, missing_left: bool) -> Flags:
+    """Which rows a split sends left."""
+    return np.asarray((values <= threshold) | (np.isnan(values) & missing_left))

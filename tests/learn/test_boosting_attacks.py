@@ -1,0 +1,182 @@
+"""What a curious party makes of what it is sent while boosting: rows from sums, labels from ciphertexts.
+
+The label holder knows the public vector of every row. With all rows in one ring block, the sum of the
+vectors of some rows is a(X) times their indicator polynomial, so one division in the ring gives the rows, exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from boosted import World, world
+from numpy.typing import NDArray
+from scipy import stats
+
+from hanse.engine.lattice import U32, N, Public, Randomisers
+from hanse.entropy import SeededEntropy, SystemEntropy
+from hanse.learn.boosting import Settings, fit
+from hanse.learn.boosting_bins import bin_columns
+from hanse.learn.boosting_splits import sent
+from hanse.wire import Frame
+
+Q = 1 << 32
+ROWS = 1_000  # one block
+Apply = Callable[[Randomisers, U32, U32, U32], None]
+
+
+# --- the attacker's arithmetic -----------------------------------------------------------------------
+
+
+def multiplied(a: NDArray[np.uint32], b: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """a * b in Z_q[X]/(X^n + 1), by Python's integers."""
+
+    def packed(values: list[int]) -> int:
+        return int.from_bytes(b"".join(v.to_bytes(16, "little") for v in values), "little")
+
+    octets = (packed(a.tolist()) * packed(b.tolist())).to_bytes(2 * N * 16, "little")
+    words = np.frombuffer(octets, np.uint32)[::4]
+    return words[:N] - words[N:]
+
+
+def inverse(a: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """1 / a, for a whose coefficients add up to an odd number: a^(n-1) modulo 2, then Newton."""
+    x = np.zeros(N, np.uint32)
+    x[0] = 1
+    for _ in range(10):  # n - 1 = 2^10 - 1
+        x = multiplied(multiplied(x, x), a) & 1
+    for _ in range(5):
+        x = 2 * x - multiplied(multiplied(x, x), a)
+    return x
+
+
+def rows_in(sums: NDArray[np.uint32], inverse_of_a: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """The indicator [n] whose public vectors add up to ``sums`` [n], if there is one."""
+    ring = np.concatenate([sums[:1], -sums[:0:-1]])  # window 0 back to a ring element
+    turned = multiplied(ring, inverse_of_a)
+    return np.concatenate([turned[:1], -turned[:0:-1]])
+
+
+def odd_job() -> bytes:
+    """A job whose public polynomial can be divided by: every other one."""
+    for number in range(64):
+        job = f"an attacked job {number}".encode()
+        if int(Public(job, ROWS).windows[:N].sum(dtype=np.uint64)) & 1:
+            return job
+    raise AssertionError("64 even jobs in a row")
+
+
+# --- what was sent ------------------------------------------------------------------------------------
+
+
+def overheard(here: World, job: bytes, what: str) -> dict[str, np.ndarray]:
+    heard: dict[str, np.ndarray] = {}
+
+    def tap(frame: Frame) -> Frame:
+        if frame.step.startswith(what):
+            heard[frame.step] = np.array(frame.body)
+        return frame
+
+    settings = Settings(trees=1, depth=1, bins=8)
+    fit(here.guest, here.y["logistic"], here.hosts, settings, job=job, tap=tap,
+        entropy=lambda role: SeededEntropy(f"attack|{role}"), workers=1)  # fmt: skip
+    return heard
+
+
+def attack(apply: Apply | None, monkeypatch: pytest.MonkeyPatch, differences: bool = False):
+    """(guessed, true) indicators [sums, rows] of "the row's code is at most p", one for each sum at the root."""
+    if apply is not None:
+        monkeypatch.setattr(Randomisers, "apply", apply)
+    here, job = world(ROWS, 31), odd_job()
+    heard = overheard(here, job, "t0.l0.s")
+    host = here.hosts[0]
+    codes = bin_columns(host.columns, 8, ROWS, "host").codes
+    places = np.argwhere(sent(heard["t0.l0.state"])[0])
+    truth = np.array([codes[column] <= position for column, position in places]).astype(np.int64)
+    sums = heard["t0.l0.sums"]
+    if differences:  # of neighbours in one column: the rows of a single group
+        same = np.nonzero(places[1:, 0] == places[:-1, 0])[0]
+        sums, truth = sums[same + 1] - sums[same], truth[same + 1] - truth[same]
+    divisor = inverse(Public(job, ROWS).windows[:N][::-1].copy())
+    guessed = np.array([rows_in(row, divisor)[:ROWS] for row in sums])
+    return guessed, truth
+
+
+def test_without_re_randomisation_every_row_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    guessed, truth = attack(lambda self, sums, body, key: None, monkeypatch)
+    assert truth.shape[0] > 20
+    assert 0.05 < truth.mean() < 0.95
+    assert np.array_equal(guessed, truth)
+
+
+def test_one_encryption_for_all_sums_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Randomisers.apply
+
+    def reused(self: Randomisers, sums: U32, body: U32, key: U32) -> None:
+        one, one_body = np.zeros((1, N), np.uint32), np.zeros((1, 2), np.uint32)
+        original(self, one, one_body, key)
+        sums += one
+        body += one_body
+
+    guessed, truth = attack(reused, monkeypatch, differences=True)
+    assert np.array_equal(guessed, truth)
+
+
+@pytest.mark.parametrize("differences", [False, True])
+def test_with_it_nothing_is_read(differences: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    guessed, truth = attack(None, monkeypatch, differences)
+    assert np.isin(guessed, (0, 1, Q - 1)).mean() < 1e-3
+    for bit in (0, 1, 16, 31):  # whichever bit one guesses by: no better than chance
+        right = ((guessed >> np.uint32(bit)) & 1) == truth
+        expected = np.where(truth == 1, 0.5, 0.5).sum()
+        z = (right.sum() - expected) / np.sqrt(0.25 * right.size)
+        assert abs(z) < 4.5, (bit, z)
+    assert stats.kstest(guessed.ravel() / Q, "uniform").pvalue > 1e-5
+
+
+# --- the other way: labels at a feature holder ------------------------------------------------------
+
+
+def areas(scores: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    return float(stats.mannwhitneyu(scores[y == 1], scores[y == 0]).pvalue)
+
+
+def test_a_feature_holder_sees_no_labels_in_what_it_is_sent() -> None:
+    """Before the first split, a body must say nothing of its row's label, by any bit, and must change every
+    time."""
+    here, job = world(20_000, 32), b"labels"
+    y = here.y["logistic"]
+    body = overheard(here, job, "t0.body")["t0.body"]
+    for words in (*body, body[0] ^ body[1], body[0] - body[1]):
+        for scores in (words / Q, words & 1, words >> np.uint32(24), words & 0xFFFF):
+            assert areas(np.asarray(scores, np.float64), y) > 1e-5
+        assert stats.kstest(words / Q, "uniform").pvalue > 1e-5
+
+
+def test_the_same_gradients_look_different_in_every_tree() -> None:
+    here = world(3_000, 33)
+    bodies: list[np.ndarray] = []
+
+    def tap(frame: Frame) -> Frame:
+        if frame.step.endswith(".body") and ".l" not in frame.step:
+            bodies.append(np.array(frame.body))
+        return frame
+
+    settings = Settings(
+        loss="squared", trees=3, depth=1, learning_rate=1e-6
+    )  # gradients hardly move
+    fit(
+        here.guest,
+        here.y["squared"],
+        here.hosts,
+        settings,
+        tap=tap,
+        entropy=lambda _: SystemEntropy(),
+    )
+    assert len(bodies) == 3
+    for one, two in ((0, 1), (0, 2), (1, 2)):
+        difference = (bodies[one] - bodies[two]).ravel()
+        assert (
+            stats.kstest(difference / Q, "uniform").pvalue > 1e-6
+        )  # equal secrets would leave two small errors

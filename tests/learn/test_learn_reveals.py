@@ -1,0 +1,155 @@
+"""What a model shows, and to whom: the gate's record, the frames on the wire, a seat's view."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from worlds import frames, tables
+
+from hanse.align import JoinPolicy
+from hanse.engine.fixed import decode
+from hanse.errors import Foul, Refusal
+from hanse.learn import rehearsal
+from hanse.learn.families import FAMILIES, label_of
+from hanse.learn.glm import REFRESH, Seen
+from hanse.learn.plan import BETA, Plan, Provider
+from hanse.learn.rehearsal import Party
+from hanse.wire import Frame
+from secret_stage import flipped, payload, uniform_p_value
+
+ALPHA = 1e-6
+
+
+class Watched:
+    """A tap that keeps every frame."""
+
+    def __init__(self, change: Callable[[Frame], Frame] = lambda f: f) -> None:
+        self.frames: list[Frame] = []
+        self._lock = threading.Lock()
+        self._change = change
+
+    def __call__(self, frame: Frame) -> Frame:
+        with self._lock:
+            self.frames.append(frame)
+        return self._change(frame)
+
+
+def stage(
+    model: str = "logistic", parties: int = 2, tap: Any = None, rows: int = 700
+) -> tuple[list[Any], Plan, list[Party]]:
+    """Run seats and parties through `tap`; their results by role."""
+    made = tables(frames(model, rows, parties))
+    at_home = [rehearsal._at_home(table, 0.3, 0.0) for table in made]
+    label = label_of(made[0].label, ~at_home[0].test, FAMILIES[model], "p0")
+    providers = tuple(
+        Provider(p.table.name, p.basis.width, int((~p.test).sum()), int(p.test.sum())) for p in at_home
+    )  # fmt: skip
+    plan = Plan(FAMILIES[model], providers, 1e-6, JoinPolicy(1.0, 1e-6), least_rows=200)
+    roles = [rehearsal._seat(plan, seat, "s") for seat in range(3)]
+    for number, party in enumerate(at_home):
+        entropy = rehearsal.SeededEntropy(f"p{number}")
+        roles.append(rehearsal._provider(plan, number, party, label, entropy))
+    names = ("seat 0", "seat 1", "seat 2", *(p.name for p in providers))
+    return rehearsal._play(roles, names, tap), plan, at_home
+
+
+@pytest.mark.parametrize("parties", [2, 3])
+def test_the_record_names_every_opening(parties: int) -> None:
+    results, plan, _ = stage(parties=parties)
+    seen: Seen
+    seen, record = results[0]
+    told = [(o.step, o.to, o.values) for o in record.openings]
+    joins = [
+        step
+        for part in ("training", "holdout")
+        for step in [*(f"{part}.check.{p.name}" for p in plan.providers), f"{part}.tags"]
+    ]
+    bits = [f"settled{n}" for n in range(3, seen.iterations + 1)]
+    blocks = [f"model.{p.name}" for p in plan.providers]
+    assert sorted(step for step, _, _ in told) == sorted([*joins, *bits, *blocks, "metrics"])
+    values = {step: (to, count) for step, to, count in told}
+    assert all(values[bit] == (("seats",), 1) for bit in bits)
+    for number, provider in enumerate(plan.providers):
+        count = provider.columns + (number == 0)
+        assert values[f"model.{provider.name}"] == ((provider.name,), count)
+    assert values["metrics"] == (("p0",), 5)
+    digests = {result[1].digest() for result in results[:3]}
+    assert len(digests) == 1, "all seats wrote the same"
+
+
+def test_each_party_reads_its_own_coefficients_and_nothing_else() -> None:
+    tap = Watched()
+    _, plan, _ = stage(parties=3, tap=tap)
+    for number, provider in enumerate(plan.providers):
+        step = f"model.{provider.name}"
+        targets = {f.target for f in tap.frames if f.step.startswith(step)}
+        assert targets == {3 + number}
+    after_uploads = {f.step.split(".")[0] for f in tap.frames if f.target >= 3}
+    assert after_uploads == {"model", "metrics"}, "parties are sent nothing else"
+    assert {f.target for f in tap.frames if f.step.startswith("metrics")} == {3}
+
+
+def test_seats_open_a_bit_an_iteration_and_no_sum() -> None:
+    """No opening of the size of a gradient, a curvature or a coefficient leaves for all seats."""
+    tap = Watched()
+    results, _, _ = stage(tap=tap)
+    opened = {f.step for f in tap.frames if f.target < 3 and f.step.endswith("/open")}
+    iterations = results[0][0].iterations
+    in_learning = {s for s in opened if s.startswith("fit/")}
+    assert in_learning == {f"fit/iteration{n}/settled{n}/open" for n in range(3, iterations + 1)}
+    assert all(payload(f).size == 8 for f in tap.frames if f.step in in_learning)
+
+
+@pytest.mark.parametrize("seat", [0, 1, 2])
+def test_what_a_seat_is_sent_while_learning_is_uniform(seat: int) -> None:
+    """Chi-square over all bytes a seat receives in the first three iterations but the opened bits and hashes."""
+    tap = Watched()
+    stage(tap=tap, rows=500)
+    steps = tuple(f"fit/iteration{n}/" for n in range(1, 1 + REFRESH[2]))
+    mine = [f for f in tap.frames if f.target == seat and f.step.startswith(steps)]
+    whole = [
+        payload(f)
+        for f in mine
+        if "settled" not in f.step and "sign" not in f.step and f.body.size > 64
+    ]
+    assert uniform_p_value(np.concatenate(whole)) > ALPHA
+
+
+def test_a_seat_that_changes_a_coefficient_is_caught() -> None:
+    def change(frame: Frame) -> Frame:
+        return flipped(frame, 2) if frame.step == "model.p1" and frame.source == 1 else frame
+
+    with pytest.raises(Foul) as caught:
+        stage(tap=Watched(change))
+    assert caught.value.code == "engine.opening"
+
+
+def test_a_party_that_sends_different_penalties_is_named() -> None:
+    def change(frame: Frame) -> Frame:
+        return flipped(frame) if frame.step == "matrix.p1" and frame.target == 2 else frame
+
+    with pytest.raises(Foul) as caught:
+        stage(tap=Watched(change))
+    assert caught.value.where == "provider p1"
+
+
+def test_too_few_rows_open_no_coefficient() -> None:
+    tap = Watched()
+    with pytest.raises(Refusal):
+        stage(tap=tap, rows=200)
+    assert not [f for f in tap.frames if f.step.startswith(("model", "metrics", "fit"))]
+
+
+def test_blocks_are_in_each_partys_own_basis() -> None:
+    """What p1 reads means nothing without its own basis: not the standardised coefficients."""
+    results, _, at_home = stage()
+    block, sums = results[4]
+    assert block.size == at_home[1].basis.width
+    assert sums.size == 0
+    own, _ = at_home[1].basis.raw(block)
+    assert np.abs(own * at_home[1].basis.sd - block).max() > 0.01
+    assert decode(np.zeros(1, np.uint64), BETA) == 0
