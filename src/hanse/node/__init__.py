@@ -1,1 +1,1 @@
-"""TODO node"""
+"""One organisation's node: daemon, jobs, roles, transport, keys, store, configuration."""
