@@ -300,3 +300,9 @@ def test_members_agree_with_a_plain_count_on_random_rows(make_dataset: Maker) ->
         hits = [n for n, d, y in zip(names, days, yuan, strict=True) if 5 <= d < 20 and y >= 30]
         expected = {n for n in hits if hits.count(n) >= least}
         assert len(ids_of(members_of(made, of, TODAY))) == len(expected)
+
+
+def test_a_package_that_ends_before_it_begins_is_refused_in_plain_words() -> None:
+    with pytest.raises(Fault, match="expires must be a later day") as fault:
+        parse_package(document(expires="2026-07-15"))
+    assert "Value error" not in fault.value.message

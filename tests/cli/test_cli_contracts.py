@@ -10,6 +10,7 @@ import pytest
 from cli_stage import Hanse, MakeNode, Ran, refused
 
 from hanse.contracts import Contract
+from hanse.node import facade
 
 PARTIES = ("media-house", "retail-chain", "data-house")
 
@@ -201,3 +202,24 @@ def test_the_campaign_template_is_a_contract_with_every_stage(
     } <= names
     assert "journey" in {c["name"] for c in fields["computations"]}
     assert len({d["provider"] for d in fields["datasets"]}) >= 2
+
+
+def test_a_version_that_nobody_has_signed_leaves_the_live_one_in_service(
+    hanse: Hanse, nodes: dict[str, Path], drafted: Path, tmp_path: Path
+) -> None:
+    media, name, passed = nodes["media-house"], "my-first-funnel", tmp_path / "bundle.json"
+    for folder in (*nodes.values(), media):  # the first takes in what the others signed
+        if passed.exists():
+            assert hanse("contract", "import", passed, "--node", folder).status == 0
+            passed.unlink()
+        assert hanse("contract", "sign", name, "--node", folder).status == 0
+        assert hanse("contract", "export", name, passed, "--node", folder).status == 0
+    drafted.write_text(drafted.read_text().replace("version = 1", "version = 2"))
+    assert hanse("contract", "draft", drafted, "--node", media).status == 0
+    with facade.office_of(media) as office:
+        assert office.contract(name).version == 2
+        serving = office.bundle(name)
+    assert (serving.contract.version, serving.missing()) == (1, ())
+    assert hanse("contract", "suspend", name, "--reason", "x", "--node", media).status == 0
+    with facade.office_of(media) as office:
+        assert office.bundle(name).contract.version == 2  # which is suspended: nothing is asked

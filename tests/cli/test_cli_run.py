@@ -386,3 +386,23 @@ def test_a_verb_refuses_another_computation(hanse: Hanse, running: Stage) -> Non
     file = running.question("other.toml", QUESTION)
     found = hanse("journey", file, "--node", running.media)
     refused(found, "question.malformed", "funnel")
+
+
+def test_a_dataset_larger_than_its_capacity_is_refused_whatever_is_asked(
+    hanse: Hanse, running: Stage
+) -> None:
+    """Were it refused only where more people than that meet the question, the refusal would count them."""
+    few, many = running.media / "data" / "exposures.csv", running.media / "data" / "many.csv"
+    many.write_text("member,at\n" + "".join(f"member-{i:04},2020-01-05\n" for i in range(1100)))
+    with facade.office_of(running.media) as office:
+        document = office.dataset("exposures").model_dump(mode="json")
+        office.register_dataset({**document, "source": {"path": str(many)}})
+        try:
+            file = running.question(
+                "large.toml", QUESTION.replace("epsilon = 4.0", "epsilon = 3.5")
+            )
+            found = hanse("run", file, "--node", running.media)
+            refused(found, "catalog.capacity", "exposures")
+            assert "1100" not in found.err
+        finally:
+            office.register_dataset({**document, "source": {"path": str(few)}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +10,11 @@ from pathlib import Path
 import pytest
 import typer
 from cli_stage import Hanse, MakeNode, refused
+from rich.console import Console
 
 from hanse import __version__
 from hanse.cli.options import address
-from hanse.cli.screen import plain, size
+from hanse.cli.screen import plain, size, table
 
 HEAVY = ("numba", "numpy", "duckdb", "pyarrow", "pandas", "sqlalchemy", "cryptography", "llvmlite")
 COMMANDS = [
@@ -126,3 +128,25 @@ def test_outside_text_cannot_steer_the_terminal() -> None:
 
 def test_sizes_are_for_people() -> None:
     assert [size(0), size(999), size(1500), size(2.5e9)] == ["0 B", "999 B", "1.5 kB", "2.5 GB"]
+
+
+def test_a_page_of_a_computation_without_one_is_refused_before_anything_is_asked(
+    hanse: Hanse, tmp_path: Path
+) -> None:
+    question = tmp_path / "question.toml"
+    question.write_text('contract = "spring"\nepsilon = 1.0\n[parameters]\n', encoding="utf-8")
+    # There is no node in this folder: whoever went on to ask would fail with config.missing.
+    ran = hanse("overlap", question, "--page", tmp_path / "page.html", "--node", tmp_path)
+    refused(ran, "result.form", "overlap", "page", "--picture")
+    ran = hanse("journey", question, "--page", tmp_path / "page.html", "--node", tmp_path)
+    refused(ran, "config.missing")
+
+
+def test_a_table_too_wide_wraps_its_widest_columns_and_cuts_nothing() -> None:
+    figure = "+410,927 (-970,588 to +1,792,443)"
+    text = io.StringIO()
+    wide = table(("arm", *"abcd"), [("not exposed", *[figure] * 4)], right=(1, 2, 3, 4))
+    Console(file=text, width=120).print(wide)
+    told = text.getvalue()
+    assert "not exposed" in told  # the narrow column of words is not squeezed to a few letters
+    assert told.count("+410,927") == told.count("(-970,588") == told.count("+1,792,443)") == 4

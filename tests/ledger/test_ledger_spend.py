@@ -70,6 +70,20 @@ def test_a_commit_keeps_the_charge_and_a_release_gives_it_back() -> None:
     assert states == [("job-1", "committed"), ("job-2", "released")]
 
 
+def test_an_alignment_that_seats_may_have_seen_stays_charged() -> None:
+    ledger = new_ledger()
+    spend = Spend(ledger)
+    # Asked, aligned and given up again and again: for nothing, the padding would average out.
+    for number in range(3):
+        reserve(spend, f"job-{number}")
+        spend.release(f"job-{number}", "cancelled", joined=True)
+    reserve(spend, "dead")
+    assert Spend(ledger).release_dead() == ("dead",)
+    for account in (spend, Spend(ledger)):
+        assert account.balance(CONTRACT, "2026-07", "media") == Balance((), (0.1,) * 4)
+        assert account.jobs_used(CONTRACT) == 0
+
+
 def test_after_a_commit_nothing_is_refunded() -> None:
     spend = Spend(new_ledger())
     reserve(spend, "job-1")

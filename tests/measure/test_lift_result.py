@@ -194,3 +194,11 @@ def test_the_picture_is_a_forest_plot() -> None:
         assert float(line.attrib["x1"]) <= place <= float(line.attrib["x2"])
     with pytest.raises(KeyError):
         result.to_svg("nothing")
+
+
+def test_the_picture_of_an_all_suppressed_lift_says_so() -> None:
+    few = {("control", "all"): (2, 1, 1, 1), ("flyer", "all"): (2, 1, 1, 1)}
+    result = read(plan_of(), few)
+    svg = result.to_svg("visited")
+    assert "suppressed" in svg
+    assert "nan" not in svg

@@ -15,7 +15,7 @@ from hanse import menu
 from hanse.clock import ManualClock
 from hanse.contracts import Library
 from hanse.entropy import SeededEntropy
-from hanse.errors import Fault, Foul
+from hanse.errors import Fault, Foul, HanseError
 from hanse.node.jobs import Question, Runner
 from hanse.wire import Frame
 
@@ -24,7 +24,7 @@ def _alive() -> set[str]:
     return {t.name for t in threading.enumerate() if t.name.startswith("rehearsal-")}
 
 
-def test_too_small_a_capacity_is_told_by_its_party_and_costs_nothing() -> None:
+def test_too_small_a_capacity_is_told_by_its_party_and_opens_nothing() -> None:
     fed = federation()
     fed.dataset("crowded", "shop", {"who": [f"p{i}" for i in range(50)], "at": ["2026-03-02"] * 50},
                 id="who", time="at", capacity=10)  # fmt: skip
@@ -32,7 +32,7 @@ def test_too_small_a_capacity_is_told_by_its_party_and_costs_nothing() -> None:
         fed.funnel([("seen", "exposures"), ("there", "crowded")], STARTS, ENDS)
     assert fault.value.code == "catalog.capacity"
     assert "50" not in fault.value.message
-    assert all(b.spent == 0 for b in fed.budgets())
+    assert all(b.spent == 0 for b in fed.budgets() if b.towards == "recipients")
     assert _alive() == set()
 
 
@@ -64,7 +64,7 @@ def test_an_error_raised_by_the_tap_reaches_the_caller() -> None:
     with pytest.raises(Foul) as foul:
         fed.funnel(STAGES, STARTS, ENDS)
     assert foul.value.code == "test.stop"
-    assert all(b.spent == 0 for b in fed.budgets())
+    assert all(b.spent == 0 for b in fed.budgets() if b.towards == "recipients")
     assert _alive() == set()
 
 
@@ -115,7 +115,7 @@ def test_an_interrupt_leaves_no_thread_behind(monkeypatch: pytest.MonkeyPatch) -
         fed.funnel(STAGES, STARTS, ENDS)
     assert time.monotonic() - began < 10
     assert _alive() == set()
-    assert all(b.spent == 0 for b in fed.budgets())
+    assert all(b.spent == 0 for b in fed.budgets() if b.towards == "recipients")
 
 
 def test_progress_is_told_by_role() -> None:
@@ -163,3 +163,19 @@ def test_a_question_to_one_provider_alone(noise: bool) -> None:
     answer = fed.funnel(stages, STARTS, ENDS, noise=noise)
     assert abs((answer.result.row("bought").people or 0) - 80) < 40
     assert {b.spent for b in fed.budgets() if b.towards == "seats"} == {0.0}
+
+
+def test_a_job_given_up_after_rows_were_shared_keeps_the_price_of_the_alignment() -> None:
+    """Else whoever asks and gives up again and again would average the padding away for nothing."""
+
+    def broken(frame: Frame) -> Frame | None:
+        if frame.step.startswith("compute"):
+            raise Fault("test.broken", "stopped on the way")
+        return frame
+
+    fed = federation(tap=broken)
+    with pytest.raises(HanseError):
+        fed.funnel(STAGES, STARTS, ENDS)
+    spent = {(b.provider, b.towards): b.spent for b in fed.budgets()}
+    assert spent["media", "seats"] == spent["shop", "seats"] == 1.0
+    assert spent["media", "recipients"] == spent["shop", "recipients"] == 0

@@ -138,7 +138,7 @@ def parse_package(document: Mapping[str, Any]) -> Package:
         name = document.get("name")
         raise Fault(
             "crowd.malformed",
-            f"the crowd package's definition is wrong at {place}: {first['msg']}",
+            f"the crowd package's definition is wrong at {place}: {first['msg'].removeprefix('Value error, ')}",
             remedy="correct that; names are small letters, digits, hyphens and underscores",
             where=f"crowd {name}" if isinstance(name, str) else "",
         ) from error

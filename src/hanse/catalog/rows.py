@@ -404,7 +404,7 @@ def _check_capacity(dataset: Dataset, request: RowRequest, people: int) -> None:
         raise Fault(
             "catalog.capacity",
             f"dataset {dataset.name!r} has more people than its declared capacity of {request.capacity}",
-            remedy="sign a contract version with a larger capacity, or narrow the dataset or the filter",
+            remedy="sign a contract version with a larger capacity, or register a smaller dataset",
             where=dataset.name,
             detail=f"{people} people, capacity {request.capacity}",
         )

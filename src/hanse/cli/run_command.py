@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 _MOST_KINDS = 12
+PAGES = ("journey",)  # computations that have a page: asked before the job runs and spends
 KEYS = ("contract", "computation", "epsilon", "recipients", "roster", "parameters")
 
 
@@ -82,12 +83,16 @@ def _run(
     as_json: bool,
 ) -> None:  # fmt: skip
     from hanse.cli.export import check_drawing, check_target
+    from hanse.errors import Refusal
 
     if out is not None:
         check_target(out)
     drawings = {form: path for form, path in wanted.items() if path is not None}
     for form, path in drawings.items():
         check_drawing(path, f".{form}")
+    if "html" in drawings and asked["computation"] not in PAGES:
+        raise Refusal("result.form", f"the result of {asked['computation']!r} has no page",
+                      remedy="leave out --page, or write --picture and --out")  # fmt: skip
     if dry_run:
         _preview(node, asked, as_json)
         return
@@ -155,12 +160,14 @@ def finish(
             raise
     if out is not None:
         write_result(out, answer)
-    if drawings:
-        draw(node, str(answer["job"]), drawings)
     if as_json:
         write_json(answer)
+    else:
+        show_answer(console(), answer)
+    if drawings:  # after the result, which is paid for whatever becomes of its picture
+        draw(node, str(answer["job"]), drawings)
+    if as_json:
         return
-    show_answer(console(), answer)
     for path in (*([out] if out is not None else []), *(drawings or {}).values()):
         note(f"Wrote {path}.")
 
@@ -218,7 +225,7 @@ def _preview(node: Path, question: Document, as_json: bool) -> None:
         show(
             ("figures", "of", "noise (19 of 20 cases)", "shown from"),
             [
-                (f"{kind['outputs']:,}", "people" if kind["of"] == "people" else "people or their values",
+                (f"{kind['outputs']:,}", "people" if kind["of"] == "people" else "sums, in units of the protocol",
                  f"±{kind['noise']:,.0f}", f"{kind['shown_from']:,} people")
                 for kind in found["kinds"][:_MOST_KINDS]
             ],

@@ -86,7 +86,8 @@ def table(
     )  # fmt: skip
     for number, head in enumerate(heads):
         if number in right:
-            made.add_column(head, justify="right", no_wrap=True)
+            # Where a table is too wide its widest columns wrap: a figure is never cut off.
+            made.add_column(head, justify="right", overflow="fold")
         else:
             made.add_column(head, overflow="fold")
     for row in rows:

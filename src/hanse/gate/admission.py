@@ -188,11 +188,14 @@ class Gate:
             {"job": request.job_hash, "record": record.digest(), "openings": record.body()},
         )
 
-    def abandon(self, request: JobRequest, reason: HanseError) -> None:
-        """The job stopped: give the price back unless it was committed. Never raises for the state."""
+    def abandon(self, request: JobRequest, reason: HanseError, *, joined: bool = False) -> None:
+        """The job stopped: give the price back unless it was committed. Never raises for the state.
+
+        If seats may have seen the alignment (``joined``), its price stays.
+        """
         held = self._spend.reservation(request.job_hash)
         if held is not None and held.state == "reserved":
-            self._spend.release(request.job_hash, reason.code)
+            self._spend.release(request.job_hash, reason.code, joined=joined)
 
     def is_spent(self, request: JobRequest) -> bool:
         """Whether this node has committed the job's price."""

@@ -9,7 +9,7 @@
    the named recipients; each provider's own gate sends its lock when it agrees. Without all of them a recipient
    reads noise.
 Reveals: to each named recipient the published outputs and which are suppressed; to seats nothing.
-Assumes: semi-honest seats, honest majority. Privacy: (epsilon, 2**-42)-DP per person, where one person's rows at
+Assumes: semi-honest seats, honest majority. Privacy: (epsilon, 2**-38)-DP per person, where one person's rows at
 any set of providers may appear, disappear or change; blocks compose to the job's epsilon (docs/claims/noise.md).
 Source: Ghosh, Roughgarden, Sundararajan 2009 (geometric mechanism).
 """
@@ -76,7 +76,8 @@ def lock_counts(
 def _told(plan: ReleasePlan) -> str:
     guarded = int(plan.is_value.sum())
     what = "counts of people" + (f" and {guarded} figures about these people" if guarded else "")
-    return f"{what}, noised, at least {plan.k} people each, else the word suppressed"
+    each = "behind each" if guarded else "each"
+    return f"{what}, noised, at least {plan.k} people {each}, else the word suppressed"
 
 
 def _noise(s: Session, plan: ReleasePlan) -> Ring:

@@ -53,7 +53,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """One job's price and what became of it."""
+    """One job's price and what became of it. ``joined``: seats may have seen an alignment before its release."""
 
     job: str
     contract: str
@@ -63,6 +63,7 @@ class Reservation:
     epsilon_join: float
     state: State
     asked: Mapping[str, Any] | None = None
+    joined: bool = False
 
 
 class Spend:
@@ -128,16 +129,20 @@ class Spend:
         """
         return self._decide("commit", {"job": job}, lambda: self._must_be_reserved(job))
 
-    def release(self, job: str, reason: str = "") -> Entry:
-        """Give back the charge of a job that stopped before its commit. Raises as `commit` does."""
-        body = {"job": job, "reason": reason}
+    def release(self, job: str, reason: str = "", *, joined: bool = False) -> Entry:
+        """Give back the charge of a job that stopped before its commit. Raises as `commit` does.
+
+        With ``joined`` the price towards seats stays: they may have seen how many people providers share, and
+        whoever could ask again for nothing would average the padding away.
+        """
+        body = {"job": job, "reason": reason} | ({"joined": True} if joined else {})
         return self._decide("release", body, lambda: self._must_be_reserved(job))
 
     def release_dead(self, alive: Collection[str] = ()) -> tuple[str, ...]:
         """After a restart: release what jobs not in ``alive`` had reserved. Returns those jobs."""
         dead = [job for job in self.open_jobs() if job not in alive]
         for job in dead:
-            self.release(job, "the node stopped before the job's commit")
+            self.release(job, "the node stopped before the job's commit", joined=True)
         return tuple(dead)
 
     def open_jobs(self) -> tuple[str, ...]:
@@ -208,12 +213,15 @@ class Spend:
             raise _wrong(known.state, job, f"is {known.state} already")
 
     def _balance(self, contract: str, period: str, provider: str) -> Balance:
-        charged = [
-            r for r in self._charged(contract) if r.period == period and provider in r.providers
-        ]
+        jobs = [
+            r for r in self._jobs.values()
+            if (r.contract, r.period) == (contract, period) and provider in r.providers
+        ]  # fmt: skip
+        charged = [r for r in jobs if r.state != "released"]
+        seen = [r for r in jobs if r.joined or r.state != "released"]
         return Balance(
             recipients=tuple(r.epsilon for r in charged if r.epsilon > 0),
-            seats=tuple(r.epsilon_join for r in charged if r.epsilon_join > 0),
+            seats=tuple(r.epsilon_join for r in seen if r.epsilon_join > 0),
         )
 
     def asked(self, contract: str, period: str) -> Mapping[str, Mapping[str, Any]]:
@@ -244,7 +252,7 @@ def _follow(before: Reservation | None, state: State, body: Mapping[str, Any]) -
         return Reservation(**{**body, "providers": tuple(body["providers"])}, state=state)
     if before is None or before.state != "reserved":
         raise ValueError("not reserved")
-    return replace(before, state=state)
+    return replace(before, state=state, joined=bool(body.get("joined")))
 
 
 def _wrong(state: str, job: str, what: str) -> Fault:

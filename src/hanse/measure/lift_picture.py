@@ -90,7 +90,9 @@ def _effect(r: LiftRow, y: int, factor: float, x: Callable[[float], float]) -> s
 
 def _scale(least: float, most: float) -> tuple[float, float, float]:
     """(low, high, step): round steps around everything, zero among them."""
-    span = most - least or 1.0
+    if most <= least:  # nothing to draw to scale: all is suppressed
+        least, most = least - 1.0, most + 1.0
+    span = most - least
     power = 10.0 ** math.floor(math.log10(span))
     step = next(power * s for s in (0.1, 0.2, 0.5, 1.0, 2.0) if span / (power * s) <= 6)
     return math.floor(least / step) * step, math.ceil(most / step) * step, step

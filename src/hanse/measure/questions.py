@@ -33,7 +33,7 @@ class Question(BaseModel):
             return cls.model_validate(parameters)
         except ValidationError as error:
             problems = "; ".join(
-                f"{'.'.join(str(p) for p in e['loc']) or 'question'}: {e['msg']}"
+                f"{'.'.join(str(p) for p in e['loc']) or 'question'}: {e['msg'].removeprefix('Value error, ')}"
                 for e in error.errors(include_input=False, include_url=False)[:10]
             )
             raise Refusal(

@@ -270,7 +270,7 @@ def drawn(office: NodeOffice, job: Job, form: str) -> str:
     result = entry.read(plan, *Opened.of(outputs))
     draw = getattr(result, f"to_{form}", None)
     if draw is None:
-        raise Refusal("result.form", f"a {entry.title.lower()} has no {form} form",
+        raise Refusal("result.form", f"the result of {entry.name!r} has no {form} form",
                       remedy="write its tables with --out")  # fmt: skip
     return str(draw())
 

@@ -270,6 +270,7 @@ class Runner(Asker):
         keeper = office.keeper(job) if job.request.roster else None
 
         def progress(step: str, share: float) -> None:
+            running.joined = running.joined or job.is_joined(number, step)
             office.job_progress(running.name, role, step, share)
 
         if number < 3:
@@ -323,7 +324,7 @@ class Runner(Asker):
         """Give the price back unless it was committed, and write down how the job ended."""
         error, request = running.error, running.job.request
         if error is not None:
-            running.gate.abandon(request, error)
+            running.gate.abandon(request, error, joined=running.joined)
         if not running.noted:
             return
         shown = error is None and running.result is not None and running.opened is not None

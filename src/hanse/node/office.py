@@ -164,7 +164,25 @@ class NodeOffice:
                 remedy="register the dataset again with such a column",
                 where=f"dataset {dataset.name}",
             )
+        self._check_capacity(dataset, join)
         return self._commitment(mine)
+
+    def _check_capacity(self, dataset: ContractDataset, id_type: str) -> None:
+        """A dataset must fit its capacity whatever is asked of it.
+
+        Else a question fails exactly if more people meet it than the capacity, and that is a count.
+        """
+        found = self.store.datasets.get(dataset.name)
+        ids = found.registration["profile"]["ids"] if found is not None else {}
+        people = [int(p["distinct"]) for p in ids.values() if p["type"] == id_type]
+        if people and min(people) > dataset.capacity:
+            raise Fault(
+                "catalog.capacity",
+                f"dataset {dataset.name!r} was registered with more people than its declared capacity of "
+                f"{dataset.capacity}",
+                remedy="sign a contract version with a larger capacity, or register a smaller dataset",
+                where=f"dataset {dataset.name}",
+            )
 
     def _commitment(self, dataset: Dataset) -> str:
         """A keyed hash of the source's bytes: equal data, equal commitment; tells others nothing else."""
@@ -296,8 +314,15 @@ class NodeOffice:
         return found
 
     def bundle(self, contract_id: str) -> Bundle:
-        """The newest bundle; `Refusal` if a partner's keys are not those that the contract names."""
-        bundle = bundle_of(self.contract(contract_id))
+        """The bundle that jobs run under; `Refusal` if a partner's keys are not those that the contract names.
+
+        The newest version that all have signed serves until all have signed the next one: a draft, which any
+        party may push, must not end what is agreed.
+        """
+        newest = self.contract(contract_id)
+        versions = [c for c in self.store.contracts.all() if c.id == contract_id]
+        agreed = [c for c in versions if c.state != PENDING]
+        bundle = bundle_of(agreed[-1] if agreed else newest)
         self._check_own(bundle.contract)
         for party in bundle.contract.parties:
             partner = next((p for p in self.store.partners.all() if p.name == party.name), None)

@@ -39,6 +39,7 @@ _U64 = np.dtype("<u8")
 _U8 = np.dtype("u1")
 _MOST_RECORD_BYTES = 1 << 20
 SEAT_ROLES = (0, 1, 2)
+SHARED = "rows shared"  # a provider has no more part in the alignment
 Progress = Callable[[str, float], None]
 
 
@@ -73,6 +74,13 @@ class Job:
     def names(self) -> tuple[str, ...]:
         """Role names for messages: the party first."""
         return tuple(f"{party} ({role})" for role, party in self.roles)
+
+    def is_joined(self, role: int, step: str) -> bool:
+        """Whether a role that reports this step has handed over its rows, or seen the alignment.
+
+        From then on seats may know how many people providers share, and the price of that is not given back.
+        """
+        return step == (self.entry.title if role in SEAT_ROLES else SHARED)
 
     def provider_role(self, party: str) -> int:
         return 3 + self.providers.index(party)
@@ -202,7 +210,7 @@ def run_provider(
     send_programs(channel, SEAT_ROLES, party, wanted, parts, order, entropy)
     made = {ORDER: order.copy()} if job.request.roster and not job.request.roster_job else None
     del parts, order, rows
-    progress("waiting for the seats", 0.0)
+    progress(SHARED, 0.0)
     record = _receive_record(channel)
     commit(record)
     if made is not None and keeper is not None:  # it is paid for

@@ -32,6 +32,7 @@ class Running:
     reserved: bool
     noted: bool = False
     started: bool = False
+    joined: bool = False  # seats may have seen the alignment
     ending: bool = False
     committed: Record | None = None
     result: Any = None

@@ -5,7 +5,7 @@ The same order as at a node (`hanse.node.jobs`), with all parties in one process
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -211,6 +211,7 @@ def _attempt(
     request = job.request
     permitting = permitting_parties(job.contract, request)
     parties = sorted({*permitting, *request.recipients})
+    desks: dict[str, Desk] = {}
     gates = {p: _member(world, p).gate(world.bundle) for p in parties}
     try:
         for party, gate in gates.items():
@@ -232,7 +233,7 @@ def _attempt(
         )  # fmt: skip
     except BaseException as error:
         stopped = error if isinstance(error, HanseError) else Fault("rehearsal.interrupted", "")
-        _end(world, job, parties, stopped)
+        _end(world, job, parties, stopped, {p for p, desk in desks.items() if desk.joined})
         raise
     if request.roster and not request.roster_job:  # those who only asked or read remember it, too
         for party in {request.analyst, *request.recipients}:
@@ -244,14 +245,17 @@ def _attempt(
     return ran
 
 
-def _end(world: World, job: Job, parties: list[str], error: HanseError | None) -> None:
+def _end(
+    world: World, job: Job, parties: list[str], error: HanseError | None,
+    joined: Collection[str] = (),
+) -> None:  # fmt: skip
     """Close the books of every party, as a node does at a job's end."""
     request = job.request
     state = "done" if error is None else "refused" if isinstance(error, Refusal) else "failed"
     for party in parties:
         member = world.members[party]
         if error is not None:
-            member.gate(world.bundle).abandon(request, error)
+            member.gate(world.bundle).abandon(request, error, joined=party in joined)
         spent = any(
             entry.body["job"] == request.job_hash for entry in member.ledger.entries("commit")
         )

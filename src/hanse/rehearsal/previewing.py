@@ -30,7 +30,7 @@ class Preview:
             f"charged to {', '.join(body['providers'])}"
         ]
         for kind in body["kinds"]:
-            of = "people" if kind["of"] == "people" else "people or their values"
+            of = "people" if kind["of"] == "people" else "sums, in units of the protocol"
             lines.append(
                 f"{kind['outputs']:,} figures of {of}: noise ±{kind['noise']:,.0f} in 19 of 20 cases, "
                 f"shown from {kind['shown_from']:,} people on"

@@ -55,6 +55,7 @@ class Desk:
     reserved: bool
     keeper: Keeper | None = None
     committed: Record | None = None
+    joined: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def commit(self, request: JobRequest, record: Record) -> None:
@@ -137,6 +138,7 @@ def _role(
         desk.commit(job.request, record)
 
     def report(step: str, share: float) -> None:
+        desk.joined = desk.joined or job.is_joined(number, step)
         progress(job.names[number], step, share)
 
     if number < 3:
