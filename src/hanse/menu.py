@@ -49,7 +49,7 @@ from hanse.measure import (
     reach_twin,
 )
 from hanse.measure.examples import Example
-from hanse.measure.questions import FunnelQuestion
+from hanse.measure.questions import FunnelQuestion, Question
 from hanse.places import concentration
 from hanse.places import cost as places_cost
 from hanse.places import example as places_example
@@ -88,60 +88,20 @@ class Entry:
         return self.plan(parameters, contract, epsilon, noise, *more)
 
 
-def _plan_attribution(
-    parameters: Mapping[str, Any], contract: Contract, epsilon: float, noise: bool, library: Library
-) -> attribution.AttributionPlan:
-    question = attribution.AttributionQuestion.read(dict(parameters))
-    return attribution.plan(question, contract, library, epsilon=epsilon, noise=noise)
+def _asked(question: type[Question], plan: Callable[..., Any]) -> Callable[..., Any]:
+    """An entry's plan: the parameters are read as its question first; a library of places goes on to ``plan``."""
 
+    def planned(
+        parameters: Mapping[str, Any],
+        contract: Contract,
+        epsilon: float,
+        noise: bool,
+        *library: Library,
+    ) -> Any:
+        read = question.read(dict(parameters))
+        return plan(read, contract, *library, epsilon=epsilon, noise=noise)
 
-def _plan_funnel(
-    parameters: Mapping[str, Any], contract: Contract, epsilon: float, noise: bool
-) -> funnel.FunnelPlan:
-    question = FunnelQuestion.read(dict(parameters))
-    return funnel.plan(question, contract, epsilon=epsilon, noise=noise)
-
-
-def _plan_journey(
-    parameters: Mapping[str, Any], contract: Contract, epsilon: float, noise: bool
-) -> journey.JourneyPlan:
-    question = journey.JourneyQuestion.read(dict(parameters))
-    return journey.plan(question, contract, epsilon=epsilon, noise=noise)
-
-
-def _plan_lift(
-    parameters: Mapping[str, Any], contract: Contract, epsilon: float, noise: bool
-) -> lift.LiftPlan:
-    question = lift.LiftQuestion.read(dict(parameters))
-    return lift.plan(question, contract, epsilon=epsilon, noise=noise)
-
-
-def _plan_overlap(
-    parameters: Mapping[str, Any], contract: Contract, epsilon: float, noise: bool
-) -> overlap.OverlapPlan:
-    question = overlap.OverlapQuestion.read(dict(parameters))
-    return overlap.plan(question, contract, epsilon=epsilon, noise=noise)
-
-
-def _plan_portrait(
-    parameters: Mapping[str, Any], contract: Contract, epsilon: float, noise: bool
-) -> portrait.PortraitPlan:
-    question = portrait.PortraitQuestion.read(dict(parameters))
-    return portrait.plan(question, contract, epsilon=epsilon, noise=noise)
-
-
-def _plan_concentration(
-    parameters: Mapping[str, Any], contract: Contract, epsilon: float, noise: bool, library: Library
-) -> concentration.ConcentrationPlan:
-    question = ConcentrationQuestion.read(dict(parameters))
-    return concentration.plan(question, contract, library, epsilon=epsilon, noise=noise)
-
-
-def _plan_reach(
-    parameters: Mapping[str, Any], contract: Contract, epsilon: float, noise: bool
-) -> reach.ReachPlan:
-    question = reach.ReachQuestion.read(dict(parameters))
-    return reach.plan(question, contract, epsilon=epsilon, noise=noise)
+    return planned
 
 
 MENU: dict[str, Entry] = {
@@ -152,7 +112,7 @@ MENU: dict[str, Entry] = {
             title="Attribution",
             learns="recipients learn noised conversions, their value and people credited, by channel, from k "
             "people on; what had no touch; providers and seats learn nothing of the result",
-            plan=_plan_attribution,
+            plan=_asked(attribution.AttributionQuestion, attribution.plan),
             rows=attribution_rows.rows,
             compute=attribution.compute,
             read=attribution_result.result,
@@ -166,7 +126,7 @@ MENU: dict[str, Entry] = {
             title="Target groups by place",
             learns="recipients learn noised people and target groups per place, cell, district or city, from k "
             "people on; who is where, nobody learns",
-            plan=_plan_concentration,
+            plan=_asked(ConcentrationQuestion, concentration.plan),
             rows=places_rows.rows,
             compute=concentration.compute,
             read=places_result.result,
@@ -180,7 +140,7 @@ MENU: dict[str, Entry] = {
             title="Cross-scenario funnel",
             learns="recipients learn noised people per stage, segment and arm, from k people on; "
             "providers and seats learn nothing of the result",
-            plan=_plan_funnel,
+            plan=_asked(FunnelQuestion, funnel.plan),
             rows=funnel_rows.rows,
             compute=funnel.compute,
             read=funnel_result.result,
@@ -193,7 +153,7 @@ MENU: dict[str, Entry] = {
             title="Cross-scenario report",
             learns="recipients learn noised people per stage from exposure to loyalty, by channel and segment, "
             "exposed and not exposed; from k people on",
-            plan=_plan_journey,
+            plan=_asked(journey.JourneyQuestion, journey.plan),
             rows=journey.rows,
             compute=journey.compute,
             read=journey_result.result,
@@ -206,7 +166,7 @@ MENU: dict[str, Entry] = {
             title="Incremental lift",
             learns="recipients learn noised people, outcomes, sums and sums of squares of each arm and segment, "
             "where arm and segment have k people or more; providers and seats learn nothing of the result",
-            plan=_plan_lift,
+            plan=_asked(lift.LiftQuestion, lift.plan),
             rows=lift.rows,
             compute=lift.compute,
             read=lift_reading.result,
@@ -219,7 +179,7 @@ MENU: dict[str, Entry] = {
             title="Reach and frequency",
             learns="recipients learn noised people by number of contacts (k+ reach, histogram) and segment, and "
             "what each exposure adds; from k people on",
-            plan=_plan_reach,
+            plan=_asked(reach.ReachQuestion, reach.plan),
             rows=reach.rows,
             compute=reach.compute,
             read=reach_result.result,
@@ -232,7 +192,7 @@ MENU: dict[str, Entry] = {
             title="Overlap of crowds",
             learns="recipients learn noised people per region of up to six crowds, and their sums: reach, "
             "incremental reach, overlaps, people in at least m crowds; from k people on",
-            plan=_plan_overlap,
+            plan=_asked(overlap.OverlapQuestion, overlap.plan),
             rows=overlap.rows,
             compute=overlap.compute,
             read=overlap_result.result,
@@ -245,7 +205,7 @@ MENU: dict[str, Entry] = {
             title="Portrait of a crowd",
             learns="recipients learn noised people per value of each label in a crowd and in its base, and per "
             "cell of cross tables; from k people on",
-            plan=_plan_portrait,
+            plan=_asked(portrait.PortraitQuestion, portrait.plan),
             rows=portrait.rows,
             compute=portrait.compute,
             read=portrait_reading.result,

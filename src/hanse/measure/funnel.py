@@ -39,10 +39,11 @@ from hanse.measure.questions import (
     Segment,
     Source,
     capacities,
-    column_of,
     condition_uses,
     dataset_of,
     event_time,
+    segment_codes,
+    segments_of,
     spelled_out,
 )
 
@@ -163,25 +164,9 @@ def plan(
 
 
 def _label(by: Segment, contract: Contract, uses: list[Use]) -> LabelPlan:
-    column = column_of(contract, by.dataset, by.column)
-    uses.append(Use(dataset=by.dataset, column=by.column, purpose="segment"))
-    values = ("false", "true") if column.kind == "boolean" else column.values
-    # A merge is an object in JSON, whose keys have no order: sorted, so that all nodes number alike.
-    groups = {v: (v,) for v in values} if by.merge is None else dict(sorted(by.merge.items()))
-    codes: dict[str, int] = {}
-    for code, (name, members) in enumerate(groups.items(), start=1):
-        for value in members:
-            if value not in values or value in codes:
-                raise Refusal(
-                    "contract.value",
-                    f"segment {name!r} merges {value!r}, which is not a value of {by.column!r} "
-                    "or is merged twice",
-                    remedy="use each of " + ", ".join(values) + " at most once",
-                    where=f"dataset {by.dataset}, column {by.column}",
-                )
-            codes[value] = code
+    groups = segments_of(contract, by, uses)
     provider = dataset_of(contract, by.dataset).provider
-    return LabelPlan(provider, by.dataset, by.column, tuple(groups), codes)
+    return LabelPlan(provider, by.dataset, by.column, tuple(groups), segment_codes(groups))
 
 
 def _laid_out(

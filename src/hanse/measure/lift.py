@@ -36,8 +36,9 @@ from hanse.errors import Refusal
 from hanse.gate.plan import ReleasePlan
 from hanse.measure.algebra import Crowd, Expression
 from hanse.measure.fields import UNKNOWN, LabelField, PersonField, ValueField
+from hanse.measure.funnel_rows import Reader
 from hanse.measure.lift_release import ALL, MOST_BITS, Figure, Value, release_of
-from hanse.measure.people import Planner, Reader, members, planes, read_fields
+from hanse.measure.people import Planner, members, planes, read_fields
 from hanse.measure.questions import Name, Question, Segment
 
 MOST_ARMS = 6

@@ -31,7 +31,8 @@ from hanse.gate.plan import ReleasePlan, Sums
 from hanse.measure import crowd_cost
 from hanse.measure.algebra import Crowd, Expression
 from hanse.measure.fields import PersonField
-from hanse.measure.people import Planner, Reader, members, read_fields
+from hanse.measure.funnel_rows import Reader
+from hanse.measure.people import Planner, members, read_fields
 from hanse.measure.questions import Name, Question
 
 MOST_CROWDS = 6

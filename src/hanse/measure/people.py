@@ -6,7 +6,7 @@ provider, at home, and reads one row per person.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TypeGuard, TypeVar
@@ -25,7 +25,7 @@ from hanse.engine.shares import Bits
 from hanse.errors import Refusal
 from hanse.measure.algebra import Crowd, Expression, evaluate, expression
 from hanse.measure.fields import CountField, CrowdField, LabelField, PersonField, ValueField
-from hanse.measure.funnel_rows import home_condition
+from hanse.measure.funnel_rows import Reader, home_condition
 from hanse.measure.questions import (
     Condition,
     Segment,
@@ -35,10 +35,11 @@ from hanse.measure.questions import (
     condition_uses,
     dataset_of,
     event_time,
+    segment_codes,
+    segments_of,
     spelled_out,
 )
 
-Reader = Callable[[Dataset, RowRequest], PersonRows]
 MOST_VALUE_BITS = 31
 _F = TypeVar("_F", bound=PersonField)
 
@@ -77,8 +78,8 @@ class Planner:
 
     def label(self, by: Segment) -> LabelField:
         """A label of people, its values merged as ``by`` says."""
-        groups = self._groups(by)
-        codes = {v: code for code, found in enumerate(groups.values(), start=1) for v in found}
+        groups = segments_of(self.contract, by, self.uses)
+        codes = segment_codes(groups)
         provider = dataset_of(self.contract, by.dataset).provider
         return self._noted(
             LabelField(self._name("label"), provider, by.dataset, by.column, tuple(groups), codes)
@@ -89,7 +90,7 @@ class Planner:
 
         A bit for each: some row of the person (within the period, if rows are dated) has such a value.
         """
-        groups = self._groups(by)
+        groups = segments_of(self.contract, by, self.uses)
         if column_of(self.contract, by.dataset, by.column).kind == "boolean":
             raise Refusal(
                 "contract.purpose",
@@ -109,36 +110,6 @@ class Planner:
             )
             for values in groups.values()
         )  # fmt: skip
-
-    def _groups(self, by: Segment) -> dict[str, tuple[str, ...]]:
-        """The merged values of a column by name; `Refusal` unless they are listed, each once."""
-        column = column_of(self.contract, by.dataset, by.column)
-        values = ("false", "true") if column.kind == "boolean" else column.values
-        if not values:
-            raise Refusal(
-                "contract.purpose",
-                f"column {by.column!r} of {by.dataset!r} is a {column.kind}, which has no values to segment by",
-                remedy="segment by a category or boolean column",
-                where=f"dataset {by.dataset}",
-            )
-        self.uses.append(Use(dataset=by.dataset, column=by.column, purpose="segment"))
-        # A merge is an object in JSON, whose keys have no order: sorted, so that all nodes number alike.
-        groups: dict[str, tuple[str, ...]] = {v: (v,) for v in values}
-        if by.merge is not None:
-            groups = dict(sorted(by.merge.items()))
-        seen: set[str] = set()
-        for name, found in groups.items():
-            for value in found:
-                if value not in values or value in seen:
-                    raise Refusal(
-                        "contract.value",
-                        f"segment {name!r} merges {value!r}, which is not a value of {by.column!r} "
-                        "or is merged twice",
-                        remedy="use each of " + ", ".join(values) + " at most once",
-                        where=f"dataset {by.dataset}, column {by.column}",
-                    )
-                seen.add(value)
-        return groups
 
     def value(
         self, source: Source, column: str, *, most: int | None = None, unit: int = 1,

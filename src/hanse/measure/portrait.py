@@ -30,7 +30,8 @@ from hanse.engine.shares import Bits, Ring, join_elements, join_planes, stack
 from hanse.gate.plan import ReleasePlan
 from hanse.measure.algebra import Expression
 from hanse.measure.fields import CrowdField, LabelField, PersonField
-from hanse.measure.people import Planner, Reader, members, planes, read_fields
+from hanse.measure.funnel_rows import Reader
+from hanse.measure.people import Planner, members, planes, read_fields
 from hanse.measure.portrait_question import Label, PortraitQuestion
 from hanse.measure.portrait_release import (
     KNOWN,

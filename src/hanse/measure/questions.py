@@ -6,7 +6,7 @@ the parties of the job: it names columns and values of the contract's public lis
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Annotated, Any, Literal, Self
 
@@ -259,3 +259,42 @@ def condition_uses(contract: Contract, source: Source) -> list[Use]:
                           remedy="leave the time column out of `where`")  # fmt: skip
         uses.append(Use(dataset=source.dataset, column=column.name, purpose="filter"))
     return uses
+
+
+def segments_of(contract: Contract, by: Segment, uses: list[Use]) -> dict[str, tuple[str, ...]]:
+    """A segment's values by name, merged as ``by`` says; its use is noted.
+
+    `Refusal` ``contract.purpose`` or ``contract.value`` unless the column has values and each is named once.
+    """
+    column = column_of(contract, by.dataset, by.column)
+    values = ("false", "true") if column.kind == "boolean" else column.values
+    if not values:
+        raise Refusal(
+            "contract.purpose",
+            f"column {by.column!r} of {by.dataset!r} is a {column.kind}, which has no values to segment by",
+            remedy="segment by a category or boolean column",
+            where=f"dataset {by.dataset}",
+        )
+    uses.append(Use(dataset=by.dataset, column=by.column, purpose="segment"))
+    # A merge is an object in JSON, whose keys have no order: sorted, so that all nodes number alike.
+    groups: dict[str, tuple[str, ...]] = {v: (v,) for v in values}
+    if by.merge is not None:
+        groups = dict(sorted(by.merge.items()))
+    seen: set[str] = set()
+    for name, found in groups.items():
+        for value in found:
+            if value not in values or value in seen:
+                raise Refusal(
+                    "contract.value",
+                    f"segment {name!r} merges {value!r}, which is not a value of {by.column!r} "
+                    "or is merged twice",
+                    remedy="use each of " + ", ".join(values) + " at most once",
+                    where=f"dataset {by.dataset}, column {by.column}",
+                )
+            seen.add(value)
+    return groups
+
+
+def segment_codes(groups: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
+    """The code of each value in the data: 1 + the place of its segment; 0 is left for the unknown."""
+    return {value: code for code, found in enumerate(groups.values(), start=1) for value in found}

@@ -37,7 +37,8 @@ from hanse.gate.plan import Block, ReleasePlan, Sums
 from hanse.measure import crowd_cost
 from hanse.measure.algebra import Crowd, Expression
 from hanse.measure.fields import UNKNOWN, CountField, LabelField, PersonField
-from hanse.measure.people import Planner, Reader, members, planes, read_fields
+from hanse.measure.funnel_rows import Reader
+from hanse.measure.people import Planner, members, planes, read_fields
 from hanse.measure.questions import Name, Question, Segment, Source
 
 MOST_EXPOSURES = 8

@@ -12,8 +12,8 @@ from hanse.catalog.datasets import Dataset
 from hanse.catalog.requests import Condition as HomeCondition
 from hanse.catalog.requests import EventCode, EventGroup, LabelRequest, RowRequest
 from hanse.contracts import Contract
-from hanse.measure.funnel_rows import home_condition
-from hanse.measure.people import Reader, read_fields
+from hanse.measure.funnel_rows import Reader, home_condition
+from hanse.measure.people import read_fields
 from hanse.measure.questions import dataset_of
 from hanse.places.concentration import Breakdown, ConcentrationPlan, Whereabout
 
