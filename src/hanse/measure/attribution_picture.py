@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from hanse.measure.funnel_picture import bar
+
 if TYPE_CHECKING:
     from hanse.measure.attribution_result import AttributionRow
 
 _LEFT, _WIDTH, _ROW, _TOP = 190, 420, 34, 44
-_BAR = 22
 _STYLE = (
     "text{font:13px system-ui,sans-serif;fill:#24292f}.quiet{fill:#57606a}.bold{font-weight:600}"
     ".bar{fill:#3b7dd8}.rest .bar{fill:#8c959f}.interval{stroke:#14375e;stroke-width:2}"
@@ -40,23 +41,8 @@ def bars(title: str, rows: Sequence[AttributionRow]) -> str:
 
 
 def _bar(row: AttributionRow, y: int, largest: float) -> list[str]:
-    middle = y + _BAR // 2
-    label = f'<text x="{_LEFT - 8}" y="{middle + 5}" text-anchor="end">{escape(row.channel)}</text>'
-    figures = row.conversions, row.conversions_low, row.conversions_high
-    length, low, high = ((n or 0.0) / largest * _WIDTH for n in figures)
-    if row.conversions is None:
-        return [
-            label,
-            f'<rect class="hidden" x="{_LEFT}" y="{y}" width="60" height="{_BAR}"/>',
-            f'<text class="quiet" x="{_LEFT + 70}" y="{middle + 5}">suppressed</text>',
-        ]
-    told = f"{row.conversions:,.0f}"
+    told = "" if row.conversions is None else f"{row.conversions:,.0f}"
     if row.share is not None:
         told += f" · {row.share:.0%} of all"
-    return [
-        label,
-        f'<rect class="bar" x="{_LEFT}" y="{y}" width="{length:.1f}" height="{_BAR}" rx="2"/>',
-        f'<line class="interval" x1="{_LEFT + low:.1f}" x2="{_LEFT + high:.1f}" y1="{middle}" '
-        f'y2="{middle}"/>',
-        f'<text class="quiet" x="{_LEFT + high + 8:.1f}" y="{middle + 5}">{told}</text>',
-    ]
+    figures = row.conversions, row.conversions_low, row.conversions_high
+    return bar(row.channel, figures, told, y, largest)

@@ -46,20 +46,28 @@ def picture(rows: Sequence[FunnelRow]) -> str:
 
 
 def _bar(row: FunnelRow, y: int, largest: float) -> list[str]:
+    told = "" if row.people is None else f"{row.people:,}"
+    if row.rate is not None:
+        told += f" · {row.rate:.0%} of the stage before"
+    return bar(row.stage, (row.people, row.low, row.high), told, y, largest)
+
+
+def bar(
+    label: str, figures: tuple[float | None, float | None, float | None], told: str, y: int,
+    largest: float,
+) -> list[str]:  # fmt: skip
+    """One bar with its label, interval and words; ``figures`` are (value, low, high), None where suppressed."""
     middle = y + _BAR // 2
-    label = f'<text x="{_LEFT - 8}" y="{middle + 5}" text-anchor="end">{escape(row.stage)}</text>'
-    if row.people is None or row.low is None or row.high is None:
+    name = f'<text x="{_LEFT - 8}" y="{middle + 5}" text-anchor="end">{escape(label)}</text>'
+    if None in figures:
         return [
-            label,
+            name,
             f'<rect class="hidden" x="{_LEFT}" y="{y}" width="60" height="{_BAR}"/>',
             f'<text class="quiet" x="{_LEFT + 70}" y="{middle + 5}">suppressed</text>',
         ]
-    length, low, high = (n / largest * _WIDTH for n in (row.people, row.low, row.high))
-    told = f"{row.people:,}"
-    if row.rate is not None:
-        told += f" · {row.rate:.0%} of the stage before"
+    length, low, high = ((n or 0.0) / largest * _WIDTH for n in figures)
     return [
-        label,
+        name,
         f'<rect class="bar" x="{_LEFT}" y="{y}" width="{length:.1f}" height="{_BAR}" rx="2"/>',
         f'<line class="interval" x1="{_LEFT + low:.1f}" x2="{_LEFT + high:.1f}" y1="{middle}" '
         f'y2="{middle}"/>',
