@@ -146,22 +146,30 @@ def test_a_document_over_the_limit_is_refused_at_home(tmp_path: Path) -> None:
 
 
 def meddled(tmp_path: Path, change: object) -> HanseError:
+    """What a request ends with when the frames that carry it are changed on their way."""
+
     def tap(_party: str, frame: Frame) -> list[Sent]:
         assert callable(change)
         result: list[Sent] = change(frame)
         return result
 
+    ended = threading.Event()
+
+    def held(_party: str, _document: Document) -> Document:
+        # No answer before the meddling is noticed: an answered request has nothing left to end.
+        ended.wait(10)
+        return {}
+
     with federation(tmp_path) as nodes:
         ant, bee, _ = three(nodes)
         bee.on_request(lambda _party, _document: {})
         ant.request("bee", {})
+        bee.on_request(held)
         ant.tap = tap
-
-        def ask() -> None:
-            for _ in range(3):
-                ant.request("bee", {})
-
-        return Waiting(ask).ended(within=5)
+        try:
+            return Waiting(lambda: ant.request("bee", {})).ended(within=5)
+        finally:
+            ended.set()
 
 
 def test_a_replayed_request_ends_the_link(tmp_path: Path) -> None:
