@@ -16,9 +16,9 @@ from hanse.errors import Fault, HanseError, Refusal
 from hanse.gate.histograms import open_histogram
 from hanse.gate.record import Record
 from hanse.learn.boosting import Model, Rows, Settings, fit
-from hanse.learn.boosting_bins import BUILT_EMPTY, ENDS, SIBLING_EMPTY, bin_columns, grouped
-from hanse.learn.boosting_losses import Loss
-from hanse.learn.boosting_plain import plain_boosting
+from hanse.learn.boosting.bins import BUILT_EMPTY, ENDS, SIBLING_EMPTY, bin_columns, grouped
+from hanse.learn.boosting.losses import Loss
+from hanse.learn.boosting.plain import plain_boosting
 from hanse.wire import Frame
 
 

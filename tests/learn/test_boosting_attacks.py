@@ -17,8 +17,8 @@ from scipy import stats
 from hanse.engine.lattice import U32, N, Public, Randomisers
 from hanse.entropy import SeededEntropy, SystemEntropy
 from hanse.learn.boosting import Settings, fit
-from hanse.learn.boosting_bins import bin_columns
-from hanse.learn.boosting_splits import sent
+from hanse.learn.boosting.bins import bin_columns
+from hanse.learn.boosting.splits import sent
 from hanse.wire import Frame
 
 Q = 1 << 32

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanse.align import JoinPolicy
-from hanse.learn.families import FAMILIES, label_of
-from hanse.learn.home import Columns, basis_of
-from hanse.learn.plain import auc, irls, ks, metrics
-from hanse.learn.plan import Plan, Provider
-from hanse.learn.rows import entropy_of, start_of
+from hanse.learn.linear.families import FAMILIES, label_of
+from hanse.learn.linear.home import Columns, basis_of
+from hanse.learn.linear.plain import auc, irls, ks, metrics
+from hanse.learn.linear.plan import Plan, Provider
+from hanse.learn.linear.rows import entropy_of, start_of
 
 EVERY = np.ones(400, bool)
 

@@ -13,11 +13,11 @@ from worlds import frames, tables
 from hanse.align import JoinPolicy
 from hanse.engine.fixed import decode
 from hanse.errors import Foul, Refusal
-from hanse.learn import rehearsal
-from hanse.learn.families import FAMILIES, label_of
-from hanse.learn.glm import REFRESH, Seen
-from hanse.learn.plan import BETA, Plan, Provider
-from hanse.learn.rehearsal import Party
+from hanse.learn.linear import rehearsal
+from hanse.learn.linear.families import FAMILIES, label_of
+from hanse.learn.linear.glm import REFRESH, Seen
+from hanse.learn.linear.plan import BETA, Plan, Provider
+from hanse.learn.linear.rehearsal import Party
 from hanse.wire import Frame
 from secret_stage import flipped, payload, uniform_p_value
 

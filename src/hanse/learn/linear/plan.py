@@ -10,7 +10,7 @@ from hanse.align.join import padding_law
 from hanse.engine.matrices import rows_at_once
 from hanse.engine.shares import SEATS
 from hanse.errors import Refusal
-from hanse.learn.families import COLUMN_WHOLE, Family
+from hanse.learn.linear.families import COLUMN_WHOLE, Family
 
 LEAST_ROWS = 1000  # matched people of a model about people, and 20 for each coefficient
 ROWS_PER_COLUMN = 20

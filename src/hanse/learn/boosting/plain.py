@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hanse.learn.boosting_bins import Binned, bin_columns, goes_left
-from hanse.learn.boosting_losses import Loss
-from hanse.learn.boosting_model import Settings
+from hanse.learn.boosting.bins import Binned, bin_columns, goes_left
+from hanse.learn.boosting.losses import Loss
+from hanse.learn.boosting.model import Settings
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]

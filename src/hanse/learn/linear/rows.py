@@ -19,8 +19,8 @@ from hanse.engine.session import Session
 from hanse.engine.shares import SEATS, U64, Bits, Ring, join_elements, octets
 from hanse.entropy import Entropy
 from hanse.errors import Fault
-from hanse.learn.families import Family
-from hanse.learn.plan import LOG_BITS, Plan
+from hanse.learn.linear.families import Family
+from hanse.learn.linear.plan import LOG_BITS, Plan
 from hanse.wire import Channel
 
 _AT_ONCE = 1 << 22  # numbers turned at a time: more take gigabytes

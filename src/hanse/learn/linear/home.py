@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.errors import Refusal
-from hanse.learn.families import COLUMN_WHOLE
+from hanse.learn.linear.families import COLUMN_WHOLE
 
 Matrix = NDArray[np.float64]
 FLAT = 1e-4  # directions with less than this part of a column's variance are not blown up further

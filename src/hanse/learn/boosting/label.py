@@ -16,13 +16,13 @@ from hanse.entropy import Entropy
 from hanse.errors import Foul
 from hanse.gate.histograms import open_histogram
 from hanse.gate.record import Record
-from hanse.learn.boosting_bins import Flags, bin_columns, valid_splits
-from hanse.learn.boosting_features import OUTPUTS, chosen_count, exchange_directions
-from hanse.learn.boosting_kernels import add_rows
-from hanse.learn.boosting_losses import Loss
-from hanse.learn.boosting_model import Block, LabelBlock, Node, Owned, Rows, Settings
-from hanse.learn.boosting_partition import LEAF, Partition
-from hanse.learn.boosting_splits import Offer, best, offer, sent
+from hanse.learn.boosting.bins import Flags, bin_columns, valid_splits
+from hanse.learn.boosting.features import OUTPUTS, chosen_count, exchange_directions
+from hanse.learn.boosting.kernels import add_rows
+from hanse.learn.boosting.losses import Loss
+from hanse.learn.boosting.model import Block, LabelBlock, Node, Owned, Rows, Settings
+from hanse.learn.boosting.partition import LEAF, Partition
+from hanse.learn.boosting.splits import Offer, best, offer, sent
 from hanse.wire import Channel
 
 F64 = NDArray[np.float64]

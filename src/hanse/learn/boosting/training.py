@@ -30,10 +30,10 @@ from hanse.entropy import Entropy, SystemEntropy
 from hanse.errors import Fault, Foul, HanseError
 from hanse.gate.histograms import require_not_personal
 from hanse.gate.record import Record
-from hanse.learn.boosting_features import LABEL, FeatureHolder
-from hanse.learn.boosting_label import History, LabelHolder, Partner
-from hanse.learn.boosting_losses import Loss
-from hanse.learn.boosting_model import Block, LabelBlock, Rows, Settings
+from hanse.learn.boosting.features import LABEL, FeatureHolder
+from hanse.learn.boosting.label import History, LabelHolder, Partner
+from hanse.learn.boosting.losses import Loss
+from hanse.learn.boosting.model import Block, LabelBlock, Rows, Settings
 from hanse.wire import Channel, Frame, Hall, Tap
 
 __all__ = ["Block", "LabelBlock", "Model", "Rows", "Settings", "fit"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hanse.learn.boosting_bins import BUILT, BUILT_EMPTY, ENDS, SIBLING, SIBLING_EMPTY, U8
+from hanse.learn.boosting.bins import BUILT, BUILT_EMPTY, ENDS, SIBLING, SIBLING_EMPTY, U8
 
 F64 = NDArray[np.float64]
 

@@ -45,10 +45,10 @@ from hanse.engine.shares import SEATS, Bits, Ring, Words, join_elements
 from hanse.errors import Refusal
 from hanse.gate.model import open_whether_all, send_numbers
 from hanse.gate.record import Record
-from hanse.learn.families import ETA
-from hanse.learn.metrics import measured
-from hanse.learn.plan import BETA, Plan
-from hanse.learn.rows import Rows, receive_matrix, rows_of
+from hanse.learn.linear.families import ETA
+from hanse.learn.linear.metrics import measured
+from hanse.learn.linear.plan import BETA, Plan
+from hanse.learn.linear.rows import Rows, receive_matrix, rows_of
 
 REFRESH = (1, 2, 3, 4)  # iterations that look at the curvature anew, and every other one after them
 GRADIENT = 30  # fraction bits of a gradient and of the penalty

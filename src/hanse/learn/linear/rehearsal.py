@@ -29,15 +29,15 @@ from hanse.entropy import Entropy, SeededEntropy
 from hanse.errors import Fault, HanseError, Refusal
 from hanse.gate.model import read_numbers
 from hanse.gate.record import Record
-from hanse.learn import metrics
-from hanse.learn.families import Label, family_of, label_of
-from hanse.learn.glm import PENALTY, Seen, run_seat
-from hanse.learn.home import Basis, basis_of
-from hanse.learn.plain import Fit, irls
-from hanse.learn.plain import metrics as plain_metrics
-from hanse.learn.plan import BETA, Plan, Provider
-from hanse.learn.rows import packed, send_matrix
-from hanse.learn.tables import Table
+from hanse.learn.linear import metrics
+from hanse.learn.linear.families import Label, family_of, label_of
+from hanse.learn.linear.glm import PENALTY, Seen, run_seat
+from hanse.learn.linear.home import Basis, basis_of
+from hanse.learn.linear.plain import Fit, irls
+from hanse.learn.linear.plain import metrics as plain_metrics
+from hanse.learn.linear.plan import BETA, Plan, Provider
+from hanse.learn.linear.rows import packed, send_matrix
+from hanse.learn.linear.tables import Table
 from hanse.wire import Channel, Frame, Hall
 
 NEEDS = (

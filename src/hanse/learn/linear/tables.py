@@ -20,7 +20,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from hanse.errors import Fault, Refusal
-from hanse.learn.home import Columns
+from hanse.learn.linear.home import Columns
 
 MOST_VALUES = 32  # of a text column
 U64 = NDArray[np.uint64]

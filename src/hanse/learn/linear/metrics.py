@@ -18,9 +18,9 @@ from hanse.engine.matrices import cross
 from hanse.engine.multiply import dot, multiply
 from hanse.engine.session import Session
 from hanse.engine.shares import U64, Bits, Ring, join_elements, join_planes, words_for
-from hanse.learn.families import ETA
-from hanse.learn.plan import Plan
-from hanse.learn.rows import Rows
+from hanse.learn.linear.families import ETA
+from hanse.learn.linear.plan import Plan
+from hanse.learn.linear.rows import Rows
 
 COARSE_BITS = FINE_BITS = 6  # 4,096 bins; twice as many where there are few rows
 FEW_ROWS = 1 << 14

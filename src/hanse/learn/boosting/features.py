@@ -16,7 +16,7 @@ from hanse.engine import lattice_kernels as kernels
 from hanse.engine.lattice import U32, Encrypted, N, Public, Randomisers
 from hanse.entropy import Entropy
 from hanse.errors import Fault
-from hanse.learn.boosting_bins import (
+from hanse.learn.boosting.bins import (
     BUILT_EMPTY,
     ENDS,
     I64,
@@ -26,9 +26,9 @@ from hanse.learn.boosting_bins import (
     bin_columns,
     grouped,
 )
-from hanse.learn.boosting_model import Block, Owned, Rows, Settings
-from hanse.learn.boosting_partition import LEAF, Partition, packed, unpacked
-from hanse.learn.boosting_splits import last_ends, sent
+from hanse.learn.boosting.model import Block, Owned, Rows, Settings
+from hanse.learn.boosting.partition import LEAF, Partition, packed, unpacked
+from hanse.learn.boosting.splits import last_ends, sent
 from hanse.wire import Channel
 
 LABEL = 0  # the label holder's role

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.errors import Fault
-from hanse.learn.boosting_bins import Binned, Flags, checked, goes_left
-from hanse.learn.boosting_losses import Loss, LossName
+from hanse.learn.boosting.bins import Binned, Flags, checked, goes_left
+from hanse.learn.boosting.losses import Loss, LossName
 from hanse.wire import digest
 
 F64 = NDArray[np.float64]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hanse.learn.families import Family
+from hanse.learn.linear.families import Family
 
 Matrix = NDArray[np.float64]
 STEPS = 50

@@ -1,0 +1,1 @@
+"""Generalised linear models on shares, with hidden matching."""
