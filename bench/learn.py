@@ -1,151 +1,71 @@
-"""Learning together, by the clock, beside plaintext: wall, CPU, bytes, memory and AUC.
+"""Learning together, by the clock, beside a peer and beside plaintext: wall, CPU, bytes, memory and AUC.
 
-    python bench/learn.py --task boosting --rows 100000 --columns 20 --trees 10 --peer plaintext --json
+    python bench/learn.py --task boosting --rows 100000 --peer plaintext --json
+    python bench/learn.py --task glm --rows 100000 --peer sslr --json
+    python bench/learn.py --task horizontal --rows 100000 --peer flower --json
 
-Boosting: two parties with so many columns each, labels from both, all parties in one process (a thread each, two
-workers at the feature holder), re-randomising inside the clock. The clock starts with columns in memory and
-unbinned and kernels compiled, and stops with the model at both parties. ``plaintext``: LightGBM with the
-same trees in an environment of its own (`bench/peers.py`), its clock from raw columns to the model;
-``plain_*`` is our own boosting with all columns in one place. Bytes are those of all messages, without frame heads.
+Each task is a module of its own, `learn_<task>.py`, with `arguments(parser)` (optional: flags of its own) and
+`run(args)`; what it measures, and what lies in and out of the clock, stands at its head. Every answer has the
+keys of `FIGURES`, null where a figure does not apply, and after them what the task adds.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
-import os
-import resource
-import subprocess
 import sys
-import tempfile
-import time
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hanse.errors import HanseError
-from hanse.learn.boosting import Rows, Settings, fit
-from peers import ensure
 
-HERE = Path(__file__).resolve().parent
-F64 = NDArray[np.float64]
-
-
-def made(rows: int, columns: int, seed: int = 2026) -> tuple[F64, F64]:
-    """(values [2 * columns, rows], labels): half of what matters is at either party, some of it together."""
-    random = np.random.default_rng(seed)
-    x = random.standard_normal((2 * columns, rows))
-    weights = random.standard_normal(2 * columns) / np.sqrt(columns)
-    truth = weights @ x + 0.6 * x[0] * x[columns] - 0.4 * (x[columns + 1] > 0.5) + 0.3
-    y = (random.random(rows) < 1 / (1 + np.exp(-truth))).astype(np.float64)
-    return x, y
-
-
-def parties_of(x: F64) -> list[Rows]:
-    """Label holder and feature holder."""
-    keys, half = range(x.shape[1]), x.shape[0] // 2
-    return [
-        Rows(name, keys, {f"x{i}": column for i, column in enumerate(part)}, personal=False)
-        for name, part in (("guest", x[:half]), ("host", x[half:]))
-    ]
+TASKS = ("boosting", "glm", "horizontal")
+PEERS = ("sgb", "sslr", "flower", "plaintext", "none")
+FIGURES = (
+    "wall_s",  # of one training
+    "cpu_s",  # over all parties
+    "bytes",  # on the wire, over all parties
+    "peak_rss_mib",
+    "auc",
+    "plaintext_auc",
+    "plaintext_s",  # all columns in one place
+    "peer_s",
+    "peer_ratio",  # peer_s / wall_s: how many times faster we are
+    "plaintext_ratio",  # wall_s / plaintext_s: how many times slower than in one place
+)
 
 
-def auc(y: F64, score: F64) -> float:
-    """Area under the curve, ties counted half."""
-    _, at, counts = np.unique(score, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[at]
-    ones = y.sum()
-    return float((ranks[y == 1].sum() - ones * (ones + 1) / 2) / (ones * (y.size - ones)))
-
-
-def boosting(rows: int, columns: int, settings: Settings, peer: str) -> dict[str, Any]:
-    """Ours, our own in one place, and LightGBM if asked, one after another."""
-    x, y = made(rows, columns)
-    guest, host = parties_of(x)
-    small = parties_of(x[:, :2_000])
-    fit(
-        small[0], y[:2_000], small[1:], replace(settings, trees=1)
-    )  # compiles kernels, once a machine
-
-    wall, cpu = time.perf_counter(), time.process_time()
-    model = fit(guest, y, [host], settings)
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    out: dict[str, Any] = {
-        "task": "boosting",
-        "rows": rows,
-        "columns": [columns, columns],
-        "trees": settings.trees,
-        "depth": settings.depth,
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "wall_s": wall,
-        "cpu_s": cpu,
-        "wall_s_per_tree": wall / settings.trees,
-        "bytes": sum(model.bytes.values()),
-        "bytes_by_kind": model.bytes,
-        "peak_rss_mib": peak,
-        "auc": auc(y, model.predict(guest, [host])),
-    }
-    together = Rows("all", guest.keys, {f"x{i}": c for i, c in enumerate(x)}, personal=False)
-    begun = time.perf_counter()
-    pooled = fit(together, y, [], settings)
-    out["plain_s"] = time.perf_counter() - begun
-    out["plain_auc"] = auc(y, pooled.predict(together))
-    out["alone_auc"] = auc(y, fit(guest, y, [], settings).predict(guest))
-    if peer == "plaintext":
-        out |= lightgbm(x, y, settings)
-        out["plaintext_ratio"] = wall / out["plaintext_s"]
-    return out
-
-
-def lightgbm(x: F64, y: F64, settings: Settings) -> dict[str, float]:
-    """LightGBM's seconds and AUC, in a process and an environment of its own."""
-    python = ensure("lightgbm")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rows.npz"
-        np.savez(path, x=x.T, y=y)
-        asked = {
-            "num_iterations": settings.trees,
-            "max_depth": settings.depth,
-            "num_leaves": 1 << settings.depth,
-            "learning_rate": settings.learning_rate,
-            "max_bin": settings.bins,
-            "lambda_l2": settings.l2,
-            "min_data_in_leaf": settings.minimum_rows,
-        }
-        command = [str(python), str(HERE / "peer_lightgbm.py"), str(path), json.dumps(asked)]
-        ran = subprocess.run(command, capture_output=True, text=True, check=True)
-    said = json.loads(ran.stdout.splitlines()[-1])
-    score = np.asarray(said.pop("scores"), np.float64)
-    return {
-        "plaintext_s": said["wall_s"],
-        "plaintext_cpu_s": said["cpu_s"],
-        "plaintext_auc": auc(y, score),
-    }
-
-
-def main() -> int:
+def asked(arguments: list[str]) -> argparse.Namespace:
+    """The common flags, then those of the task that was named."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--task", choices=["boosting"], default="boosting")
+    parser.add_argument("--task", choices=TASKS, default="boosting")
     parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--columns", type=int, default=20, help="of each party")
-    parser.add_argument("--trees", type=int, default=10)
-    parser.add_argument("--depth", type=int, default=5)
-    parser.add_argument("--bins", type=int, default=32)
-    parser.add_argument("--peer", choices=["plaintext", "none"], default="none")
+    parser.add_argument("--peer", choices=PEERS, default="none")
+    parser.add_argument("--repeats", type=int, default=1, help="of ours; the median is printed")
     parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
+    task, _ = parser.parse_known_args([a for a in arguments if a not in ("-h", "--help")])
+    module = importlib.import_module(f"learn_{task.task}")
+    if hasattr(module, "arguments"):
+        module.arguments(parser)
+    args = parser.parse_args(arguments)
+    args.run = module.run
+    return args
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one task and print its figures; 1 and a plain sentence where it cannot be run."""
+    args = asked(sys.argv[1:] if arguments is None else arguments)
+    if args.rows < 1 or args.repeats < 1:
+        print("rows and repeats start at 1", file=sys.stderr)
+        return 1
     try:
-        settings = Settings(trees=asked.trees, depth=asked.depth, bins=asked.bins)
-        out = boosting(asked.rows, asked.columns, settings, asked.peer)
+        found: dict[str, Any] = args.run(args)
     except HanseError as error:
         print(error, file=sys.stderr)
         return 1
-    if asked.json:
+    out = {"task": args.task, "rows": args.rows, "peer": args.peer}
+    out |= {name: found.pop(name, None) for name in FIGURES} | found
+    if args.json:
         print(json.dumps(out))
     else:
         for name, value in out.items():

@@ -40,19 +40,23 @@ def test_an_empty_ledger_is_good() -> None:
     assert new_ledger().verify(PUBLIC) == Verdict(True, 0, None, "", GENESIS)
 
 
+def written(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
 def test_entries_are_chained_and_signed_as_documented() -> None:
     previous = GENESIS
     for sequence, entry in enumerate(filled_ledger().entries()):
         content = {
-            "sequence": sequence,
             "time": "2026-07-15T12:00:00.000000+00:00",
             "kind": entry.kind,
             "body": entry.body,
-            "previous": previous,
+            "salt": entry.salt,
         }
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        assert entry.hash == hashlib.sha256(text.encode()).hexdigest()
-        message = b"hanse-ledger-v1|" + bytes.fromhex(entry.hash)
+        commitment = hashlib.sha256(written(content)).hexdigest()
+        place = {"sequence": sequence, "previous": previous, "commitment": commitment}
+        assert entry.hash == hashlib.sha256(written(place)).hexdigest()
+        message = b"hanse-ledger-v2|" + bytes.fromhex(entry.hash)
         assert entry.signature == KEY.sign(message).hex()
         previous = entry.hash
 
@@ -64,6 +68,38 @@ def test_a_good_ledger_verifies_in_place_and_from_its_export() -> None:
     assert verdict.head == list(ledger.entries())[-1].hash
     assert verify_lines(ledger.lines(), PUBLIC) == verdict
     assert verdict_of(FILE) == verdict
+
+
+def test_sealed_entries_keep_the_chain_and_tell_nothing() -> None:
+    ledger = filled_ledger()
+    lines = list(ledger.lines(lambda entry: entry.kind == "job"))
+    assert verify_lines(lines, PUBLIC) == ledger.verify(PUBLIC)
+    kinds = [entry.kind for entry in ledger.entries()]
+    for line, kind, whole in zip(lines, kinds, LINES, strict=True):
+        shown = set(json.loads(line))
+        assert shown == (
+            set(json.loads(whole))
+            if kind == "job"
+            else {"sequence", "commitment", "previous", "hash", "signature"}
+        )
+
+
+def test_a_sealed_entry_cannot_be_guessed_without_its_salt() -> None:
+    first, second = new_ledger(), new_ledger()
+    commitments = {
+        ledger.append("job", {"job": "11" * 32}).sealed().commitment for ledger in (first, second)
+    }
+    assert len(commitments) == 2
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 10**6))
+def test_every_flipped_bit_of_a_sealed_export_is_found(place: int) -> None:
+    data = "".join(line + "\n" for line in filled_ledger().lines(lambda _e: False)).encode()
+    bit = place % (8 * len(data))
+    changed = bytearray(data)
+    changed[bit // 8] ^= 1 << (bit % 8)
+    assert not verdict_of(bytes(changed)).ok
 
 
 def test_the_time_is_the_clock_s() -> None:

@@ -11,15 +11,24 @@ own key. Compare with a head that somebody else has recorded (``known``).
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from hanse.clock import Clock
+from hanse.entropy import Entropy, SystemEntropy
 from hanse.errors import Fault
-from hanse.ledger.entries import GENESIS, Entry, Signer, make_entry, problem_with, read_line
+from hanse.ledger.entries import (
+    GENESIS,
+    Entry,
+    Sealed,
+    Signer,
+    make_entry,
+    problem_with,
+    read_line,
+)
 
 MAX_ATTEMPTS = 1000
 
@@ -84,10 +93,13 @@ class Verdict:
 class Ledger:
     """Appends to and reads from one node's chain. Thread-safe, and safe beside other processes."""
 
-    def __init__(self, store: LedgerStore, signer: Signer, clock: Clock) -> None:
+    def __init__(
+        self, store: LedgerStore, signer: Signer, clock: Clock, entropy: Entropy | None = None
+    ) -> None:
         self._store = store
         self._signer = signer
         self._clock = clock
+        self._entropy = entropy or SystemEntropy()
 
     def append(self, kind: str, body: Mapping[str, Any]) -> Entry:
         """Add an entry at the end.
@@ -116,6 +128,7 @@ class Ledger:
             body=body,
             previous=previous,
             signer=self._signer,
+            entropy=self._entropy,
         )
         self._store.append(entry, previous)
         return entry
@@ -126,10 +139,10 @@ class Ledger:
             if kind is None or entry.kind == kind:
                 yield entry
 
-    def lines(self) -> Iterator[str]:
-        """The whole ledger as lines for `verify_lines`, without line breaks."""
+    def lines(self, shown: Callable[[Entry], bool] = lambda _entry: True) -> Iterator[str]:
+        """The whole ledger as lines for `verify_lines`, without line breaks; entries not ``shown`` are sealed."""
         for entry in self._store.read():
-            yield entry.line()
+            yield entry.line() if shown(entry) else entry.sealed().line()
 
     def verify(self, public_key: str, known: Iterable[tuple[int, str]] = ()) -> Verdict:
         """Check every entry under the node's ``public_key`` (hexadecimal).
@@ -156,7 +169,7 @@ def contended() -> Fault:
 
 
 def _verify(
-    entries: Iterable[Entry | str], public_key: str, known: Iterable[tuple[int, str]]
+    entries: Iterable[Entry | Sealed | str], public_key: str, known: Iterable[tuple[int, str]]
 ) -> Verdict:
     try:
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))

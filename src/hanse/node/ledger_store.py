@@ -76,10 +76,11 @@ class SqlLedger:
 
     def _entry(self, line: str) -> Entry:
         entry = read_line(line)
-        if isinstance(entry, str):
+        if not isinstance(entry, Entry):
+            reason = entry if isinstance(entry, str) else "it is sealed"
             raise Fault(
                 "ledger.damaged",
-                f"an entry of the ledger cannot be read: {entry}",
+                f"an entry of the ledger cannot be read: {reason}",
                 remedy="stop the node, and compare its store with the backup",
                 where=self._database.where,
             )

@@ -1,0 +1,1 @@
+"""Features before a model: reading files, bins, weight of evidence, correlation, selection, stability."""
