@@ -141,6 +141,33 @@ def sign(contract_id: Id, node: NodeFolder = HERE) -> None:
 
 
 @app.command()
+def review(
+    contract_id: Id,
+    department: Annotated[
+        str, typer.Option(help="legal, data-owner, risk or government-affairs.", show_default=False)
+    ],
+    approve: Annotated[bool, typer.Option("--approve", help="It may be signed.")] = False,
+    object_: Annotated[bool, typer.Option("--object", help="It may not; say why.")] = False,
+    comment: Annotated[str, typer.Option(help="What the department says.")] = "",
+    by: Annotated[str, typer.Option(help="Who writes it, as this organisation names them.")] = "",
+    node: NodeFolder = HERE,
+) -> None:
+    """Write down what a department of this organisation says of the newest version of a contract."""
+    if approve and object_:
+        raise typer.BadParameter("--approve and --object exclude each other")
+    verdict = "approve" if approve else "object" if object_ else "comment"
+
+    from hanse.node import facade
+
+    with facade.office_of(node) as office:
+        noted = office.review(contract_id, department, verdict, comment, by)
+        reviewers = office.reviewers
+    say(f"{noted.department}: {noted.verdict} of {contract_id}, version {noted.version}; written in the ledger.")
+    if reviewers:
+        say(f"  Before this node signs, these must approve: {', '.join(reviewers)}")
+
+
+@app.command()
 def push(contract_id: Id, node: NodeFolder = HERE) -> None:
     """Send contract and signatures to all parties, and take the signatures that they have."""
     from hanse.errors import Fault

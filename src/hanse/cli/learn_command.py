@@ -1,10 +1,10 @@
-"""``hanse learn``: a model over several parties' columns, rehearsed on files at hand."""
+"""``hanse learn``: a model over several parties' columns or rows, rehearsed on files at hand."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,99 +13,162 @@ from hanse.cli.screen import note, say, show, size, write_json
 from hanse.errors import Refusal
 
 if TYPE_CHECKING:
-    from hanse.learn import Outcome, Table
+    from hanse.learn.evaluation.report import Report
+    from hanse.learn.features.reading import Prepared, Preparing
+
+Label = Annotated[
+    str,
+    typer.Option(metavar="FILE:COLUMN", help="The label party's Parquet or CSV file and its label.",
+                 show_default=False),
+]  # fmt: skip
+Features = Annotated[
+    list[Path],
+    typer.Option(metavar="FILE", help="Another party's file; may be given several times.",
+                 show_default=False),
+]  # fmt: skip
+IdColumn = Annotated[
+    str, typer.Option("--id", metavar="COLUMN", help="The column that all files share.")
+]
+Without = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COLUMN", help="A column to leave out, of any file; may be given several times.",
+                 show_default=False),
+]  # fmt: skip
+Missing = Annotated[
+    str,
+    typer.Option(
+        help="Missing values: fill in and mark (indicator), or refuse. Boosting takes them as they are."
+    ),
+]
+Rehearse = Annotated[
+    bool, typer.Option("--rehearse", help="Run all parties and seats in this process.")
+]
+Holdout = Annotated[
+    float,
+    typer.Option(help="Share of the ids that is kept for the metrics; 0 takes the training rows."),
+]
 
 
 def learn(
-    label: Annotated[
-        str,
-        typer.Option(metavar="FILE:COLUMN", help="The label party's Parquet or CSV file and its label.",
-                     show_default=False),
-    ],
-    features: Annotated[
-        list[Path],
-        typer.Option(metavar="FILE", help="Another party's file; may be given several times.",
-                     show_default=False),
-    ],
-    id_column: Annotated[
-        str, typer.Option("--id", metavar="COLUMN", help="The column that all files share.")
-    ] = "id",
-    model: Annotated[str, typer.Option(help="logistic, linear or poisson.")] = "logistic",
-    rehearse: Annotated[
-        bool, typer.Option("--rehearse", help="Run all parties and seats in this process.")
+    label: Label,
+    features: Features,
+    id_column: IdColumn = "id",
+    model: Annotated[
+        str, typer.Option(help="logistic, linear, poisson, gamma, tweedie, multinomial or boosting.")
+    ] = "logistic",
+    rehearse: Rehearse = False,
+    horizontal: Annotated[
+        bool,
+        typer.Option("--horizontal", help="All files have the same columns, the label too, and own rows."),
     ] = False,
-    l2: Annotated[float, typer.Option(help="Penalty on squared standardised coefficients.")] = 1e-6,
-    holdout: Annotated[
-        float, typer.Option(help="Share of the ids that is kept for the metrics; 0 takes the training rows.")
-    ] = 0.3,
+    l2: Annotated[
+        float | None,
+        typer.Option(help="Penalty on squared standardised coefficients.",
+                     show_default="1e-6, or 0.01 where rows are few"),
+    ] = None,
+    holdout: Holdout = 0.3,
     minimum_rows: Annotated[
         int | None,
-        typer.Option(help="Learn from fewer matched rows; only for data that are not about people.",
-                     show_default="1000, or 20 a coefficient"),
+        typer.Option(help="Refuse to learn from fewer matched rows.",
+                     show_default="30; between organisations 1000, or 20 a coefficient"),
     ] = None,
     iterations: Annotated[int, typer.Option(min=3, max=100, help="At most so many.")] = 20,
+    missing: Missing = "indicator",
+    without: Without = None,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE.svg", help="Write the report's picture.", show_default=False)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Train one model over the columns of several parties and compare it with the plain and the lonely one.
+    """Train one model over several parties' data and compare it with what could be had without.
 
-    Rows are matched by id without any party learning which matched; each party gets its own coefficients.
+    Vertical: rows are matched by id without any party learning which matched; each party gets its own
+    coefficients. Horizontal: rows stay where they are, updates are summed on shares.
     """
+    require_rehearsal(rehearse)
+    from hanse.learn.evaluation.rehearsal import Asked, train
+
+    asked = Asked(model, l2, holdout, minimum_rows, iterations)
+    parties = read_parties(
+        label, features, None if horizontal else id_column, preparing(model, missing, holdout, without),
+        same_columns=horizontal,
+    )  # fmt: skip
+    report = train(parties, asked, horizontal=horizontal)
+    if picture is not None:
+        picture.write_text(report.svg(), encoding="utf-8")
+    if as_json:
+        write_json(report.body())
+    else:
+        _show(report)
+
+
+def require_rehearsal(rehearse: bool) -> None:
+    """`Refusal` without ``--rehearse``: files at hand are for rehearsals, jobs run between nodes."""
     if not rehearse:
         raise Refusal(
             "learn.contract",
-            "between organisations a model needs a contract that names it, and no contract does yet",
+            "between organisations a model needs a contract that names it; files at hand are for rehearsals",
             remedy="add --rehearse to run all parties in this process, on files at hand",
         )
-    from hanse.learn import rehearse as run
 
-    outcome = run(
-        _tables(label, features, id_column), model, l2=l2, holdout=holdout,
-        least_rows=minimum_rows, iterations=iterations,
+
+def preparing(model: str, missing: str, holdout: float, without: list[str] | None) -> Preparing:
+    """How files are read for a model."""
+    from hanse.learn.features.reading import Preparing
+
+    if missing not in ("indicator", "refuse"):
+        raise typer.BadParameter(f"{missing!r} is not indicator or refuse", param_hint="--missing")
+    return Preparing(
+        "keep" if model == "boosting" and missing == "indicator" else missing,  # type: ignore[arg-type]
+        holdout, model in ("logistic", "multinomial", "boosting"), frozenset(without or ()),
     )  # fmt: skip
-    if as_json:
-        write_json(outcome.body())
-    else:
-        _show(outcome)
 
 
-def _tables(label: str, features: list[Path], id_column: str) -> list[Table]:
-    from hanse.learn import read
+def read_parties(
+    label: str,
+    features: list[Path],
+    id_column: str | None,
+    how: Preparing,
+    *,
+    same_columns: bool = False,
+) -> list[Prepared]:
+    """All files, the label party's first, parties called by them. ``same_columns``: all have the label."""
+    from hanse.learn.features.reading import check_without, read_party
 
     file, colon, column = label.rpartition(":")
     if not colon or not file or not column:
-        raise typer.BadParameter(f"{label!r} is not FILE:COLUMN, such as guest.parquet:y")
+        raise typer.BadParameter(
+            f"{label!r} is not FILE:COLUMN, such as guest.parquet:y", param_hint="--label"
+        )
     paths = [Path(file), *features]
     stems = Counter(p.stem for p in paths)
     names = [
         p.stem if stems[p.stem] == 1 else f"{p.stem}-{number}"
         for number, p in enumerate(paths, start=1)
     ]
+    check_without(paths, how)
     return [
-        read(path, id_column, column if number == 0 else None, name)
+        read_party(path, id_column, column if number == 0 or same_columns else None, name, how)
         for number, (path, name) in enumerate(zip(paths, names, strict=True))
     ]
 
 
-def _show(outcome: Outcome) -> None:
-    say(f"{outcome.model} model of {' and '.join(outcome.parties)}", style="bold")
-    say(
-        f"about {outcome.rows_matched:,} rows matched (noised); {outcome.iterations} iterations, "
-        f"{'settled' if outcome.settled else 'not settled'}; {outcome.wall_s:.1f} s, {size(outcome.bytes)} sent"
-    )
-    rows: list[tuple[Any, ...]] = [
-        (name, _told(outcome.metrics.get(name)), _told(value), _told(outcome.alone[name]))
-        for name, value in outcome.plaintext.items()
-    ]
-    show(["metric", "joint, on shares", "all columns in one place", f"{outcome.parties[0]} alone"],
-         rows, right=(1, 2, 3))  # fmt: skip
-    for party, coefficients in outcome.coefficients.items():
-        show(["column", "standardised coefficient"],
-             [(name, f"{value:.6f}") for name, value in coefficients.items()],
-             title=f"told to {party} only", right=(1,))  # fmt: skip
-    say(f"largest difference of a coefficient from the plain model: {outcome.difference:.2g}")
-    for line in outcome.notes:
+def _show(report: Report) -> None:
+    say(f"{report.model} model of {' and '.join(report.parties)}", style="bold")
+    told = []
+    if report.rows_matched is not None:
+        told.append(f"about {max(0, report.rows_matched):,} rows matched (noised)")
+    if "iterations" in report.extra:
+        settled = "settled" if report.extra.get("converged", True) else "not settled"
+        told.append(f"{report.extra['iterations']} iterations, {settled}")
+    told.append(f"{report.wall_s:.1f} s, {report.cpu_s:.1f} s of CPU, {size(report.bytes)} sent")
+    say("; ".join(told))
+    for table in report.tables():
+        show(table.heads, table.rows, title=table.title, right=table.right)
+    difference = report.extra.get("coefficient_difference_max")
+    if difference is not None:
+        say(f"largest difference of a coefficient from the plain model: {difference:.2g}")
+    for line in report.verdicts():
+        say(line, style="" if line.startswith("the joint model beats") else "bold")
+    for line in report.notes:
         note(line)
-
-
-def _told(value: float | None) -> str:
-    return "none" if value is None else f"{value:.5g}"

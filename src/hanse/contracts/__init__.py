@@ -6,6 +6,8 @@ Everything here is pure: no clock, no entropy, no input or output. Time is an ar
 from hanse.contracts.accounting import Spend, composed, fits, largest_next, period_of, spread
 from hanse.contracts.check import Account, Grant, History, check, check_value
 from hanse.contracts.description import TRUST, describe
+from hanse.contracts.model_check import ModelNote
+from hanse.contracts.models import ModelClause
 from hanse.contracts.places import GazetteerClause, Library
 from hanse.contracts.qualifications import Qualification, QualifyingTest
 from hanse.contracts.requests import (
@@ -49,6 +51,8 @@ __all__ = [
     "JobRequest",
     "Join",
     "Library",
+    "ModelClause",
+    "ModelNote",
     "Output",
     "Party",
     "Permit",

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from hanse.contracts.accounting import Spend, composed, fits, largest_next, period_of
+from hanse.contracts.model_check import MODEL_JOBS, ModelNote, check_model
 from hanse.contracts.requests import JobRequest, providers_of
 from hanse.contracts.rosters import RosterNote, check_allowed, check_held
 from hanse.contracts.signatures import Bundle
@@ -36,7 +37,8 @@ class History:
     ``spent`` is for the period of the decision's day (`period_of`), by provider; ``jobs_used``
     counts jobs that are reserved or committed over the contract's whole life; ``asked`` are the questions of the
     period's jobs, by job. ``holder`` is the checking party, if it must hold a part of the roster that the job
-    uses, and ``roster`` what it holds of it.
+    uses, and ``roster`` what it holds of it. ``trainings`` counts those of the model that a job is about, over the
+    contract's whole life; ``model`` is what ``holder`` holds of it.
     """
 
     jobs_used: int = 0
@@ -45,6 +47,8 @@ class History:
     holder: str = ""
     roster: RosterNote | None = None
     asked: Mapping[str, Sketch] = field(default_factory=dict)
+    trainings: int = 0
+    model: ModelNote | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +95,25 @@ def check(bundle: Bundle, request: JobRequest, history: History, now: datetime) 
     bundle.verify_all()
     _check_version(contract, request)
     _check_life(contract, history, now)
-    computation = _check_roles(contract, request)
-    _check_uses(contract, computation, request)
-    check_allowed(contract, request)
-    if history.holder:
-        check_held(contract, request, history.roster, now, party=history.holder)
-    _check_price(contract, request)
-    check_similar(contract, request, history.asked)
+    if request.computation in MODEL_JOBS:
+        _check_analyst(contract, request)
+        check_model(
+            contract, request, trainings=history.trainings, holder=history.holder,
+            note=history.model, now=now,
+        )  # fmt: skip
+    else:
+        computation = _check_roles(contract, request)
+        _check_uses(contract, computation, request)
+        check_allowed(contract, request)
+        if history.holder:
+            check_held(contract, request, history.roster, now, party=history.holder)
+        _check_price(contract, request)
+        check_similar(contract, request, history.asked)
     return Grant(
         contract_id=contract.id,
         contract_hash=contract.hash,
         job_hash=request.job_hash,
-        computation=computation.name,
+        computation=request.computation,
         recipients=tuple(sorted(request.recipients)),
         providers=providers_of(contract, request),
         period=period_of(contract.privacy.period, now),
@@ -203,7 +214,7 @@ def _check_life(contract: Contract, history: History, now: datetime) -> None:
         )
 
 
-def _check_roles(contract: Contract, request: JobRequest) -> Computation:
+def _check_analyst(contract: Contract, request: JobRequest) -> None:
     if contract.party(request.analyst) is None:
         raise _refusal(
             contract,
@@ -211,6 +222,10 @@ def _check_roles(contract: Contract, request: JobRequest) -> Computation:
             f"{request.analyst!r} is not a party to the contract",
             "ask as one of " + _names(party.name for party in contract.parties),
         )
+
+
+def _check_roles(contract: Contract, request: JobRequest) -> Computation:
+    _check_analyst(contract, request)
     computation = contract.computation(request.computation)
     if computation is None:
         raise _refusal(

@@ -6,6 +6,7 @@ Written from the terms alone, so that what a compliance officer reads is what th
 from __future__ import annotations
 
 from hanse.contracts.accounting import spread
+from hanse.contracts.models import in_words as model_in_words
 from hanse.contracts.qualifications import in_words
 from hanse.contracts.terms import Column, Contract, Dataset
 
@@ -24,6 +25,8 @@ _PURPOSES = {
     "order": "to put events in order",
     "value": "to add up",
     "place": "to count people by place",
+    "feature": "to learn from",
+    "target": "to be predicted",
 }
 _BASES = {
     "consent": "consent",
@@ -40,7 +43,8 @@ def describe(contract: Contract) -> str:
         ("Who gives what", [_dataset(contract, dataset) for dataset in contract.datasets]),
         *([("Which places", _places(contract))] if contract.gazetteers else []),
         *([("What qualifies", _qualifications(contract))] if contract.qualifications else []),
-        ("Who learns what", _learning(contract)),
+        *([("Who learns what", _learning(contract))] if contract.computations else []),
+        *([("Which models", _models(contract))] if contract.models else []),
         ("What protects people in the results", _protection(contract)),
         ("What the seats see while computing", _seats(contract)),
         ("Whom you trust", [TRUST, f"The parties state: {contract.independence}"]),
@@ -133,6 +137,11 @@ def _learning(contract: Contract) -> list[str]:
     ]
     lines.append("Nobody else learns a result, and nobody is allowed any other computation.")
     return lines
+
+
+def _models(contract: Contract) -> list[str]:
+    lines = [line for clause in contract.models for line in model_in_words(contract, clause)]
+    return [*lines, "No other model may be trained."]
 
 
 def _protection(contract: Contract) -> list[str]:

@@ -37,7 +37,7 @@ from hanse.contracts.terms import Contract
 from hanse.errors import Refusal
 from hanse.wire.codec import canonical, digest
 
-Purpose = Literal["filter", "segment", "order", "value", "place", "membership"]
+Purpose = Literal["filter", "segment", "order", "value", "place", "membership", "feature", "target"]
 
 MAX_PARAMETERS_BYTES = 1 << 16
 MAX_REQUEST_CHARACTERS = 1 << 18

@@ -34,6 +34,7 @@ from hanse.contracts.fields import (
     Slug,
     Text,
 )
+from hanse.contracts.models import ModelClause, ModelFeatures, ModelTarget, model_problems
 from hanse.contracts.places import GazetteerClause
 from hanse.contracts.problems import ProblemsError, refusal
 from hanse.contracts.qualifications import Qualification, QualifyingTest, problems_of
@@ -41,8 +42,8 @@ from hanse.contracts.tomltext import write
 from hanse.errors import Refusal
 from hanse.wire.codec import canonical, digest
 
-ColumnKind = Literal["category", "integer", "amount", "time", "boolean", "place"]
-ColumnUse = Literal["filter", "segment", "order", "value", "place"]
+ColumnKind = Literal["category", "integer", "amount", "time", "boolean", "place", "number"]
+ColumnUse = Literal["filter", "segment", "order", "value", "place", "feature", "target"]
 LegalBasis = Literal["consent", "contract", "legitimate-interest", "public-task", "not-personal"]
 Period = Literal["contract", "month"]
 
@@ -52,12 +53,13 @@ USUAL_SIMILAR_QUESTIONS = 10
 # What each kind of column can be used for at all. Segments need a public list of values, because
 # whether a cell exists must not depend on data.
 USES_OF_KIND: Mapping[str, frozenset[str]] = {
-    "category": frozenset({"filter", "segment"}),
-    "boolean": frozenset({"filter", "segment", "value"}),
-    "integer": frozenset({"filter", "value"}),
-    "amount": frozenset({"filter", "value"}),
+    "category": frozenset({"filter", "segment", "feature", "target"}),
+    "boolean": frozenset({"filter", "segment", "value", "feature", "target"}),
+    "integer": frozenset({"filter", "value", "feature", "target"}),
+    "amount": frozenset({"filter", "value", "feature", "target"}),
     "time": frozenset({"filter", "order"}),
     "place": frozenset({"place"}),
+    "number": frozenset({"feature", "target"}),  # any real number; of use to models only
 }
 
 
@@ -219,9 +221,10 @@ class Contract(Document):
     privacy: Privacy
     parties: Annotated[tuple[Party, ...], Field(min_length=3, max_length=64)]
     datasets: Annotated[tuple[Dataset, ...], Field(min_length=1, max_length=64)]
-    computations: Annotated[tuple[Computation, ...], Field(min_length=1, max_length=64)]
+    computations: Annotated[tuple[Computation, ...], Field(max_length=64)] = ()
     gazetteers: Annotated[tuple[GazetteerClause, ...], Field(max_length=16)] = ()
     qualifications: Annotated[tuple[Qualification, ...], Field(max_length=64)] = ()
+    models: Annotated[tuple[ModelClause, ...], Field(max_length=64)] = ()
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -275,7 +278,7 @@ class Contract(Document):
     def fields(self) -> dict[str, Any]:
         """The JSON form: plain values only, what `canonical` and the hash are made over."""
         fields = self.model_dump(mode="json", exclude_none=True)
-        for later in ("gazetteers", "qualifications"):
+        for later in ("gazetteers", "qualifications", "models"):
             if not fields[later]:  # contracts from before there were any keep their hash
                 del fields[later]
         if not fields["join"]["roster_days"]:
@@ -310,6 +313,10 @@ class Contract(Document):
         """The computation called ``name``, if there is one."""
         return next((item for item in self.computations if item.name == name), None)
 
+    def model(self, name: str) -> ModelClause | None:
+        """The model called ``name``, if there is one."""
+        return next((item for item in self.models if item.name == name), None)
+
     def gazetteer(self, name: str) -> GazetteerClause | None:
         """The list of places called ``name``, if there is one."""
         return next((item for item in self.gazetteers if item.name == name), None)
@@ -325,6 +332,7 @@ _KNOWN_KEYS = frozenset(
     for model in (
         *(Contract, Join, Privacy, Party, Dataset, Column, Computation),
         *(GazetteerClause, Qualification, QualifyingTest),
+        *(ModelClause, ModelTarget, ModelFeatures),
     )
     for key in model.model_fields
 )
@@ -360,6 +368,9 @@ def _contract_problems(contract: Contract) -> Iterator[tuple[str, str]]:
         yield from _repeated(f"{where}.recipients", item.recipients)
         yield from _repeated(f"{where}.datasets", item.datasets)
     yield from problems_of(contract.qualifications, contract.datasets)
+    if not contract.computations and not contract.models:
+        yield "computations", "is missing; a contract allows at least one computation or model"
+    yield from model_problems(contract)
     yield from _join_delta_problems(contract)
 
 

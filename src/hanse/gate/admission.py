@@ -176,9 +176,12 @@ class Gate:
         return permit
 
     def require_permits(self, request: JobRequest, permits: Iterable[Permit]) -> None:
-        """`Refusal` or `Foul` unless every seat and provider permitted this very job."""
+        """`Refusal` or `Foul` unless every seat and provider permitted this very job; the permits are kept."""
+        given = list(permits)
         required = permitting_parties(self.bundle.contract, request)
-        verify_permits(self.bundle.contract, request.job_hash, permits, required)
+        verify_permits(self.bundle.contract, request.job_hash, given, required)
+        signatures = {permit.party: permit.signature for permit in given}
+        self._ledger.append("permits", {"job": request.job_hash, "signatures": signatures})
 
     def commit(self, request: JobRequest, record: Record) -> None:
         """Debit the price and write the disclosure; when this returns, outputs may leave."""

@@ -73,6 +73,8 @@ class NodeConfig(_Section):
     heartbeat_seconds: float = Field(default=2.0, gt=0, le=60, strict=True)
     lost_after_seconds: float = Field(default=8.0, gt=0, le=600, strict=True)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    # Departments that must have approved a contract before this node signs it (`hanse.node.reviews`).
+    reviews: tuple[Literal["legal", "data-owner", "risk", "government-affairs"], ...] = ()
     limits: Limits = Limits()
     store: Store = Store()
 
@@ -153,6 +155,7 @@ def config_text(party: str, organisation: str, listen: Listen | None) -> str:
         "heartbeat_seconds = 2\n"
         "lost_after_seconds = 8    # a partner that is silent for so long is lost\n"
         'log_level = "info"        # debug | info | warning | error\n'
+        '# reviews = ["legal", "risk"]   # who must approve a contract before it is signed here\n'
         "\n"
         "[limits]\n"
         'maximum_upload = "8 GiB"  # the largest data set one job may hand over\n'

@@ -65,7 +65,7 @@ class Node:
         self.store = open_store(self.config)
         shelf = PlaceShelf(self.config.data_folder / PLACES)
         rosters = node_rosters(self.config.data_folder, identity)
-        self.office = NodeOffice(identity, self.store, clock, shelf, rosters)
+        self.office = NodeOffice(identity, self.store, clock, shelf, rosters, self.config.reviews)
         listen = self.config.listen
         self.exchange = Exchange(
             identity,

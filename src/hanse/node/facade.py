@@ -94,7 +94,8 @@ def office_of(folder: Path, clock: Clock | None = None) -> Iterator[NodeOffice]:
     store = open_store(config)
     try:
         shelf = PlaceShelf(config.data_folder / PLACES)
-        yield NodeOffice(identity, store, clock, shelf, node_rosters(config.data_folder, identity))
+        rosters = node_rosters(config.data_folder, identity)
+        yield NodeOffice(identity, store, clock, shelf, rosters, config.reviews)
     finally:
         store.close()
 

@@ -25,6 +25,7 @@ from hanse.node.job_store import Job as StoredJob
 from hanse.node.keys import Identity
 from hanse.node.partners import Directory, Partner
 from hanse.node.places import PlaceShelf
+from hanse.node.reviews import Review, record_review, require_approvals
 from hanse.node.roles import Job
 from hanse.node.rosters import (
     FolderRosters,
@@ -48,8 +49,9 @@ class NodeOffice:
 
     def __init__(
         self, identity: Identity, store: Store, clock: Clock, shelf: PlaceShelf | None = None,
-        rosters: Rosters | None = None,
+        rosters: Rosters | None = None, reviewers: Iterable[str] = (),
     ) -> None:  # fmt: skip
+        self.reviewers = tuple(reviewers)
         self.party = identity.party
         self.identity = identity
         self.store = store
@@ -295,11 +297,19 @@ class NodeOffice:
         return self.contract(contract.id)
 
     def sign(self, contract_id: str) -> Bundle:
-        """Add this party's signature."""
+        """Add this party's signature; `Refusal` ``contract.review`` while a department here has not approved."""
         bundle = bundle_of(self.contract(contract_id))
+        require_approvals(self.ledger, bundle.contract, self.reviewers)
         signed = bundle.signed(self.party, self.identity.signing_key)
         self.import_bundle(signed)
         return signed
+
+    def review(
+        self, contract_id: str, department: str, verdict: str, comment: str = "", by: str = ""
+    ) -> Review:
+        """A department's word on the newest version of a contract. Raises as `record_review`."""
+        contract = bundle_of(self.contract(contract_id)).contract
+        return record_review(self.ledger, contract, department, verdict, comment, by)
 
     def contract(self, contract_id: str) -> StoredContract:
         """The newest version; `Refusal` naming those there are."""

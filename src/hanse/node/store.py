@@ -35,6 +35,7 @@ from hanse.node.rows import (
     to_time,
 )
 from hanse.node.standing import StandingQueries
+from hanse.node.user_store import Users
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class Store:
         self.jobs = Jobs(database)
         self.ledger = SqlLedger(database)
         self.answers = StoredAnswers(database)
+        self.users = Users(database)
 
     def close(self) -> None:
         """Close the database."""

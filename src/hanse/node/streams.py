@@ -152,11 +152,21 @@ class StreamEnds:
         """The next array for ``role`` from ``source``; see `Channel.receive`."""
         self.check()
         array = self._inboxes[role].take_array(source, step, dtype, shape)
+        self._give_back(array.nbytes)
+        return array
+
+    def take_frame(self, role: int, source: int, patience: float) -> Frame:
+        """The next frame for ``role`` from ``source``, whatever it is; see `PatientChannel.next_frame`."""
+        self.check()
+        frame = self._inboxes[role].take(source, patience)
+        self._give_back(frame.body.nbytes if isinstance(frame.body, np.ndarray) else 0)
+        return frame
+
+    def _give_back(self, count: int) -> None:
         with self._lock:
-            given_back = min(array.nbytes, self._reserved)
+            given_back = min(count, self._reserved)
             self._reserved -= given_back
         self._carrier.release(given_back)
-        return array
 
     def loop_back(self, frame: Frame) -> None:
         """Deliver a frame between two roles of this node."""
@@ -251,6 +261,15 @@ class NodeChannel:
                 self.bytes_received += array.nbytes
                 self.messages_received += 1
         return array
+
+    def next_frame(self, source: int, patience: float) -> Frame:
+        """The next frame from role ``source``, or `Fault` ``peer.silent``; see `PatientChannel`."""
+        frame = self._stream.take_frame(self.role, source, patience)
+        if self._stream.roles[source][1] != self._own and isinstance(frame.body, np.ndarray):
+            with self._counting:
+                self.bytes_received += frame.body.nbytes
+                self.messages_received += 1
+        return frame
 
     def _frame(self, to: int, sequence: int, step: str, body: Array) -> Frame:
         return Frame(Kind.ARRAY, self._stream.stream_id, self.role, to, sequence, step, body)

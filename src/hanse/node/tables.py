@@ -97,6 +97,36 @@ standing = Table(
     Column("query", Text, nullable=False),  # JSON
     Column("last", Text, nullable=False),  # JSON: how its last run went
 )
+# People of the organisation who use the console, what opens it for them, and their failed tries.
+users = Table(
+    "users",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("shown", Text, nullable=False),
+    Column("department", Text, nullable=False),
+    Column("roles", Text, nullable=False),  # JSON list
+    Column("state", Text, nullable=False),
+    Column("password", Text, nullable=False),  # an argon2 hash
+    Column("code", Text),  # the sealed secret of one-time codes
+    Column("code_step", BigInteger, nullable=False),  # the last code that was used
+    Column("created", Text, nullable=False),
+)
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("handle", Text, primary_key=True),  # SHA-256 of what the browser holds
+    Column("user_name", Text, nullable=False),
+    Column("form", Text, nullable=False),  # what forms of this session carry
+    Column("began", Text, nullable=False),
+    Column("seen", Text, nullable=False),
+)
+tries = Table(
+    "tries",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("failed", Integer, nullable=False),
+    Column("until", Text, nullable=False),  # until then no password is looked at
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,5 +172,21 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(
         "standing queries",
         ("CREATE TABLE standing (name TEXT PRIMARY KEY, query TEXT NOT NULL, last TEXT NOT NULL)",),
+    ),
+    Migration(
+        "users of the console, and lists of many contracts and jobs",
+        (
+            "CREATE TABLE users (name TEXT PRIMARY KEY, shown TEXT NOT NULL, department TEXT NOT NULL, "
+            "roles TEXT NOT NULL, state TEXT NOT NULL, password TEXT NOT NULL, code TEXT, "
+            "code_step BIGINT NOT NULL, created TEXT NOT NULL)",
+            "CREATE TABLE sessions (handle TEXT PRIMARY KEY, user_name TEXT NOT NULL, form TEXT NOT NULL, "
+            "began TEXT NOT NULL, seen TEXT NOT NULL)",
+            "CREATE TABLE tries (name TEXT PRIMARY KEY, failed INTEGER NOT NULL, until TEXT NOT NULL)",
+            "CREATE INDEX jobs_by_time ON jobs (created, job, attempt)",
+            "CREATE INDEX jobs_by_state_and_time ON jobs (state, created, job, attempt)",
+            "CREATE INDEX jobs_by_contract_and_time ON jobs (contract, created, job, attempt)",
+            "CREATE INDEX contracts_by_time ON contracts (changed, id, version)",
+            "CREATE INDEX contracts_by_state_and_time ON contracts (state, changed, id, version)",
+        ),
     ),
 )

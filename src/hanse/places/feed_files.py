@@ -2,8 +2,8 @@
 
 The report day is a column, or the day plus a lateness that is a number of days or a column of such. Days are dates,
 or texts and numbers like 2026-03-31, 20260331, 202603 (a month) and 2026Q1 or 20261 (a quarter): a month or quarter
-counts as its first day. Rows without a readable key, day or value are left out and counted (`Feed.unread`), for
-`hanse.places.checks` to tell; a file without a single readable row is a `Fault`.
+counts as its first day. A row without a value reports nothing. Rows whose key, day or value cannot be read are left
+out and counted (`Feed.unread`), for `hanse.places.checks` to tell; a file without one readable row is a `Fault`.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def read_feed(
     """The feed in a file; see the module.
 
     ``key``, ``date``, ``value`` and ``reported`` are columns, ``lateness`` a number of days or a column; ``table``
-    names the table of a DuckDB database. ``places`` is a list for the feed to be over. Raises `Fault` ``feed.empty``,
-    ``feed.table``, ``catalog.missing-column`` and what reading a file raises.
+    names the table of a DuckDB database. ``places`` is a list for the feed to be over. Raises `Fault`
+    ``feed.empty``, ``feed.table``, ``catalog.missing-column`` and what reading a file raises.
     """
     source = Path(path)
     label = name or source.stem
@@ -69,6 +69,7 @@ def read_feed(
                 else _number(types, lateness, shown, label)
             )
             columns.append(f"{columns[1]} + CAST(round({late}) AS INTEGER)")
+        columns.append(f"nullif(trim(CAST({identifier(value)} AS VARCHAR)), '') IS NULL")
         return _read(connection, columns, label, shown, places)
     finally:
         connection.close()
@@ -96,8 +97,13 @@ def _opened(source: Path, table: str, label: str) -> Any:
         connection.execute(f"CREATE TEMP VIEW rows AS SELECT * FROM source.{identifier(table)}")
     except duckdb.CatalogException as error:
         connection.close()
-        raise Fault("feed.table", f"{source.name!r} has no table {table!r}",
-                    remedy="name a table of the database", where=f"feed {label}", detail=str(error)) from error  # fmt: skip
+        raise Fault(
+            "feed.table",
+            f"{source.name!r} has no table {table!r}",
+            remedy="name a table of the database",
+            where=f"feed {label}",
+            detail=str(error),
+        ) from error
     except duckdb.Error as error:
         connection.close()
         fail_reading(error, label, repr(source.name))
@@ -124,7 +130,7 @@ def _day(types: dict[str, str], column: str, shown: str, label: str) -> str:
 def _read(
     connection: Any, columns: list[str], label: str, shown: str, places: Sequence[str] | None
 ) -> Feed:
-    names = ("key", "date", "value", "reported")
+    names = ("key", "date", "value", "reported", "silent")
     listed = ", ".join(
         f"{column} AS {identifier(n)}" for n, column in zip(names, columns, strict=True)
     )
@@ -142,7 +148,9 @@ def _read(
         known = [
             str(row[0]) for row in connection.execute("SELECT key FROM keys ORDER BY n").fetchall()
         ]
-        unread = int(connection.execute("SELECT count(*) FROM read WHERE NOT fine").fetchone()[0])
+        unread = connection.execute(
+            "SELECT count(*) FROM read WHERE NOT (fine OR silent OR coalesce(isnan(value), false))"
+        ).fetchone()[0]
     except duckdb.Error as error:
         fail_reading(error, label, shown)
     if not known:
@@ -155,7 +163,7 @@ def _read(
     made = Feed(
         tuple(known), _plain(found["place"]).astype(np.int32), _plain(found["date"]).astype("datetime64[D]"),
         _plain(found["reported"]).astype("datetime64[D]"), _plain(found["value"]).astype(np.float64),
-        label, unread,
+        label, int(unread),
     )  # fmt: skip
     return made if places is None else made.over(places)
 

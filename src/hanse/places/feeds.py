@@ -1,8 +1,9 @@
 """Feeds: what a source said about places and days, and when it said so.
 
 A row is one report: on ``reported`` the source said that ``place`` had ``value`` on ``date``. A later report about
-the same place and day is a revision: it is added, it never replaces the row. So anybody can ask what was known on any
-day (`Feed.known`), a back-test sees nothing that came later, and a number that changed can be shown to have changed.
+the same place and day is a revision: it is added, it never replaces the row. So anybody can ask what was known on
+any day (`Feed.known`), a back-test sees nothing that came later, and a number that changed can be shown to have
+changed.
 
 A report whose value is not a number withdraws: from that day on nothing is known again.
 """

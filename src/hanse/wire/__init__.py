@@ -1,6 +1,6 @@
 """Typed messages, their codec, and the channel that protocols speak through."""
 
-from hanse.wire.channel import Channel
+from hanse.wire.channel import Channel, PatientChannel
 from hanse.wire.codec import canonical, digest, encode, parse_document
 from hanse.wire.hall import Hall, HallChannel, Tap
 from hanse.wire.inbox import Inbox
@@ -14,6 +14,7 @@ __all__ = [
     "HallChannel",
     "Inbox",
     "Kind",
+    "PatientChannel",
     "Tap",
     "canonical",
     "digest",

@@ -83,3 +83,6 @@ class HallChannel:
     ) -> Array:
         inbox = self._hall.inboxes[self.role]
         return inbox.take_array(source, step, dtype, shape, self._hall.patience)
+
+    def next_frame(self, source: int, patience: float) -> Frame:
+        return self._hall.inboxes[self.role].take(source, patience)

@@ -67,9 +67,7 @@ def auc_deviation(value: float, positive: float, negative: float) -> float:
         return float("nan")
     q1, q2 = value / (2 - value), 2 * value**2 / (1 + value)
     spread = (
-        value * (1 - value)
-        + (positive - 1) * (q1 - value**2)
-        + (negative - 1) * (q2 - value**2)
+        value * (1 - value) + (positive - 1) * (q1 - value**2) + (negative - 1) * (q2 - value**2)
     )
     return float(np.sqrt(max(0.0, spread) / (positive * negative)))
 

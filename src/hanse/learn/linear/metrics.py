@@ -39,8 +39,10 @@ def read(sums: U64, plan: Plan, scale: float) -> dict[str, float | None]:
         return read_ranking(sums)
     count = max(1, whole[0])
     real = decode(sums, f.mean)
-    found: dict[str, float | None] = {"rows": float(whole[0]), "rmse": float(np.sqrt(max(0.0, real[1]) / count)) * scale,
-             "mae": float(real[2]) / count * scale}  # fmt: skip
+    rmse, mae = np.sqrt(max(0.0, real[1]) / count), real[2] / count
+    found: dict[str, float | None] = {
+        "rows": float(whole[0]), "rmse": float(rmse) * scale, "mae": float(mae) * scale,
+    }  # fmt: skip
     if f.name == "poisson":
         found["deviance"] = 2 * float(real[3]) / count * scale
     return found
