@@ -109,7 +109,7 @@ def test_a_machine_with_python_only_verifies_it(
 
 
 def test_any_changed_byte_is_found(pack: bytes) -> None:
-    chance = random.Random(7)
+    chance = random.Random(7)  # noqa: S311
     ends = [*range(30), *range(len(pack) - 30, len(pack))]
     for place in [*ends, *(chance.randrange(len(pack)) for _ in range(120))]:
         changed = bytearray(pack)
@@ -214,7 +214,7 @@ def test_what_is_no_pack_is_refused_in_words(hanse: Hanse, tmp_path: Path, runni
 
 
 def test_pure_python_signatures_agree_with_the_library() -> None:
-    chance = random.Random(3)
+    chance = random.Random(3)  # noqa: S311
     for _ in range(6):
         key = Ed25519PrivateKey.from_private_bytes(chance.randbytes(32))
         public, message = key.public_key().public_bytes_raw(), chance.randbytes(40)

@@ -13,11 +13,12 @@ import pyarrow.parquet
 import pytest
 
 from hanse.cli.main import invoke
-from hanse.errors import Refusal
+from hanse.errors import HanseError, Refusal
 
 KEYS = {
     "wall_s", "cpu_s", "bytes", "auc", "plaintext_auc", "alone_auc", "ks", "plaintext_ks", "alone_ks", "auc_error",
-    "coefficient_difference_max", "iterations", "rows_matched", "converged", "plaintext_s", "notes",
+    "coefficient_difference_max", "iterations", "rows_matched", "converged", "plaintext_s", "notes", "ensemble_auc",
+    "alone_by_party", "verdict", "beats_alone_and_ensemble", "main_metric", "opened", "arrangement",
 }  # fmt: skip
 
 
@@ -40,30 +41,42 @@ def run(files: list[Path], *more: str) -> int:
 
 
 def test_json(files: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(files, "--model", "logistic", "--rehearse", "--minimum-rows", "300", "--json") == 0
+    assert run(files, "--model", "logistic", "--rehearse", "--json") == 0
     body: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert set(body) >= KEYS
     assert body["auc"] == pytest.approx(body["plaintext_auc"], abs=1e-3)
     assert body["auc"] > body["alone_auc"] + 0.05
+    assert set(body["alone_by_party"]) == {"guest", "host", "more"}
     assert body["coefficient_difference_max"] < 1e-3
     assert set(body["coefficients"]) == {"guest", "host", "more"}
     assert body["bytes"] > 100_000
 
 
-def test_the_report_shows_three_models(
-    files: list[Path], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(files[:2], "--rehearse", "--minimum-rows", "300", "--model", "linear") == 0
+def test_the_report_shows_all_models(files: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(files[:2], "--rehearse", "--model", "linear") == 0
     shown = capsys.readouterr()
     assert "guest alone" in shown.out
+    assert "host alone" in shown.out
+    assert "ensemble" in shown.out
     assert "told to host only" in shown.out
     assert "authorisation" in shown.err
 
 
-def test_too_few_rows_say_how_to_go_on(files: list[Path]) -> None:
+def test_few_rows_are_learned_from_with_a_note(
+    files: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(files[:2], "--rehearse") == 0
+    assert "would be refused" in capsys.readouterr().err
     with pytest.raises(Refusal) as caught:
-        run(files, "--rehearse")
+        run(files[:2], "--rehearse", "--minimum-rows", "1000")
     assert caught.value.code == "learn.rows"
+
+
+def test_the_picture_is_a_picture(files: list[Path], tmp_path: Path) -> None:
+    picture = tmp_path / "model.svg"
+    assert run(files[:2], "--rehearse", "--json", "--picture", str(picture)) == 0
+    assert "<svg" in picture.read_text()
+    assert "ensemble of own models" in picture.read_text()
 
 
 def test_without_a_contract_there_is_only_a_rehearsal(files: list[Path]) -> None:
@@ -80,5 +93,147 @@ def test_files_of_one_name_get_numbers(
     other.mkdir()
     same = other / "guest.csv"
     same.write_bytes(files[1].read_bytes())
-    assert run([files[0], same], "--rehearse", "--minimum-rows", "300", "--json") == 0
+    assert run([files[0], same], "--rehearse", "--json") == 0
     assert json.loads(capsys.readouterr().out)["parties"] == ["guest-1", "guest-2"]
+
+
+# --- bad input --------------------------------------------------------------------------------------
+
+
+def changed(path: Path, **columns: Any) -> None:
+    """Write the file anew with these columns in place of, or beside, its own."""
+    suffix = path.suffix
+    table = pa.csv.read_csv(path) if suffix == ".csv" else pa.parquet.read_table(path)
+    whole = {name: table.column(name) for name in table.column_names} | columns
+    (pa.csv.write_csv if suffix == ".csv" else pa.parquet.write_table)(pa.table(whole), path)
+
+
+def refused(files: list[Path], *more: str) -> HanseError:
+    with pytest.raises(HanseError) as caught:
+        run(files, "--rehearse", *more)
+    assert caught.value.remedy
+    return caught.value
+
+
+ROWS = range(900)
+
+
+@pytest.mark.parametrize(
+    ("columns", "code", "said", "where"),
+    [
+        ({"id": ["p0", *(f"p{n}" for n in range(899))]}, "learn.id", "twice", "guest.parquet, column id"),
+        ({"id": [None, *(f"p{n}" for n in range(899))]}, "learn.id", "no id", "guest.parquet, column id"),
+        ({"id": [n + 0.5 for n in ROWS]}, "learn.id", "fractions", "guest.parquet, column id"),
+        ({"id": [float("nan"), *map(float, range(899))]}, "learn.id", "no id", "guest.parquet, column id"),
+        ({"y": [1] * 900}, "learn.label", "one value", ""),
+        ({"y": [n % 3 for n in ROWS]}, "learn.label", "two classes", "guest"),
+        ({"y": [None, *(n % 2 for n in range(899))]}, "learn.label", "missing", "guest.parquet"),
+        ({"when": pa.array(range(900), pa.timestamp("s"))}, "learn.type", "'when'", "guest.parquet"),
+        ({"list": [[1.0]] * 900}, "learn.type", "'list'", "guest.parquet"),
+        ({"far": [float("inf")] * 900}, "learn.missing", "'far'", "guest.parquet"),
+        ({"text": [f"t{n}" for n in ROWS]}, "learn.text", "'text'", "guest.parquet"),
+    ],
+    ids=["twice", "null", "fraction", "nan", "one class", "three classes", "no label", "dates", "lists",
+         "infinite", "free text"],
+)  # fmt: skip
+def test_what_cannot_serve_is_refused_naming_file_and_column(
+    files: list[Path], columns: dict[str, Any], code: str, said: str, where: str
+) -> None:
+    changed(files[0], **columns)
+    error = refused(files[:2])
+    assert (error.code, said in error.message) == (code, True), error
+    assert where in error.where
+
+
+def test_a_column_that_is_the_label(files: list[Path]) -> None:
+    label = pa.parquet.read_table(files[0]).column("y")
+    changed(files[1], same=pa.array([5 - 2 * v for v in label.to_pylist()]))
+    error = refused(files[:2])
+    assert (error.code, error.where) == ("learn.leak", "host")
+    assert "--without same" in error.remedy
+    assert run(files[:2], "--rehearse", "--json", "--without", "same") == 0
+
+
+@pytest.mark.parametrize("matched", [0, 5])
+def test_hardly_any_rows_in_common(files: list[Path], matched: int) -> None:
+    changed(files[1], id=[f"p{n}" if n < matched else f"q{n}" for n in ROWS])
+    error = refused(files[:2])
+    assert error.code == "learn.rows"
+    assert f"{matched} rows match" in error.message
+
+
+def test_ids_of_different_types_match(
+    files: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed(files[0], id=pa.array(range(900), pa.int64()))
+    changed(files[1], id=[float(n) for n in ROWS])
+    changed(files[2], id=[str(n) for n in ROWS])
+    assert run(files, "--rehearse", "--json") == 0
+    body = json.loads(capsys.readouterr().out)
+    assert body["auc"] == pytest.approx(body["plaintext_auc"], abs=1e-3)
+    assert body["auc"] > body["alone_auc"] + 0.05
+
+
+def test_text_booleans_and_gaps_become_columns(
+    files: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    random = np.random.default_rng(2)
+    gaps = random.normal(size=900)
+    gaps[::9] = np.nan
+    changed(
+        files[2],
+        town=[["a", "b", "c", None][n % 4] for n in ROWS], flag=[n % 7 < 3 for n in ROWS], gaps=gaps,
+        nothing=pa.nulls(900), flat=[1.5] * 900, many=[f"v{n * n % 97}" for n in ROWS],
+    )  # fmt: skip
+    changed(files[0], y=[["no", "yes"][n % 2] for n in ROWS])
+    assert run(files, "--rehearse", "--json") == 0
+    body = json.loads(capsys.readouterr().out)
+    made = set(body["coefficients"]["more"])
+    assert {"flag", "gaps", "gaps=(missing)"} <= made
+    assert len({name for name in made if name.startswith("town=")}) == 3
+    assert "many=(other)" in made
+    assert "nothing" not in made
+    assert "flat" not in made
+    notes = " ".join(body["notes"])
+    for said in (
+        "'no' = 0, 'yes' = 1",
+        "'nothing' has no values",
+        "100 missing values of 'gaps'",
+        "rare values",
+    ):
+        assert said in notes
+
+
+def test_gaps_are_refused_where_asked(files: list[Path]) -> None:
+    changed(files[1], b=[None, *([1.0, 2.0] * 449), 3.0])
+    error = refused(files[:2], "--missing", "refuse")
+    assert (error.code, error.where) == ("learn.missing", "host.csv")
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        (("--model", "forest"), "learn.model"),
+        (("--without", "misspelt"), "learn.column"),
+        (("--without", "y"), "learn.column"),
+        (("--holdout", "1"), "learn.holdout"),
+        (("--l2", "-1"), "learn.l2"),
+        (("--id", "nowhere"), "learn.column"),
+        (("--id", "y"), "learn.column"),
+    ],
+)
+def test_options_that_make_no_sense(files: list[Path], more: tuple[str, ...], code: str) -> None:
+    assert refused(files[:2], *more).code == code
+
+
+def test_a_file_that_is_none(files: list[Path], tmp_path: Path) -> None:
+    assert refused([files[0], tmp_path / "nowhere.parquet"]).code == "learn.file"
+    broken = tmp_path / "broken.parquet"
+    broken.write_bytes(b"PAR1 not really")
+    assert refused([files[0], broken]).code == "learn.file"
+    empty = tmp_path / "empty.csv"
+    empty.write_text("id,b\n")
+    assert refused([files[0], empty]).code == "learn.rows"
+    twice = tmp_path / "twice.csv"
+    twice.write_text("id,b,b\np1,2,3\n")
+    assert refused([files[0], twice]).code == "learn.column"

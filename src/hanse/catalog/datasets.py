@@ -31,7 +31,7 @@ from pydantic import (
 from hanse.errors import Fault
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
-Kind = Literal["category", "integer", "amount", "time", "boolean", "place"]
+Kind = Literal["category", "integer", "amount", "time", "boolean", "place", "number"]
 IdFormat = Literal["plain", "md5", "sha256", "md5+sha256"]
 HashChain = Literal["sha256", "md5+sha256"]
 Classification = Literal["personal", "sensitive", "trade-secret", "public"]
@@ -141,8 +141,8 @@ class Column(Record):
     time: timestamps and dates as they are, or ISO text; without an offset they are in `zone` (IANA).
     Numbers are times only with `epoch`. amount: multiplied by `scale` and rounded to whole units (100
     for cents). integer and amount must not be negative. category: text or whole numbers, compared
-    as text; place: the same, ids of places in a gazetteer. boolean: true/false, yes/no, 1/0. An empty
-    cell is a missing value.
+    as text; place: the same, ids of places in a gazetteer. number: any real number, for models only.
+    boolean: true/false, yes/no, 1/0. An empty cell is a missing value.
     """
 
     name: Name

@@ -24,6 +24,7 @@ _REMEDY = {
     "time": 'use timestamps, dates or ISO text such as "2026-01-31 18:30:00"; for numbers set `epoch`',
     "boolean": "use a boolean column, or one of true/false, yes/no, 1/0",
     "place": "use a text or whole-number column of ids from the list of places",
+    "number": "use a column of numbers; leave out infinite ones",
 }
 
 
@@ -32,7 +33,7 @@ class Expression:
     """`sql` is the column's value in its canonical type, NULL where missing or malformed.
 
     Canonical: category and place VARCHAR, integer and amount BIGINT, time BIGINT microseconds since 1970 UTC,
-    boolean BOOLEAN. `broken` is SQL that is true where something stands there that is no such
+    boolean BOOLEAN, number DOUBLE. `broken` is SQL that is true where something stands there that is no such
     value; None where the source's type leaves no room for that.
     """
 
@@ -72,6 +73,8 @@ def expression(column: Column, source_type: str, where: str) -> Expression:
         found = _boolean(quoted, text, source_type)
     elif column.kind == "time":
         found = _time(column, quoted, text, source_type)
+    elif column.kind == "number":
+        found = _real(quoted, text, source_type)
     else:
         found = _number(column, quoted, text, source_type)
     if found is None:
@@ -109,6 +112,20 @@ def _boolean(quoted: str, text: str, source_type: str) -> Expression | None:
         )
         return _checked(case, text)
     return None
+
+
+def _real(quoted: str, text: str, source_type: str) -> Expression | None:
+    if _is_text(source_type):
+        number, present = f"TRY_CAST({text} AS DOUBLE)", text
+    elif source_type in _WHOLE | _REAL or source_type.startswith("DECIMAL"):
+        number, present = f"CAST({quoted} AS DOUBLE)", quoted
+    else:
+        return None
+    # NaN is what some tools write for a missing value.
+    finite = f"CASE WHEN isfinite({number}) THEN {number} END"
+    return Expression(
+        finite, f"({present} IS NOT NULL AND ({number}) IS NULL OR isinf({number}))"
+    )
 
 
 def _number(column: Column, quoted: str, text: str, source_type: str) -> Expression | None:

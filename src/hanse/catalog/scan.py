@@ -140,8 +140,8 @@ class Scan:
     def _check_label(self, label: LabelRequest) -> None:
         kind = self._dataset.column(label.column).kind
         problem = ""
-        if kind == "time":
-            problem = "a time cannot be a label"
+        if kind in {"time", "number"}:
+            problem = f"a {kind} cannot be a label"
         elif (kind in {"category", "place"}) != bool(label.values):
             problem = "a category or place needs its public list of values, other kinds have none"
         elif (kind in {"integer", "amount"}) != (label.maximum is not None):

@@ -17,6 +17,7 @@ from hanse.cli import (
     contract_commands,
     crowd_commands,
     dataset_commands,
+    doctor_command,
     evidence_commands,
     job_commands,
     learn_command,
@@ -75,6 +76,7 @@ app.add_typer(standing_commands.app, name="standing")
 app.add_typer(roster_commands.app, name="roster")
 app.add_typer(job_commands.app, name="job")
 app.add_typer(ledger_commands.app, name="ledger")
+app.command("doctor")(doctor_command.doctor)
 app.add_typer(evidence_commands.app, name="evidence")
 app.command("demo")(demo_command.demo)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -168,6 +169,12 @@ class Spend:
         with self._lock:
             self._refresh()
             return self._used(contract)
+
+    def jobs_used_by_contract(self) -> Mapping[str, int]:
+        """`jobs_used` of every contract that has any."""
+        with self._lock:
+            self._refresh()
+            return Counter(r.contract for r in self._jobs.values() if r.state != "released")
 
     def _decide(self, kind: str, body: Mapping[str, Any], allowed: Callable[[], None]) -> Entry:
         """Append if ``allowed`` does not raise on exactly the state that the entry will follow."""

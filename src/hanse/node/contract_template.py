@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from hanse import menu
+from hanse.contracts.terms import USES_OF_KIND
 from hanse.errors import Refusal
 
 if TYPE_CHECKING:
@@ -146,8 +147,6 @@ def _party(card: IdentityCard) -> str:
 
 
 def _dataset(dataset: Dataset, provider: str) -> str:
-    from hanse.contracts.terms import USES_OF_KIND
-
     lines = [
         "[[datasets]]",
         f"name = {_text(dataset.name)}",

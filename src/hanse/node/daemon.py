@@ -55,7 +55,7 @@ class Node:
         tap: Tap | None = None,
     ) -> None:
         self.config: NodeConfig = load_config(folder)
-        clock = clock or SystemClock()
+        clock = self._clock = clock or SystemClock()
         entropy = entropy or SystemEntropy()
         identity = load_identity(folder, clock=clock)
         if identity.party != self.config.party:
@@ -150,7 +150,8 @@ class Node:
         if ask == "contract":
             return self._contract_from(party, document)
         if ask == "hello":
-            return {"party": self.office.party, "version": __version__}
+            now = self._clock.now().timestamp()
+            return {"party": self.office.party, "version": __version__, "time": now}
         if ask == "progress":
             return self.office.progress_for(party, str(document.get("job", "")))
         return self.runner.answer(party, document)
@@ -168,6 +169,7 @@ class Node:
     def _command(self, document: Document, tell: Tell) -> Document:
         verbs = {
             "status": self._status,
+            "greet": self._greet,
             "run": self._run,
             "preview": self._preview,
             "cancel": self._cancel,
@@ -202,6 +204,17 @@ class Node:
                 for s in self.exchange.status()
             ],
         }
+
+    def _greet(self, document: Document, _tell: Tell) -> Document:
+        """A partner's version, and how far its clock is ahead of ours (half the way there allowed for)."""
+        before = self._clock.now().timestamp()
+        said = self.exchange.request(
+            str(document.get("party", "")), {"ask": "hello"}, patience=_PROGRESS_PATIENCE
+        )
+        middle = (before + self._clock.now().timestamp()) / 2
+        time = said.get("time")
+        ahead = float(time) - middle if isinstance(time, int | float) else 0.0
+        return {"version": str(said.get("version", "")), "seconds_ahead": ahead}
 
     def _question(self, document: Document) -> Question:
         asked = document.get("question")

@@ -19,7 +19,7 @@ from hanse.contracts import Bundle, Contract, JobRequest, composed, period_of, p
 from hanse.entropy import SystemEntropy
 from hanse.errors import Fault, HanseError, Refusal
 from hanse.gate.release import Opened
-from hanse.ledger import Spend, Verdict
+from hanse.ledger import Verdict
 from hanse.node.cards import IdentityCard
 from hanse.node.config import (
     CONFIG_FILE,
@@ -160,7 +160,7 @@ class Account:
 
 def accounts(office: NodeOffice, contract: Contract, clock: Clock | None = None) -> list[Account]:
     """Every provider's account under the contract."""
-    spend = Spend(office.ledger)
+    spend = office.spend
     period = period_of(contract.privacy.period, (clock or SystemClock()).now())
     found = []
     for provider in contract.providers:
@@ -180,7 +180,7 @@ def accounts(office: NodeOffice, contract: Contract, clock: Clock | None = None)
 
 def jobs_used(office: NodeOffice, contract: Contract) -> int:
     """Jobs of the contract that count against its maximum."""
-    return Spend(office.ledger).jobs_used(contract.id)
+    return office.spend.jobs_used(contract.id)
 
 
 def verify_ledger(office: NodeOffice) -> Verdict:

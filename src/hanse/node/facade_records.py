@@ -1,4 +1,4 @@
-"""The node's records as rows of plain values: partners, datasets, crowd packages, places, rosters, standing questions.
+"""The node's records as rows of plain values: partners, datasets, crowds, places, rosters, standing questions.
 
 What the console and its API show and change; the command line prints the same things. Times are ISO text.
 """
@@ -247,7 +247,7 @@ def add_places(office: NodeOffice, name: str, data: bytes) -> Document:
         raise
     finally:
         with suppress(OSError):
-            os.unlink(path)  # noqa: PTH108 (a name from mkstemp)
+            Path(path).unlink()
     return {"digest": held.digest, "places": held.places}
 
 

@@ -64,6 +64,11 @@ class NodeOffice:
         self._progress: dict[str, dict[str, tuple[str, float]]] = {}
         self._lock = threading.Lock()
 
+    @property
+    def spend(self) -> Spend:
+        """The budgets' books, read once and followed: many looks cost little."""
+        return self._spend
+
     # --- partners -------------------------------------------------------------------------------
 
     def directory(self) -> Directory:

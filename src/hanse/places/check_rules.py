@@ -25,17 +25,25 @@ _LEAST = 20.0  # a place below this many is too small to be judged by ratios
 _HIGHEST = 5.0  # times the most a place ever had
 _UNUSUAL = 8.0  # times what such days have
 _SUNK = 150.0  # a place that has less than one in so many has not lost people, but a factor
-_STEP = np.log(1.5)  # of all places together
-_TOGETHER = 1.6  # times the usual spread: moved by one factor
+_STEP = np.log(5)  # of all places together
+_TWICE = (np.log(1.9), np.log(2.1))
+_CALM = np.log(1.5)  # all places together, in the week before
+_TOGETHER = 1.4  # times the spread of a quiet day: moved by one factor
 _QUIET = 0.02  # a spread that needs no explanation
+_APART = 5.0  # times more or less than all others moved
 _RUN = 4  # equal values in a row
 
 
 @dataclass
 class Flags:
-    """What is wrong: for every kind the cells [places, days] to be taken out; ``factor`` [days] of scaled days."""
+    """What is wrong: for every kind the cells [places, days] to be taken out.
+
+    ``factor`` [days] of days on which all places moved by one; ``source`` [days] is the day that a day repeats, -1 if
+    none. ``apart`` [places, days]: places that moved far from all others for days, which may be real.
+    """
 
     cells: dict[str, Mask] = field(default_factory=dict)
+    apart: Mask = field(default_factory=lambda: np.zeros((0, 0), np.bool_))
     factor: Floats = field(default_factory=lambda: np.zeros(0))
     source: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
@@ -60,7 +68,7 @@ def median(values: Floats) -> Floats:
 
 def flagged(values: Floats, dates: Days, daily: bool) -> Flags:
     """All that is wrong in ``values`` [places, days]; ``dates`` ascending, every day if the feed is ``daily``."""
-    found = Flags(factor=np.full(dates.size, np.nan), source=np.full(dates.size, -1, np.int64))
+    found = Flags(apart=np.zeros(values.shape, np.bool_), factor=np.full(dates.size, np.nan), source=np.full(dates.size, -1, np.int64))
     watch = _Watch(values, dates, daily)
     for day in range(dates.size):
         watch.judge(day, found)
@@ -81,7 +89,9 @@ class _Watch:
         self._most = np.zeros(places)
         self._seen = np.zeros(places, np.int64)
         self._equal = np.zeros(places, np.int64)
+        self._away = np.zeros(places, np.int64)
         self._spreads: list[float] = []
+        self._shifts: list[float] = []
 
     def judge(self, day: int, found: Flags) -> None:
         """Flag what is wrong with one day and remember what is not."""
@@ -110,6 +120,10 @@ class _Watch:
         for name, places in self._single(now, usual, judged, ratio, day).items():
             found.put(name, day, places & ~wrong, shape)
             wrong |= places
+        with np.errstate(invalid="ignore"):
+            far = ~wrong & (np.abs(ratio - shift) > np.log(_APART)) & (usual >= 2 * _LEAST)
+        self._away = np.where(far, self._away + 1, np.where(np.isfinite(ratio), 0, self._away))
+        found.apart[:, day] = self._away >= _RUN
         self._forget(day, wrong)
         self._remember(day)
 
@@ -156,13 +170,19 @@ class _Watch:
             return "", 0.0
         shift = float(np.median(ratio))
         spread = float(np.median(np.abs(ratio - shift)))
-        usual = float(np.median(self._spreads[-28:])) if len(self._spreads) >= 14 else 0.0
+        # Of a quiet day: in a long shock places move apart, which must not make the rule laxer.
+        quiet = float(np.quantile(self._spreads[-90:], 0.25)) if len(self._spreads) >= 14 else 0.0
         if abs(shift) >= np.log(_SUNK):
             return "unit", shift
-        together = ratio.size >= MANY and usual > 0 and spread <= max(_QUIET, _TOGETHER * usual)
-        if together and abs(shift) >= _STEP:
-            return ("unit" if abs(shift) >= np.log(5) else "scaled"), shift
+        if ratio.size >= MANY and 0 < spread <= max(_QUIET, _TOGETHER * quiet):
+            if abs(shift) >= _STEP:
+                return "unit", shift
+            # In a recovery days are twice what they were too, but so were the days just before.
+            calm = float(np.abs(self._shifts[-7:]).max()) < _CALM if self._shifts else False
+            if calm and _TWICE[0] <= shift <= _TWICE[1]:
+                return "doubled", shift
         self._spreads.append(spread)
+        self._shifts.append(shift)
         return "", shift
 
     def _single(

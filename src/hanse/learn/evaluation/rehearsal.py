@@ -27,10 +27,8 @@ from hanse.learn.linear.tables import Table
 MODELS = ("logistic", "linear", "poisson")
 LEAST_MATCHED = 30  # rows to learn from: with fewer not even a rehearsal says anything
 CONTRACT_ROWS, CONTRACT_PER_COLUMN = 1000, 20
-FEW_PER_COLUMN, FIRM_L2 = (
-    10,
-    1e-2,
-)  # with fewer rows a column the penalty is this, unless one is asked for
+# With fewer rows a coefficient than a contract wants the penalty is firmer, unless one is asked for.
+FIRM_L2 = 1e-2
 SMALL_JOIN, JOIN = JoinPolicy(1.0, 1e-6), JoinPolicy(0.1, 1e-8)
 Matrix = NDArray[np.float64]
 
@@ -171,7 +169,7 @@ def _linear(
 def _penalty(asked: Asked, rows: int, columns: int) -> tuple[float, list[str]]:
     if asked.l2 is not None:
         return asked.l2, []
-    if rows >= FEW_PER_COLUMN * columns:
+    if rows >= CONTRACT_PER_COLUMN * columns:
         return 1e-6, []
     return FIRM_L2, [
         f"{rows} rows for {columns} coefficients: the penalty is {FIRM_L2} (choose another with --l2)"
@@ -216,7 +214,7 @@ def _reported(outcome: Outcome, rivals: Rivals, matched: Matched, notes: list[st
         rows_matched=outcome.rows_matched,
         rows_tested=(positive, float(y.size) - positive), weights=outcome.coefficients,
         wall_s=outcome.wall_s, cpu_s=outcome.cpu_s, plaintext_s=outcome.plaintext_s, bytes=outcome.bytes,
-        openings=outcome.openings, notes=(*outcome.notes, *notes), extra=shown,
+        openings=outcome.openings, notes=(*(n for n in outcome.notes if "was lowered to 0;" not in n), *notes), extra=shown,
     )  # fmt: skip
 
 

@@ -59,18 +59,24 @@ class Basis:
         out[self.kept] = own
         return out, -float(self.mean @ own)
 
+    @property
+    def standard(self) -> Matrix:
+        """The matrix that turns shared coefficients into standardised ones."""
+        return np.asarray(self.sd[:, None] * self.turn)
+
     def penalty(self, l2: float) -> Matrix:
         """The matrix P with l2 * |standardised coefficients|**2 = shared' P shared."""
-        standard = self.sd[:, None] * self.turn
-        return np.asarray(l2 * standard.T @ standard)
+        return np.asarray(l2 * self.standard.T @ self.standard)
 
 
 def basis_of(
-    columns: Columns, training: NDArray[np.bool_], where: str, ridge: float = 0.0
-) -> Basis:
+    columns: Columns, training: NDArray[np.bool_], where: str, ridge: float = 0.0,
+    whiten: bool = True,
+) -> Basis:  # fmt: skip
     """Means, deviations and directions from the rows to learn from.
 
-    ``ridge`` is the penalty over a row's weight: directions are scaled by curvature and penalty together.
+    ``ridge`` is the penalty over a row's weight: directions are scaled by curvature and penalty together. Columns
+    that are not whitened are standardised only: a penalty on absolute values is on these.
     `Refusal` where values are missing, or too many columns. A column that is constant is left out.
     """
     values = columns.values
@@ -96,6 +102,8 @@ def basis_of(
     standard = (seen[:, kept] - mean) / sd
     spread, directions = np.linalg.eigh(standard.T @ standard / max(1, seen.shape[0]))
     turn = directions / np.sqrt(np.maximum(spread, FLAT) + ridge) @ directions.T
+    if not whiten:
+        turn = np.eye(kept.size)
     # What is far out is scaled into the declared range; holdout rows count too.
     everybody = (values[:, kept] - mean) / sd @ turn
     far = np.abs(everybody).max(axis=0, initial=0.0) / ((1 << COLUMN_WHOLE) - 0.1)
