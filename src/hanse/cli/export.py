@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from pathlib import Path
@@ -53,7 +51,9 @@ def write_text(path: Path, text: str) -> None:
 
 def write_result(path: Path, answer: dict[str, Any]) -> None:
     """Rows to Parquet or CSV, the whole answer with its disclosure report to JSON."""
-    rows = _rows(answer.get("result") or {})
+    from hanse.node.facade_results import csv_of, rows_of
+
+    rows = rows_of(answer.get("result") or {})
     ending = path.suffix.lower()
     try:
         if ending == ".json":
@@ -61,7 +61,7 @@ def write_result(path: Path, answer: dict[str, Any]) -> None:
                 json.dumps(answer, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
             )
         elif ending == ".csv":
-            path.write_text(_csv(rows), encoding="utf-8", newline="")
+            path.write_text(csv_of(rows), encoding="utf-8", newline="")
         else:
             import pyarrow as pa
             import pyarrow.parquet as pq
@@ -71,26 +71,3 @@ def write_result(path: Path, answer: dict[str, Any]) -> None:
         raise Fault("file.unwritable", f"the result's file cannot be written: {error.strerror or error}",
                     remedy="the result is kept: see 'hanse job show', and write it elsewhere",
                     where=str(path)) from error  # fmt: skip
-
-
-def _rows(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """A result's rows; where figures are kept in columns by area, a row for each area and target."""
-    if "areas" not in result:
-        return list(result.get("rows", []))
-    return [
-        {"at": level["at"], "level": level["level"], "area": area, "target": target, "base": level["base"][i],
-         "people": people[i]}
-        | {name: level[name][target][i] for name in ("tgi", "tgi_low", "tgi_high") if name in level}
-        for level in result["areas"]
-        for target, people in level["people"].items()
-        for i, area in enumerate(level["area"])
-    ]  # fmt: skip
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    text = io.StringIO(newline="")
-    if rows:
-        writer = csv.DictWriter(text, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return text.getvalue()

@@ -14,6 +14,7 @@ import typer
 
 from hanse import __version__
 from hanse.cli import (
+    backup_commands,
     contract_commands,
     crowd_commands,
     dataset_commands,
@@ -61,6 +62,9 @@ def options(
 
 
 app.command("init")(node_commands.init)
+for _command in ("backup", "restore", "renew"):
+    node_commands.app.command(_command)(getattr(backup_commands, _command))
+node_commands.app.command("move-store")(backup_commands.move_store)
 app.add_typer(node_commands.app, name="node")
 app.add_typer(partner_commands.app, name="partner")
 app.add_typer(dataset_commands.app, name="dataset")

@@ -97,14 +97,13 @@ def _exponentials(s: Session, x: Ring, fraction: int, step: str) -> tuple[Ring, 
 
 
 def reciprocal(s: Session, x: Ring, fraction: int, step: str = "reciprocal") -> tuple[Ring, Ring]:
-    """(m, e) with 1 / x = m * e for a single x > 0, ``fraction`` bits: m from 1 to 2 with `INNER`, e with ``fraction``.
+    """(m, e) with 1 / x = m * e for a single x > 0 with ``fraction`` bits: m from 1 to 2 with `INNER`, e whole.
 
-    x is from 2**-fraction to 1; e is a power of two from 1 to 2**fraction.
+    x is from 2**-fraction to 1, and ``fraction`` at most `INNER`; e is a power of two, from 1 to 2**fraction.
     """
     power = power_below(s, x, fraction, 0, fraction, f"{step}.power")  # 2**-(e + 1), 1 or more
     half = multiply(s, x, power, f"{step}.half")  # in [1/2, 1) with ``fraction``
-    lifted = half.times(1 << (INNER - fraction + 2)) if INNER + 2 >= fraction else half
-    t = lifted - s.public_ring(np.full(1, 3 << INNER, np.uint64))  # 4 x - 3
+    t = half.times(4 << (INNER - fraction)) - s.public_ring(np.full(1, 3 << INNER, np.uint64))
     return chebyshev(s, t, half_series(), INNER, f"{step}.series"), power
 
 

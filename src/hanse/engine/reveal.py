@@ -61,6 +61,19 @@ def send_ring(channel: Channel, x: Ring, to: int, step: str) -> None:
 
 def receive_ring(channel: Channel, shape: tuple[int, ...], step: str) -> U64:
     """The recipient's part: three components, each checked against its second holder's hash."""
+    parts = _components(channel, shape, step)
+    total = parts[0] + parts[1] + parts[2]
+    return np.asarray(total, np.uint64)
+
+
+def receive_words(channel: Channel, shape: tuple[int, ...], step: str) -> U64:
+    """The same for XOR-shared words, which a seat sends with `send_ring` as they are."""
+    parts = _components(channel, shape, step)
+    total = parts[0] ^ parts[1] ^ parts[2]
+    return np.asarray(total, np.uint64)
+
+
+def _components(channel: Channel, shape: tuple[int, ...], step: str) -> list[U64]:
     parts = [channel.receive(seat, step, _U64, shape) for seat in range(SEATS)]
     hashes = [channel.receive(seat, f"{step}.hash", _U8, (32,)) for seat in range(SEATS)]
     for component in range(SEATS):
@@ -72,5 +85,4 @@ def receive_ring(channel: Channel, shape: tuple[int, ...], step: str) -> U64:
                 where=step,
                 remedy="one of the two nodes is faulty or cheats; compare their ledgers before a rerun",
             )
-    total = parts[0] + parts[1] + parts[2]
-    return np.asarray(total, np.uint64)
+    return [np.asarray(part, np.uint64) for part in parts]

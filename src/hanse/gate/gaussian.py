@@ -3,7 +3,7 @@
 P(x) is proportional to exp(-x**2 / (2 sigma**2)) on the integers. The law is right to about 2**-50 (coins compare
 53 random bits with a double). Two independent draws add up to a discrete Gaussian of the summed variance within a
 relative error of 10 exp(-pi**2 sigma**2), nothing at the sizes used here.
-Source: Canonne, Kamath, Steinke 2020, "The Discrete Gaussian for Differential Privacy" (sampler: algorithms 1 and 3;
+Source: Canonne, Kamath, Steinke 2020, "The Discrete Gaussian for Differential Privacy" (sampler: algorithms 1, 3;
 conversion: proposition 12); Kairouz, Liu, Steinke 2021, "The Distributed Discrete Gaussian Mechanism" (sums).
 """
 
@@ -52,7 +52,7 @@ def _accepted(stream: Stream, sigma: float, tries: int) -> I64:
     kept = ~(negative & (size == 0))
     size, negative = size[kept], negative[kept]
     kept = _coins(stream, size.size) < np.exp(-(((size - sigma**2 / t) / sigma) ** 2) / 2)
-    return np.where(negative, -size, size)[kept]
+    return np.asarray(np.where(negative, -size, size)[kept])
 
 
 def _coins(stream: Stream, count: int) -> F64:

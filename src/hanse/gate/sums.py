@@ -1,11 +1,11 @@
 """The only place where a summed update opens: to the parties, if enough of them are in it, once.
 
-Each seat holds an additive part of the sum (all three are needed). Seats 0 and 1 mask theirs with streams whose seeds
-they tell the parties, seat 2 adds the masked parts to its own and sends the total on: a party downloads the sum once,
-and a seat that is no party sees uniform words.
-Reveals: to every party of the job the sum over the contributors, exact or noised, and who they are; to seats whether
-each party's part is within its declared bound: one bit a party. A sum of fewer than three parties never opens: two
-know each other's part from it.
+Each seat holds an additive part of the sum (all three are needed). Seats 0 and 1 mask theirs with streams whose
+seeds they tell the parties, seat 2 adds the masked parts to its own and sends the total on: a party downloads the
+sum once, and a seat that is no party sees uniform words.
+Reveals: to every party of the job the sum over the contributors, exact or noised, and who they are; to seats
+whether each party's part is within its declared bound: one bit a party. A sum of fewer than three parties never
+opens: two know each other's part from it.
 Assumes: seats follow the protocol; a seat that alters its part of a sum is not found out by the sum.
 Source: Bonawitz et al. 2017, "Practical Secure Aggregation" (the aim); additive sharing among three servers as in
 Corrigan-Gibbs and Boneh 2017, "Prio".
@@ -40,7 +40,7 @@ _U8 = np.dtype("u1")
 
 @dataclass(frozen=True)
 class SumPolicy:
-    """What holds for all sums of a job: its parties (roles 3, 4, ... in this order), how many must contribute, noise.
+    """What holds for all sums of a job: its parties (roles 3, 4, ... in this order), the least contributors, noise.
 
     ``noise`` is the deviation of the noise of any two seats together, in units of a party's norm bound; 0: none.
     """
@@ -75,7 +75,7 @@ class SumPolicy:
         return SEATS + party
 
     def price(self, sums: int) -> tuple[float, float]:
-        """(epsilon, delta) of so many opened sums together, for one party's part; (0, 0) where there is no noise."""
+        """(epsilon, delta) of so many opened sums together, for one party's part; (0, 0) without noise."""
         if not self.noise:
             return 0.0, 0.0
         return epsilon_of(sums * zcdp_of(self.noise), self.delta), self.delta
@@ -83,7 +83,7 @@ class SumPolicy:
 
 @dataclass(frozen=True)
 class Terms:
-    """What a sum is: its name, elements, width of an element in bits, largest norm of a part in units of an element."""
+    """What a sum is: name, number of elements, their width in bits, largest norm of a part in their units."""
 
     name: str
     length: int
@@ -106,8 +106,10 @@ class Terms:
 def open_whether(
     s: Session, record: Record, x: Bits, names: list[str], terms: Terms, step: str
 ) -> list[bool]:
-    """Whether the bit of each party in a plane [words] is 0 (its part is within bounds), told to the three seats."""
-    what = f"whether the parts of {', '.join(names)} in {terms.name!r} are within the declared bound"
+    """Whether each party's bit in a plane [words] is 0 (its part is within bounds), told to the three seats."""
+    what = (
+        f"whether the parts of {', '.join(names)} in {terms.name!r} are within the declared bound"
+    )
     record.write(Opening(step, what, ("seats",), len(names)))
     word = open_bits(s, x, "within")
     bits = np.unpackbits(word.view(np.uint8), bitorder="little")[: len(names)]

@@ -20,6 +20,7 @@ from hanse.clock import Clock, SystemClock
 from hanse.contracts import Bundle
 from hanse.entropy import Entropy, SystemEntropy
 from hanse.errors import HanseError, Refusal
+from hanse.node.cards import read_card
 from hanse.node.config import NodeConfig, load_config
 from hanse.node.control import ControlServer, Tell, socket_path
 from hanse.node.exchange import Exchange, Tap
@@ -149,12 +150,22 @@ class Node:
         ask = document.get("ask")
         if ask == "contract":
             return self._contract_from(party, document)
+        if ask == "card":
+            return self._card_from(party, document)
         if ask == "hello":
             now = self._clock.now().timestamp()
             return {"party": self.office.party, "version": __version__, "time": now}
         if ask == "progress":
             return self.office.progress_for(party, str(document.get("job", "")))
         return self.runner.answer(party, document)
+
+    def _card_from(self, party: str, document: Document) -> Document:
+        """A partner renewed its certificate: its signing key vouches for the new one."""
+        fields = document.get("card")
+        card = read_card(fields if isinstance(fields, dict) else {})
+        partner = self.office.renew_partner(party, card)
+        self.exchange.expect(partner)
+        return {"fingerprint": card.fingerprint}
 
     def _contract_from(self, party: str, document: Document) -> Document:
         """A partner sends a bundle: kept as pending until this party signs; signatures are merged."""
@@ -170,6 +181,7 @@ class Node:
         verbs = {
             "status": self._status,
             "greet": self._greet,
+            "announce": self._announce,
             "run": self._run,
             "preview": self._preview,
             "cancel": self._cancel,
@@ -215,6 +227,21 @@ class Node:
         time = said.get("time")
         ahead = float(time) - middle if isinstance(time, int | float) else 0.0
         return {"version": str(said.get("version", "")), "seconds_ahead": ahead}
+
+    def _announce(self, _document: Document, _tell: Tell) -> Document:
+        """Send the card on the disk, with a renewed certificate, to all linked partners."""
+        card = load_identity(self.config.folder, clock=self._clock).card
+        answers: Document = {}
+        for status in self.exchange.status():
+            try:
+                said = self.exchange.request(
+                    status.party, {"ask": "card", "card": card.document()}, patience=_PUSH_PATIENCE
+                )
+                known = said.get("fingerprint") == card.fingerprint
+                answers[status.party] = "knows it" if known else "answered something else"
+            except HanseError as error:
+                answers[status.party] = error.message
+        return {"parties": answers}
 
     def _question(self, document: Document) -> Question:
         asked = document.get("question")

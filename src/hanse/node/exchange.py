@@ -108,6 +108,10 @@ class Exchange:
             self._drop_link(partner.name)
         self._add_link(partner.name)
 
+    def expect(self, partner: Partner) -> None:
+        """From the next handshake on, ``partner`` has this certificate; the link that there is stays."""
+        self._directory.put(partner)
+
     def leave(self, party: str) -> None:
         """Forget a partner and end its link."""
         self._directory.remove(party)

@@ -125,7 +125,7 @@ def question_of(office: NodeOffice, job: str) -> Document:
 
 def _malformed(what: str) -> Refusal:
     return Refusal("question.malformed", f"the question {what}",
-                   remedy="use contract, computation, epsilon, recipients, roster; all else under parameters")  # fmt: skip
+                   remedy="use contract, computation, epsilon, recipients, roster, and parameters")  # fmt: skip
 
 
 def _plain(value: Any) -> Any:

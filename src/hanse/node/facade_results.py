@@ -166,8 +166,8 @@ def _row(row: Mapping[str, Any]) -> Document:
 def areas_on_map(office: NodeOffice, name: str) -> list[Document]:
     """The areas of a concentration that are told, where they lie: one entry per level and kind of whereabouts.
 
-    An H3 cell has its ``ring`` of (longitude, latitude); other areas are a point. The largest `MOST_AREAS` are given,
-    ``left_out`` counts the rest. `Refusal` ``result.form`` for a result without areas.
+    An H3 cell has its ``ring`` of (longitude, latitude); other areas are a point. The largest `MOST_AREAS` are
+    given, ``left_out`` counts the rest. `Refusal` ``result.form`` for a result without areas.
     """
     found = office.job(name)
     told = _result(found)

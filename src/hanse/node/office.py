@@ -20,6 +20,7 @@ from hanse.contracts import Dataset as ContractDataset
 from hanse.errors import Fault, Refusal
 from hanse.gate import Gate
 from hanse.ledger import Answer, Answers, Ledger, Spend
+from hanse.node.cards import IdentityCard
 from hanse.node.crowds import CrowdShelf
 from hanse.node.job_store import Job as StoredJob
 from hanse.node.keys import Identity
@@ -96,6 +97,22 @@ class NodeOffice:
             raise Refusal("partner.unknown", f"{self.party} has no partner {name[:64]!r}",
                           remedy=f"use one of those there are ({known})")  # fmt: skip
         self.ledger.append("partner", {"party": name, "removed": True})
+
+    def renew_partner(self, party: str, card: IdentityCard) -> Partner:
+        """Take in a partner's new certificate, for which its known signing key vouches.
+
+        Raises `Refusal` ``partner.renewal`` for a card of another party or key, or an older certificate.
+        """
+        known = next((p for p in self.store.partners.all() if p.name == party), None)
+        if known is None or (card.party, card.signing_key) != (party, known.card.signing_key):
+            raise Refusal("partner.renewal", f"{party} sent a card that its known signing key does not vouch for",
+                          remedy="send a new card as a file, and compare its digits by telephone")  # fmt: skip
+        if card.x509().not_valid_before_utc < known.card.x509().not_valid_before_utc:
+            raise Refusal("partner.renewal", f"{party} sent an older certificate than the one known here",
+                          remedy="send the card of the certificate in use")  # fmt: skip
+        partner = Partner(card, known.address)
+        self.add_partner(partner)
+        return partner
 
     # --- places ---------------------------------------------------------------------------------
 
@@ -343,10 +360,8 @@ class NodeOffice:
             partner = next((p for p in self.store.partners.all() if p.name == party.name), None)
             if partner is None or party.name == self.party:
                 continue
-            same = (partner.fingerprint, partner.card.signing_key) == (
-                party.certificate, party.signing_key,
-            )  # fmt: skip
-            if not same:
+            # The signing key vouches for the certificate of the day (its card is signed with it).
+            if partner.card.signing_key != party.signing_key:
                 raise Refusal(
                     "contract.partner",
                     f"the keys of {party.name} in contract {contract_id!r} are not those on its "
@@ -390,10 +405,7 @@ class NodeOffice:
     def _check_own(self, contract: Contract) -> None:
         me = contract.party(self.party)
         card = self.identity.card
-        if me is not None and (me.signing_key, me.certificate) != (
-            card.signing_key,
-            card.fingerprint,
-        ):
+        if me is not None and me.signing_key != card.signing_key:
             raise Refusal(
                 "contract.key",
                 f"contract {contract.id!r} names other keys for {self.party} than this node has",

@@ -129,6 +129,18 @@ tries = Table(
 )
 
 
+models = Table(
+    "models",
+    metadata,
+    Column("job", Text, primary_key=True),  # the training that made it
+    Column("name", Text, nullable=False),
+    Column("version", Integer, nullable=False),  # of this name at this node, from 1
+    Column("state", Text, nullable=False),  # held, deleted or expired
+    Column("note", Text, nullable=False),  # JSON: what stays when the part is gone
+    Column("document", Text),  # JSON: this party's part and its card, signed
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Migration:
     """One step of the schema; its version is its place in `MIGRATIONS`, from 1."""
@@ -187,6 +199,13 @@ MIGRATIONS: tuple[Migration, ...] = (
             "CREATE INDEX jobs_by_contract_and_time ON jobs (contract, created, job, attempt)",
             "CREATE INDEX contracts_by_time ON contracts (changed, id, version)",
             "CREATE INDEX contracts_by_state_and_time ON contracts (state, changed, id, version)",
+        ),
+    ),
+    Migration(
+        "models",
+        (
+            "CREATE TABLE models (job TEXT PRIMARY KEY, name TEXT NOT NULL, version INTEGER NOT NULL, "
+            "state TEXT NOT NULL, note TEXT NOT NULL, document TEXT)",
         ),
     ),
 )

@@ -97,7 +97,9 @@ def _matched(
 ) -> list[tuple[int, int]]:
     """Old and new names of one place: alike in writing, or each the other's nearest by level and weekdays."""
     written = {_letters(names[p]): p for p in old.tolist()}
-    pairs = [(written[_letters(names[p])], p) for p in new.tolist() if _letters(names[p]) in written]
+    pairs = [
+        (written[_letters(names[p])], p) for p in new.tolist() if _letters(names[p]) in written
+    ]
     taken = {a for a, _ in pairs} | {b for _, b in pairs}
     new = np.array([p for p in new.tolist() if p not in taken], np.int64)
     old = np.array([p for p in old.tolist() if p not in taken], np.int64)
@@ -118,14 +120,18 @@ def _distance(values: Floats, new: Index, old: Index, start: int, days: Index) -
     """How far [new, old] the new places' values are from what the old ones had on such weekdays."""
     profile = np.full((old.size, 7), np.nan)
     for weekday in range(7):
-        before = np.array([d for d in range(max(0, start - 42), start) if d % 7 == weekday], np.int64)
+        before = np.array(
+            [d for d in range(max(0, start - 42), start) if d % 7 == weekday], np.int64
+        )
         if before.size:
             profile[:, weekday] = median(values[old][:, before])
     level = np.log(np.maximum(profile, 0.5))
     total = np.zeros((new.size, old.size))
     count = np.zeros((new.size, old.size))
     for column in days.tolist():
-        apart = np.abs(np.log(np.maximum(values[new, column], 0.5))[:, None] - level[:, column % 7][None])
+        apart = np.abs(
+            np.log(np.maximum(values[new, column], 0.5))[:, None] - level[:, column % 7][None]
+        )
         known = np.isfinite(apart)
         total += np.where(known, apart, 0.0)
         count += known

@@ -1,4 +1,4 @@
-"""What is wrong with when and how a feed reports: late, days missing, rows that contradict or restate each other."""
+"""What is wrong with when and how a feed reports: late, days missing, rows that contradict each other."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def missing_days(values: Floats, daily: bool, steps: int = 28) -> NDArray[np.int
 
 
 def contradictions(feed: Feed) -> tuple[NDArray[np.bool_], int]:
-    """(rows that say something else than another of the same place, day and report day; rows that only repeat one)."""
+    """(rows that contradict another of the same place, day and report day; how many only repeat one)."""
     if not len(feed):
         return np.zeros(0, np.bool_), 0
     first, span = feed.date.min(), int((feed.date.max() - feed.date.min()).astype(int)) + 1

@@ -1,10 +1,10 @@
 """What is wrong with a table of values, day by day: each day is held against clean days before it.
 
-A day of a place is judged by the median of the same weekdays before (of the last values, where a feed is not daily).
-What is flagged does not enter what later days are judged by, so a fault does not become the rule by lasting. The
-limits are set so that real days pass: on two years of 511 subway stations and seven of 21 street counters no holiday,
-festival or lockdown reaches them. A fault of a whole day is told from a real event by its pattern: a wrong unit, rows
-counted twice or a day cut short move all places by one factor, real days do not.
+A day of a place is judged by the median of the same weekdays before (of the last values, where a feed is not
+daily). What is flagged does not enter what later days are judged by: a fault does not become the rule by lasting.
+The limits are set so that real days pass: on two years of 511 subway stations and seven of 21 street counters no
+holiday, festival or lockdown reaches them. A fault of a whole day is told from a real event by its pattern: a wrong
+unit and rows counted twice move all places by one factor, real days do not.
 """
 
 from __future__ import annotations
@@ -38,13 +38,14 @@ _RUN = 4  # equal values in a row
 class Flags:
     """What is wrong: for every kind the cells [places, days] to be taken out.
 
-    ``factor`` [days] of days on which all places moved by one; ``source`` [days] is the day that a day repeats, -1 if
-    none. ``apart`` [places, days]: places that moved far from all others for days, which may be real.
+    ``factor`` [places, days] is by what values of the kinds "unit" and "doubled" differ from the usual; ``source``
+    [days] is the day that a day repeats, -1 if none. ``apart`` [places, days]: places that moved far from the
+    others for days, which may be real.
     """
 
     cells: dict[str, Mask] = field(default_factory=dict)
     apart: Mask = field(default_factory=lambda: np.zeros((0, 0), np.bool_))
-    factor: Floats = field(default_factory=lambda: np.zeros(0))
+    factor: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     source: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def put(self, kind: str, day: int, places: Mask, shape: tuple[int, int]) -> None:
@@ -68,7 +69,11 @@ def median(values: Floats) -> Floats:
 
 def flagged(values: Floats, dates: Days, daily: bool) -> Flags:
     """All that is wrong in ``values`` [places, days]; ``dates`` ascending, every day if the feed is ``daily``."""
-    found = Flags(apart=np.zeros(values.shape, np.bool_), factor=np.full(dates.size, np.nan), source=np.full(dates.size, -1, np.int64))
+    found = Flags(
+        apart=np.zeros(values.shape, np.bool_),
+        factor=np.full(values.shape, np.nan),
+        source=np.full(dates.size, -1, np.int64),
+    )
     watch = _Watch(values, dates, daily)
     for day in range(dates.size):
         watch.judge(day, found)
@@ -112,7 +117,7 @@ class _Watch:
         ratio[judged] = np.log(np.maximum(now[judged], 0.5) / usual[judged])
         kind, shift = self._whole_day(ratio[judged])
         if kind:
-            found.factor[day] = float(np.exp(shift))
+            found.factor[:, day] = float(np.exp(shift))
             whole = np.isfinite(now) & ~wrong
             found.put(kind, day, whole, shape)
             self._forget(day, whole | wrong)
@@ -120,6 +125,8 @@ class _Watch:
         for name, places in self._single(now, usual, judged, ratio, day).items():
             found.put(name, day, places & ~wrong, shape)
             wrong |= places
+            if name == "unit":
+                found.factor[places, day] = np.exp(ratio[places])
         with np.errstate(invalid="ignore"):
             far = ~wrong & (np.abs(ratio - shift) > np.log(_APART)) & (usual >= 2 * _LEAST)
         self._away = np.where(far, self._away + 1, np.where(np.isfinite(ratio), 0, self._away))
@@ -198,6 +205,7 @@ class _Watch:
         with np.errstate(invalid="ignore"):
             power = np.abs(ratio) / np.log(10)
             by_ten = np.isfinite(ratio) & (np.abs(power - np.rint(power)) < 0.2) & (power > 1.8)
+            by_ten &= now >= _LEAST
         zero = judged & settled & (now == 0)
         if day:
             same = (now == self._values[:, day - 1]) & (now >= 100)

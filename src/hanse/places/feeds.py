@@ -10,7 +10,7 @@ A report whose value is not a number withdraws: from that day on nothing is know
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -168,6 +168,14 @@ class Feed:
             self, places=tuple(places), place=place[kept], date=self.date[kept],
             reported=self.reported[kept], value=self.value[kept],
         )  # fmt: skip
+
+    def renamed(self, names: Mapping[str, str]) -> Feed:
+        """The feed with place ids replaced, new to old; reports under both names become one place's."""
+        called = [names.get(name, name) for name in self.places]
+        places = tuple(dict.fromkeys(called))
+        number = {name: n for n, name in enumerate(places)}
+        new = np.array([number[name] for name in called], np.int32)
+        return replace(self, places=places, place=new[self.place] if len(self) else self.place)
 
     def later(self, days: int) -> Feed:
         """The feed as it would be with every report ``days`` later (or earlier, if negative)."""

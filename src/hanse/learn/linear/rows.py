@@ -1,139 +1,177 @@
-"""Joined rows of a model on shares: bits as they were uploaded, turned into numbers.
+"""Joined rows of a model on shares: as they were uploaded, turned into numbers.
 
-Rows that are dummies of the join, or empty, are zero in every column, the intercept's too: they weigh nothing in
-any sum, and no seat can tell which they are.
+Hidden rows come as bits of declared width, so that no value can leave its range whatever a party sends. Rows that are
+dummies of the join, or empty, are zero in every column, the intercept's too: they weigh nothing in any sum, and no
+seat can tell which they are. Open rows come as ring elements, in an order that all parties know (`keys`).
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hanse.align import Aligned, Layout, padded
-from hanse.align.upload import compare_held
+from hanse.engine.compare import ring_bits
 from hanse.engine.functions import ring_numbers
 from hanse.engine.session import Session
-from hanse.engine.shares import SEATS, U64, Bits, Ring, join_elements, octets
+from hanse.engine.shares import U64, Bits, Ring, Words, join_elements, words_for
+from hanse.engine.slicing import planes_of
 from hanse.entropy import Entropy
 from hanse.errors import Fault
-from hanse.learn.linear.families import Family
-from hanse.learn.linear.plan import LOG_BITS, Plan
-from hanse.wire import Channel
+from hanse.learn.linear.families import Family, Label
+from hanse.learn.linear.plan import Number, Plan
 
 _AT_ONCE = 1 << 22  # numbers turned at a time: more take gigabytes
-_U64 = np.dtype("<u8")
+_ZERO_LOG = -31.0  # stands for the logarithm of 0: its exponential is the least there is
+Values = dict[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True, repr=False)
 class Rows:
-    """Columns [width, rows], whether there is somebody [rows], label [rows];
-    of a Poisson label also y log y and the first response. What is one bit is kept as a bit too.
+    """Columns [width, rows], whether there is somebody [rows], label [classes, rows]; and by name what belongs to
+    the label [rows]: its first response, logarithm, weight and so on. What is one bit is kept as a bit too.
     """
 
     columns: Ring
     here: Ring
     label: Ring
-    entropy: Ring | None
-    start: Ring | None
+    more: dict[str, Ring]
     here_bit: Bits  # [words]
-    label_bit: Bits  # [words]; of a label of one bit
+    label_bit: Bits | None  # [words]; of a label of one bit
 
     @property
     def count(self) -> int:
         return int(self.columns.shape[1])
 
+    def part(self, first: int, last: int) -> Rows:
+        """Rows ``first`` to ``last``; their bits are not parted."""
+        some = (slice(None), slice(first, last))
+        more = {name: value[first:last] for name, value in self.more.items()}
+        return Rows(
+            self.columns[some], self.here[first:last], self.label[some], more, self.here_bit, None
+        )
+
 
 # --- at a provider ----------------------------------------------------------------------------------
 
 
+def values_of(
+    shared: NDArray[np.float64], label: Label | None, family: Family, count: int
+) -> Values:
+    """All numbers of a provider's rows by name, [count]: columns in the basis in which they are shared, and the label."""
+    found = {f"x{number}": shared[:, number] for number in range(shared.shape[1])}
+    if label is None:
+        return found
+    y, offset = label.values, label.offset
+    found["here"] = np.ones(count)
+    if family.classes > 1:
+        found |= {f"label{c}": (y == c).astype(np.float64) for c in range(family.classes)}
+    found["label"] = y
+    if label.weight is not None:
+        found["weight"] = label.weight
+    if offset is not None:
+        found["offset"] = offset
+    if family.log_link:
+        w = first_mean(y, np.zeros_like(y) if offset is None else offset)
+        found["start"] = start_of(y, w, family.power, offset)
+        found["first"] = w ** (2 - family.power)
+        found["entropy"] = entropy_of(y, family.power)
+        found["log"] = np.where(y > 0, np.log(np.where(y > 0, y, 1.0)), _ZERO_LOG)
+    return found
+
+
+def first_mean(y: NDArray[np.float64], offset: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Means to start from: halfway between the label and what coefficients of 0 give."""
+    return np.asarray((y + np.exp(np.clip(offset, -12, 8))) / 2)
+
+
+def entropy_of(y: NDArray[np.float64], power: float = 1.0) -> NDArray[np.float64]:
+    """What a deviance wants that hangs on the label alone: of Poisson y log y."""
+    if power == 1:
+        return np.asarray(y * np.log(np.where(y > 0, y, 1.0)))
+    if power == 2:
+        return np.zeros_like(y)
+    return np.asarray(-(y ** (2 - power)) / ((power - 1) * (2 - power)))
+
+
+def start_of(
+    y: NDArray[np.float64], w: NDArray[np.float64], power: float = 1.0,
+    offset: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:  # fmt: skip
+    """The weighted response of a first step from means w, not from 1: w**(2-p) (log w + (y - w) / w)."""
+    wanted = np.log(w) - (0 if offset is None else offset)
+    return np.asarray(w ** (2 - power) * (wanted + (y - w) / w))
+
+
 def packed(
-    ids: U64, shared: NDArray[np.float64], label: NDArray[np.float64] | None, family: Family,
-    layout: Layout, capacity: int, entropy: Entropy,
-) -> U64:  # fmt: skip
-    """A provider's rows as they are uploaded, sorted by id; columns in the basis in which they are shared."""
+    ids: U64, values: Values, numbers: list[Number], layout: Layout, capacity: int, entropy: Entropy
+) -> U64:
+    """A provider's rows as they are uploaded where rows are hidden, sorted by id."""
     order = np.argsort(ids)
     rows = np.zeros((ids.size, layout.width), np.uint64)
-    for number in range(shared.shape[1]):
-        name = f"x{number}"
-        layout.fill(rows, name, _signed(shared[order, number], family.x, family.column_bits, name))
-    if label is not None:
-        y = label[order]
-        layout.fill(rows, "here", np.ones(ids.size, np.uint64))
-        if family.label_bits == 1:
-            layout.fill(rows, "label", y.astype(np.uint64))
-        else:
-            layout.fill(rows, "label", _signed(y, family.mean, family.label_bits, "label"))
-        if family.name == "poisson":
-            layout.fill(rows, "entropy", _signed(entropy_of(y), family.mean, LOG_BITS, "label"))
-            layout.fill(rows, "start", _signed(start_of(y), family.mean, LOG_BITS, "label"))
+    for number in numbers:
+        layout.fill(rows, number.name, _unsigned(values[number.name][order], number))
     return padded(ids[order], rows, capacity, layout, entropy)
 
 
-def _signed(values: NDArray[np.float64], fraction: int, bits: int, name: str) -> U64:
-    """Two's complement of ``bits`` bits."""
-    scaled = np.rint(values * float(1 << fraction))
-    if not (np.abs(scaled) < 1 << (bits - 1)).all():
-        raise Fault("learn.range", f"a value of {name} does not fit {bits} bits")
-    return np.asarray(scaled.astype(np.int64).view(np.uint64) & np.uint64((1 << bits) - 1))
+def _unsigned(values: NDArray[np.float64], number: Number) -> U64:
+    """A flag, or two's complement of so many bits."""
+    if number.flag:
+        return np.asarray(values.astype(np.uint64))
+    mask = np.uint64((1 << number.bits) - 1)
+    return np.asarray(elements_of(values, number).view(np.uint64) & mask)
 
 
-def entropy_of(y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """y log y, which a deviance wants."""
-    return np.asarray(y * np.log(np.where(y > 0, y, 1.0)))
+def elements_of(values: NDArray[np.float64], number: Number) -> NDArray[np.int64]:
+    """Fixed-point values; `Fault` where one does not fit."""
+    scaled = np.rint(values * float(1 << number.fraction))
+    if not (np.abs(scaled) < 1 << (number.bits - 1)).all():
+        raise Fault(
+            "learn.range", f"a value of {number.name} does not fit {number.bits} bits"
+        )
+    return np.asarray(scaled.astype(np.int64))
 
 
-def start_of(y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """w log w + y - w for w = (y + 1) / 2: the weighted response of a first step from means of w, not of 1."""
-    w = (y + 1) / 2
-    return np.asarray(w * np.log(w) + y - w)
-
-
-def send_matrix(channel: Channel, name: str, values: U64, entropy: Entropy) -> None:
-    """Share ring elements with the seats, roles 0 to 2."""
-    drawn = np.frombuffer(entropy.take(2 * values.nbytes), np.uint64).reshape(2, *values.shape)
-    parts = [drawn[0], drawn[1], values - drawn[0] - drawn[1]]
-    for seat in range(SEATS):
-        channel.send(seat, f"matrix.{name}", np.stack([parts[seat], parts[(seat + 1) % SEATS]]))
+def open_rows(values: Values, numbers: list[Number], count: int) -> tuple[U64, U64]:
+    """(numbers [numbers, count] as ring elements, flags [flags, words] as bits) of open rows, in the parties' order."""
+    some = [n for n in numbers if not n.flag]
+    elements = np.empty((len(some), count), np.uint64)
+    for place, number in enumerate(some):
+        elements[place] = elements_of(values[number.name], number).view(np.uint64)
+    flags = [n for n in numbers if n.flag and n.name != "here"]
+    planes = np.zeros((len(flags), words_for(count)), np.uint64)
+    for place, number in enumerate(flags):
+        planes[place] = planes_of(values[number.name].astype(np.uint64), 1)[0]
+    return elements, planes
 
 
 # --- at the seats -----------------------------------------------------------------------------------
 
 
-def receive_matrix(s: Session, role: int, name: str, shape: tuple[int, int]) -> Ring:
-    """A seat's share of a provider's matrix; components are compared between their holders."""
-    both = s.channel.receive(role, f"matrix.{name}", _U64, (2, *shape))
-    held = [hashlib.sha256(octets(part)).digest() for part in both]
-    compare_held(s, f"matrix.{name}", (held[0], held[1]), name, "shares of one matrix")
-    return Ring(both[0], both[1])
-
-
 def rows_of(s: Session, people: Aligned, plan: Plan) -> Rows:
-    """Everybody's columns beside each other, in the order of providers, the intercept first."""
+    """Everybody's hidden columns beside each other, in the order of providers, the intercept first."""
     family, label_party = plan.family, plan.label_party
-    names = [(p.name, f"x{c}") for p in plan.providers for c in range(p.columns)]
+    columns = [(p.name, f"x{c}") for p in plan.providers for c in range(p.columns)]
     batch = max(1, _AT_ONCE // max(1, people.people))
     parts = []
-    for first in range(0, len(names), batch):
-        planes = [people.field(*name) for name in names[first : first + batch]]
+    for first in range(0, len(columns), batch):
+        planes = [people.field(*name) for name in columns[first : first + batch]]
         parts.append(_numbers(s, planes, f"columns.{first}"))
-    present = people.field(label_party, "here")
-    here = ring_numbers(s, present[:, None], "here")
-    y = people.field(label_party, "label")
-    label = (
-        ring_numbers(s, y[:, None], "label")
-        if family.label_bits == 1
-        else _numbers(s, [y], "label")
-    )
-    columns = join_elements([here.times(1 << family.x), *parts])
-    entropy = start = None
-    if family.name == "poisson":
-        logs = [people.field(label_party, name) for name in ("entropy", "start")]
-        both = _numbers(s, logs, "logs")
-        entropy, start = both[0], both[1]
-    return Rows(columns, here[0], label[0], entropy, start, present[0], y[0])
+    owned = {n.name: n for n in plan.numbers(0) if not n.name.startswith("x")}
+    planes = {name: people.field(label_party, name) for name in owned}
+    more = {
+        name: _numbers(s, [planes[name]], name)[0] for name, n in owned.items() if not n.flag
+    }
+    flags = [name for name, n in owned.items() if n.flag]
+    bits = [np.concatenate(p) for p in zip(*((planes[f].left, planes[f].right) for f in flags), strict=True)]
+    ones = ring_bits(s, Bits(bits[0], bits[1], people.people), "flags")
+    here, labels = ones[0], ones[1:]
+    label_bit = planes["label"][0] if flags[1:] == ["label"] else None
+    label = labels if labels.size else more.pop("label").reshape(1, people.people)
+    whole = join_elements([here.times(1 << family.x).reshape(1, here.size), *parts])
+    return Rows(whole, here, label, more, planes["here"][0], label_bit)
 
 
 def _numbers(s: Session, fields: list[Bits], step: str) -> Ring:
@@ -148,3 +186,25 @@ def _numbers(s: Session, fields: list[Bits], step: str) -> Ring:
     raised = ring_numbers(s, planes, step)
     half = s.public_ring(1 << (bits - 1))
     return Ring(raised.left - half.left, raised.right - half.right)
+
+
+def open_rows_of(
+    s: Session, elements: list[Ring], flags: Words | None, plan: Plan, count: int
+) -> Rows:
+    """Everybody's open columns beside each other: ``elements`` [numbers, count] by provider, ``flags`` of the label's."""
+    f = plan.family
+    everybody = s.public_ring(np.ones(count, np.uint64))
+    here_bit = s.public_bits(np.full(words_for(count), ~np.uint64(0)), count)
+    one = everybody.times(1 << f.x).reshape(1, count)
+    columns = [e[: p.columns] for e, p in zip(elements, plan.providers, strict=True)]
+    owned = [n for n in plan.numbers(0) if not n.flag and not n.name.startswith("x")]
+    first = plan.providers[0].columns
+    more = {n.name: elements[0][first + place] for place, n in enumerate(owned)}
+    label_bit = None
+    if flags is None:
+        label = more.pop("label").reshape(1, count)
+    else:
+        planes = Bits(flags.left, flags.right, count)
+        label = ring_bits(s, planes, "label")
+        label_bit = planes[0] if f.classes == 1 else None
+    return Rows(join_elements([one, *columns]), everybody, label, more, here_bit, label_bit)

@@ -1,0 +1,95 @@
+"""All seats and parties of a job's sums in one process, a thread each: for rehearsals, tests, other rooms."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from hanse.clock import SystemClock
+from hanse.engine.shares import SEATS
+from hanse.engine.stage import agree
+from hanse.entropy import SeededEntropy
+from hanse.errors import Fault, HanseError
+from hanse.gate.record import Record
+from hanse.gate.sums import SumPolicy
+from hanse.learn.horizontal.seats import Patience, SummingSeat
+from hanse.learn.horizontal.sums import SummingParty
+from hanse.wire import Frame, Hall, Tap
+
+T = TypeVar("T")
+
+
+class Dropout(Exception):
+    """Raised by a party's work in a rehearsal to vanish without a word."""
+
+
+@dataclass
+class Played(Generic[T]):
+    """What came of a rehearsal: results by party (None for one that dropped out), seat 0's record, bytes sent."""
+
+    results: list[T | None]
+    record: Record
+    bytes: int
+    by_role: list[int]
+
+
+def together(
+    work: Sequence[Callable[[SummingParty], T]], policy: SumPolicy, *, seed: str = "rehearsal",
+    patience: Patience | None = None, tap: Tap | None = None, wait: float = 600.0,
+) -> Played[T]:  # fmt: skip
+    """Run ``work[i]`` as party i of ``policy.parties`` with three seats; the first error of any role is raised."""
+    policy.check()
+    roles = SEATS + len(work)
+    sent = [0] * roles
+    lock = threading.Lock()
+
+    def weighed(frame: Frame) -> Frame | None:
+        size = frame.body.nbytes if isinstance(frame.body, np.ndarray) else len(frame.body)
+        with lock:
+            sent[frame.source] += size
+        return frame if tap is None else tap(frame)
+
+    names = ("seat 0", "seat 1", "seat 2", *policy.parties)
+    hall = Hall(roles, names=names, tap=weighed, patience=wait)
+    results: list[T | None] = [None] * len(work)
+    record = Record()
+    errors: list[BaseException] = []
+
+    def seat(number: int) -> None:
+        channel = hall.channel(number)
+        s = agree(channel, number, SeededEntropy(f"{seed}|seat {number}"), seed.encode())
+        own = record if number == 0 else Record()
+        entropy = SeededEntropy(f"{seed}|sums of seat {number}")
+        SummingSeat(s, channel, policy, own, entropy, SystemClock(), patience=patience).serve()
+
+    def party(number: int) -> None:
+        entropy = SeededEntropy(f"{seed}|party {number}")
+        end = SummingParty(hall.channel(SEATS + number), policy, number, entropy, patience=wait)
+        results[number] = work[number](end)
+        end.end()
+
+    def run(role: int) -> None:
+        try:
+            if role < SEATS:
+                seat(role)
+            else:
+                party(role - SEATS)
+        except Dropout:
+            for inbox in hall.inboxes:
+                inbox.finish(role)
+        except BaseException as error:  # the first one is raised below
+            errors.append(error)
+            hall.fail(error if isinstance(error, HanseError) else Fault("learn.stage", repr(error)))
+
+    threads = [threading.Thread(target=run, args=(role,), daemon=True) for role in range(roles)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return Played(results, record, sum(sent), sent)

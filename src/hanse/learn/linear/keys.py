@@ -1,0 +1,92 @@
+"""Rows that are aligned in the open: parties tell each other their keys, and share what they have in common.
+
+For keys that are not about people (places, products), or people who authorised it and whose contract says so. Each
+party sends the others its keys, hashed to 64 bits, takes what all have, in rising order, and shares its columns in
+that order. No padding, no join on shares. Seats check that all parties found the same rows.
+Reveals: to all parties, the keys of every other one and so which rows match; to seats, how many rows match.
+Assumes: parties that share the rows they said; seats as everywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from hanse.align.upload import compare_held
+from hanse.engine.masks import KEY_BYTES, Stream
+from hanse.engine.session import Session
+from hanse.engine.shares import SEATS, U64, Ring, octets
+from hanse.entropy import Entropy
+from hanse.errors import Foul
+from hanse.wire import Channel
+
+_U64 = np.dtype("<u8")
+_U8 = np.dtype("u1")
+_DIGEST = 4  # words
+
+
+def common_keys(channel: Channel, number: int, parties: int, part: str, ids: U64) -> U64:
+    """At provider ``number``: the keys [rows] that all parties have, rising; told to the seats as a count and a hash."""
+    own = np.sort(ids)
+    others = [n for n in range(parties) if n != number]
+    for other in others:
+        channel.send(SEATS + other, f"keys.{part}.count", np.array([own.size], np.uint64))
+        channel.send(SEATS + other, f"keys.{part}", own)
+    found = own
+    for other in others:
+        count = int(channel.receive(SEATS + other, f"keys.{part}.count", _U64, (1,))[0])
+        theirs = channel.receive(SEATS + other, f"keys.{part}", _U64, (count,))
+        found = np.intersect1d(found, theirs)
+    digest = np.frombuffer(hashlib.sha256(octets(found)).digest(), _U64)
+    for seat in range(SEATS):
+        channel.send(seat, f"keys.{part}.found", np.array([found.size, *digest], np.uint64))
+    return found
+
+
+def rows_in_common(s: Session, names: list[str], part: str) -> int:
+    """At a seat: how many rows all parties found; `Foul` where they differ."""
+    told = [
+        s.channel.receive(SEATS + n, f"keys.{part}.found", _U64, (1 + _DIGEST,))
+        for n in range(len(names))
+    ]
+    for name, other in zip(names[1:], told[1:], strict=True):
+        if not np.array_equal(told[0], other):
+            raise Foul("learn.keys", f"{names[0]} and {name} found different rows in common",
+                       where=f"provider {name}",
+                       remedy="each party must send all others the same keys; rerun")  # fmt: skip
+    s.check_equal(f"keys.{part}.equal", octets(told[0]).tobytes(), "rows in common")
+    return int(told[0][0])
+
+
+def send_elements(channel: Channel, name: str, values: U64, entropy: Entropy) -> None:
+    """Share ring elements with the seats, roles 0 to 2: two components are streams of seeds, the third is sent."""
+    seeds = [entropy.take(KEY_BYTES) for _ in range(2)]
+    last = values.copy()
+    for seed in seeds:
+        last -= Stream(seed).take(values.size).reshape(values.shape)
+    first, second = (np.frombuffer(seed, np.uint8) for seed in seeds)
+    step = f"elements.{name}"
+    channel.send(0, f"{step}.0", first)
+    channel.send(0, f"{step}.1", second)
+    channel.send(1, f"{step}.1", second)
+    channel.send(1, f"{step}.2", last)
+    channel.send(2, f"{step}.2", last)
+    channel.send(2, f"{step}.0", first)
+
+
+def receive_elements(s: Session, role: int, name: str, shape: tuple[int, ...]) -> Ring:
+    """A seat's share of a provider's elements; components are compared between their holders."""
+    step, count = f"elements.{name}", int(np.prod(shape))
+    held, parts = [], []
+    for component in (s.seat, (s.seat + 1) % SEATS):
+        if component == 2:
+            data: U64 = np.asarray(s.channel.receive(role, f"{step}.2", _U64, shape))
+            held.append(hashlib.sha256(octets(data)).digest())
+        else:
+            key = s.channel.receive(role, f"{step}.{component}", _U8, (KEY_BYTES,)).tobytes()
+            data = Stream(key).take(count).reshape(shape)
+            held.append(key)
+        parts.append(data)
+    compare_held(s, step, (held[0], held[1]), name)
+    return Ring(parts[0], parts[1])
