@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from hanse.align import Aligned
 from hanse.contracts import Contract, Library
 from hanse.engine import Ring, Session
-from hanse.errors import Refusal
+from hanse.errors import Fault, Refusal
+from hanse.learn.jobs import entry as models
 from hanse.measure import (
     attribution,
     attribution_cost,
@@ -78,6 +79,7 @@ class Entry:
     # Bytes that a seat sends at most in ``compute``, for so many anonymous people, where that is declared.
     cost: Callable[[Any, int], int] | None = None
     needs_places: bool = False
+    model: bool = False  # a training or scoring: planned here, lived by roles of its own
 
     def planned(
         self, parameters: Mapping[str, Any], contract: Contract, epsilon: float, noise: bool,
@@ -217,8 +219,54 @@ MENU: dict[str, Entry] = {
 }
 
 
+# --- models -----------------------------------------------------------------------------------------
+
+
+def _modelled(plan: Callable[[Mapping[str, Any], Contract], Any]) -> Callable[..., Any]:
+    """An entry's plan; what a model tells is exact, so it has no epsilon."""
+
+    def planned(
+        parameters: Mapping[str, Any], contract: Contract, _epsilon: float, _noise: bool
+    ) -> Any:
+        return plan(parameters, contract)
+
+    return planned
+
+
+def _nothing(*_arguments: Any) -> Any:
+    raise Fault("menu.model", "a model is lived by roles of its own")
+
+
+MODELS: dict[str, Entry] = {
+    name: Entry(
+        name=name, title=title, learns=learns, plan=_modelled(plan), rows=_nothing,
+        compute=_nothing, read=_nothing, twin=_nothing, example=_nothing, model=True,
+    )
+    for name, title, learns, plan in (
+        (
+            "train", "Training",
+            "each party learns the coefficients of its own columns; metrics and p-values go to whom the contract "
+            "names; nobody learns the whole model",
+            models.training,
+        ),
+        (
+            "score", "Scoring",
+            "one party learns exact scores of its rows, and so which of them all parties have",
+            models.scoring,
+        ),
+        (
+            "score-one", "Score of one row",
+            "one party learns one exact score; all parties of the model see which row it is",
+            models.scoring_one,
+        ),
+    )
+}  # fmt: skip
+
+
 def entry(name: str) -> Entry:
     """The computation called ``name``; `Refusal` naming those there are."""
+    if name in MODELS:
+        return MODELS[name]
     if name not in MENU:
         raise Refusal(
             "menu.unknown",

@@ -8,8 +8,8 @@ who did it and how it ended.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
@@ -28,7 +28,7 @@ FORM_HEADER = "x-hanse-form"
 _SAFE = ("GET", "HEAD")
 _FRESH_MAY = ("account.read", "account.change", "session.close")
 _OWN_RECORD = ("session.open", "session.close", "account.change", "look.choose", "user.change")
-Handler = Callable[..., Any]
+H = TypeVar("H", bound=Callable[..., Any])
 
 
 def desk_of(request: Request) -> Desk:
@@ -51,7 +51,7 @@ def user_of(request: Request) -> User:
 class GuardedRoute(APIRoute):
     """A route that looks at its action before anything else."""
 
-    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         action = action_of(self)
         recorded = bool((self.openapi_extra or {}).get(RECORD)) and action not in _OWN_RECORD
@@ -81,18 +81,18 @@ class GuardedRoute(APIRoute):
 
 
 class Area(APIRouter):
-    """Routes of one area. ``get`` and ``post`` take the action; a changing one is recorded unless said otherwise."""
+    """Routes of one area. ``get``, ``post`` and ``delete`` take the action; what changes something is recorded."""
 
     def __init__(self, prefix: str = "", *, api: bool = False) -> None:
         super().__init__(prefix=prefix, route_class=GuardedRoute, include_in_schema=api)
 
-    def get(self, path: str, action: str, *, record: bool = False, **more: Any) -> Any:  # type: ignore[override]
+    def get(self, path: str, action: str, *, record: bool = False, **more: Any) -> Callable[[H], H]:  # type: ignore[override]
         return super().get(path, openapi_extra=_extra(action, record), **more)
 
-    def post(self, path: str, action: str, **more: Any) -> Any:  # type: ignore[override]
+    def post(self, path: str, action: str, **more: Any) -> Callable[[H], H]:  # type: ignore[override]
         return super().post(path, openapi_extra=_extra(action, True), **more)
 
-    def delete(self, path: str, action: str, **more: Any) -> Any:  # type: ignore[override]
+    def delete(self, path: str, action: str, **more: Any) -> Callable[[H], H]:  # type: ignore[override]
         return super().delete(path, openapi_extra=_extra(action, True), **more)
 
 

@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 
+from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -72,12 +73,7 @@ class Hardening:
         if not length.isdigit() or int(length) > most:
             await _refuse(scope, receive, answer, 413, long)
             return
-        counted = _Counted(receive, most)
-        try:
-            await self._app(scope, counted, answer)
-        except _TooLong:
-            if not answer.begun:
-                await _refuse(scope, receive, answer, 413, long)
+        await self._app(scope, _Counted(receive, most), answer)
 
     def _wrap(self, send: Send, path: str) -> _Answer:
         more = dict(_HEADERS)
@@ -86,10 +82,6 @@ class Hardening:
         kept = path.startswith("/static/")
         more["Cache-Control"] = "public, max-age=3600" if kept else "no-store"
         return _Answer(send, more.items())
-
-
-class _TooLong(Exception):  # noqa: N818 (never leaves this module)
-    pass
 
 
 class _Counted:
@@ -103,7 +95,7 @@ class _Counted:
         message = await self._receive()
         self._left -= len(message.get("body", b""))
         if self._left < 0:
-            raise _TooLong
+            raise HTTPException(413, "the request is longer than is let in")
         return message
 
 
@@ -113,11 +105,9 @@ class _Answer:
     def __init__(self, send: Send, more: Iterable[tuple[str, str]]) -> None:
         self._send = send
         self._more = list(more)
-        self.begun = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.begun = True
             headers = MutableHeaders(scope=message)
             headers.setdefault("Content-Security-Policy", POLICY)
             for name, value in self._more:

@@ -19,6 +19,7 @@ from hanse.contracts import (
     Grant,
     History,
     JobRequest,
+    ModelNote,
     Permit,
     RosterNote,
     Use,
@@ -29,11 +30,13 @@ from hanse.contracts import (
 )
 from hanse.contracts import Spend as Spent
 from hanse.contracts.accounting import period_of
+from hanse.contracts.models import MODEL_JOBS, SCORE, SCORE_ONE, TRAIN
 from hanse.contracts.requests import providers_of
 from hanse.contracts.similarity import Sketch, similar, sketch_of
 from hanse.errors import HanseError, Refusal
 from hanse.gate.plan import ReleasePlan
 from hanse.gate.record import Record
+from hanse.gate.scores import ModelRelease
 from hanse.ledger import Answer, Answers, Ledger, Spend, Standing, answer_key
 from hanse.wire.codec import digest
 
@@ -46,13 +49,14 @@ class Planned(Protocol):
     @property
     def uses(self) -> tuple[Use, ...]: ...
     @property
-    def release(self) -> ReleasePlan: ...
+    def release(self) -> ReleasePlan | ModelRelease: ...
 
 
 class Gate:
     """One node's gate for one contract.
 
     ``rosters`` gives what the party holds of the roster that a job uses: None unless it has all its parts.
+    ``models`` gives what it holds of the model that a job scores with.
     ``spend`` and ``answers`` are the ledger's, kept between jobs so that it need not be read from its start again.
     """
 
@@ -67,6 +71,7 @@ class Gate:
         suspended: bool = False,
         rehearsal: bool = False,
         rosters: Callable[[JobRequest], RosterNote | None] = lambda _request: None,
+        models: Callable[[JobRequest], ModelNote | None] = lambda _request: None,
         spend: Spend | None = None,
         answers: Answers | None = None,
     ) -> None:
@@ -80,6 +85,7 @@ class Gate:
         self._suspended = suspended
         self._rehearsal = rehearsal
         self._rosters = rosters
+        self._models = models
 
     def preview(self, request: JobRequest, planned: Planned, *, budget: bool = True) -> Grant:
         """What `admit` would say now, without reserving anything.
@@ -95,15 +101,21 @@ class Gate:
         spent = {p: Spent(*_pair(self._spend.balance(contract.id, period, p))) for p in providers}
         used = self._spend.jobs_used(contract.id)
         asked = _sketches(self._spend.asked(contract.id, period))
+        trained = self._spend.trainings(contract.id, _model_of(request))
         history = (
-            History(used, spent, self._suspended, asked=asked)
+            History(used, spent, self._suspended, asked=asked, trainings=trained)
             if budget
             else History(suspended=self._suspended)
         )
         return check(self.bundle, request, self._holding(history, request), now)
 
     def _holding(self, history: History, request: JobRequest) -> History:
-        """With what this party holds of the job's roster, if it must hold a part."""
+        """With what this party holds of the job's roster or model, if it must hold a part."""
+        if request.computation in (SCORE, SCORE_ONE):
+            owners = providers_of(self.bundle.contract, request)
+            if self.party not in owners:
+                return history
+            return replace(history, holder=self.party, model=self._models(request))
         needed = permitting_parties(self.bundle.contract, request) if request.roster_job else ()
         if self.party not in needed:
             return history
@@ -135,7 +147,10 @@ class Gate:
         def limit(standing: Standing) -> None:
             spent = {p: Spent(*_pair(b)) for p, b in standing.spent.items()}
             asked = _sketches(standing.asked)
-            history = History(standing.jobs_used, spent, self._suspended, asked=asked)
+            trained = standing.trainings
+            history = History(
+                standing.jobs_used, spent, self._suspended, asked=asked, trainings=trained
+            )
             grants[:] = [check(self.bundle, request, self._holding(history, request), now)]
 
         self._spend.reserve(
@@ -147,6 +162,7 @@ class Gate:
             epsilon_join=request.epsilon_join,
             limit=limit,
             asked=sketch_of(request).body(),
+            model=_model_of(request) if request.computation == TRAIN else "",
         )
         return grants[0]
 
@@ -156,7 +172,7 @@ class Gate:
         shapes = tuple(o.shape for o in request.outputs)
         same = (
             set(request.uses) == set(planned.uses)
-            and shapes == ((release.outputs,),)
+            and shapes == release.shapes
             and request.epsilon == (release.epsilon if release.noise else 0)
             and request.noise == release.noise
             and release.k == self.bundle.contract.privacy.k
@@ -232,6 +248,10 @@ class Gate:
 
 def _sketches(asked: Mapping[str, Mapping[str, Any]]) -> dict[str, Sketch]:
     return {job: Sketch.of(body) for job, body in asked.items()}
+
+
+def _model_of(request: JobRequest) -> str:
+    return str(request.parameters.get("model", "")) if request.computation in MODEL_JOBS else ""
 
 
 def _pair(balance: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -7,6 +7,8 @@ Assumes: semi-honest seats, honest majority.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hanse.engine.boolean import all_rows
 from hanse.engine.reveal import open_bits, receive_ring, send_ring
 from hanse.engine.session import Session
@@ -25,6 +27,12 @@ def open_whether_all(s: Session, record: Record, x: Bits, what: str, step: str) 
     settled = bool(int(open_bits(s, verdict, "open")[0]) & 1)
     record.complete(step, {what: settled})
     return settled
+
+
+def note_keys(record: Record, step: str, parties: Sequence[str], rows: int) -> None:
+    """That parties showed one another the keys of their rows: no share is opened, but it is seen."""
+    what = "the keys of their rows, by all parties to one another, and so which rows match"
+    record.write(Opening(step, what, tuple(parties), rows, seen={"rows in common": rows}))
 
 
 def send_numbers(

@@ -154,6 +154,11 @@ class ReleasePlan:
         return self.sums.outputs
 
     @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Of what a request lists as outputs: one array."""
+        return ((self.outputs,),)
+
+    @property
     def cells(self) -> int:
         return self.sums.cells
 

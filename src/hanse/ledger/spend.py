@@ -44,17 +44,21 @@ class Standing:
 
     ``jobs_used`` counts reserved and committed jobs of the contract's whole life; ``spent`` is for
     the reservation's period, with one entry per provider that the reservation names; ``asked`` holds what
-    those of the period's jobs asked that noted it, by job.
+    those of the period's jobs asked that noted it, by job; ``trainings`` counts those of the model named.
     """
 
     jobs_used: int
     spent: Mapping[str, Balance]
     asked: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    trainings: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """One job's price and what became of it. ``joined``: seats may have seen an alignment before its release."""
+    """One job's price and what became of it. ``joined``: seats may have seen an alignment before its release.
+
+    ``model`` is the model that it trains, "" if none.
+    """
 
     job: str
     contract: str
@@ -65,6 +69,7 @@ class Reservation:
     state: State
     asked: Mapping[str, Any] | None = None
     joined: bool = False
+    model: str = ""
 
 
 class Spend:
@@ -91,10 +96,12 @@ class Spend:
         epsilon_join: float,
         limit: Callable[[Standing], object],
         asked: Mapping[str, Any] | None = None,
+        model: str = "",
     ) -> Entry:
         """Charge the full price to each provider, if ``limit`` lets it.
 
-        ``asked`` says what was asked, in a form that may stay. ``limit`` is shown the standing before the
+        ``asked`` says what was asked, in a form that may stay; ``model`` which model it trains, if
+        any. ``limit`` is shown the standing before the
         charge and raises to refuse; it is called again if another writer came between. It must not write to the
         ledger. Raises `Fault` ``budget.reserved`` for a job that the ledger knows already, also a released one:
         a rerun is a new attempt with a new hash.
@@ -113,12 +120,15 @@ class Spend:
         }
         if asked is not None:
             body["asked"] = dict(asked)
+        if model:
+            body["model"] = model
 
         def allowed() -> None:
             if job in self._jobs:
                 raise _wrong("reserved", job, "has been reserved before")
             spent = {name: self._balance(contract, period, name) for name in names}
-            limit(Standing(self._used(contract), spent, self._asked(contract, period)))
+            used, trained = self._used(contract), self._trained(contract, model)
+            limit(Standing(used, spent, self._asked(contract, period), trained))
 
         return self._decide("reserve", body, allowed)
 
@@ -175,6 +185,15 @@ class Spend:
         with self._lock:
             self._refresh()
             return Counter(r.contract for r in self._jobs.values() if r.state != "released")
+
+    def trainings(self, contract: str, model: str) -> int:
+        """Trainings of a model that are committed or reserved, over the contract's whole life."""
+        with self._lock:
+            self._refresh()
+            return self._trained(contract, model)
+
+    def _trained(self, contract: str, model: str) -> int:
+        return sum(1 for r in self._charged(contract) if r.model == model) if model else 0
 
     def _decide(self, kind: str, body: Mapping[str, Any], allowed: Callable[[], None]) -> Entry:
         """Append if ``allowed`` does not raise on exactly the state that the entry will follow."""

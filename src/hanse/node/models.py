@@ -1,8 +1,8 @@
-"""A party's parts of models: kept in the node's store, signed with its key, with a card each; listed, handed out, ended.
+"""A party's parts of models: kept in the node's store, signed with its key, with a card each; listed, exported, ended.
 
-A part is a JSON document: whose it is, the training that made it, the block, the card. Nobody holds the other parts,
-so nobody can run or sell the model alone. A part is gone from the store when it is deleted or expires; a note of what
-it was stays.
+A part is a JSON document: whose it is, the training that made it, the block, the card. Nobody holds the other
+parts, so nobody can run or sell the model alone. A part is gone from the store when it is deleted or expires; a note
+of what it was stays.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True)
 class StoredModel:
-    """A part as it is kept: ``version`` counts the trainings of its name at this node, ``document`` None if gone."""
+    """A part as it is kept: ``version`` counts the trainings of its name here, ``document`` is None if gone."""
 
     job: str
     name: str
@@ -54,9 +54,10 @@ class StoredModel:
 
     def contract_note(self) -> ModelNote:
         """For the decision whether it may be used."""
+        state = DELETED if self.state == DELETED else HELD  # of an expired one the date speaks
         return ModelNote(
             self.name, self.job, str(self.note["contract"]), str(self.note["clause"]), self.made,
-            self.expires, HELD if self.state == HELD else DELETED if self.state == DELETED else self.state,
+            self.expires, state,
         )  # fmt: skip
 
 
@@ -197,7 +198,7 @@ class ModelShelf:
         found = next((m for m in self.all() if m.job == job), None)
         if found is None or found.document is None:
             gone = "" if found is None else f"; it is {found.state}"
-            raise Refusal("model.missing", f"{self.party} does not hold its part of model {job[:12]}{gone}",
+            raise Refusal("model.missing", f"{self.party} holds no part of model {job[:12]}{gone}",
                           remedy="train it again, or use another ('hanse model list')", where=self.party)  # fmt: skip
         check_signed(found.document, self._key.public_key())
         return found.document

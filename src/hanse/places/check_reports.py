@@ -108,16 +108,15 @@ def restated(feed: Feed) -> Restated:
     old, new = feed.value[before], feed.value[after]
     judged = (old >= 20) & np.isfinite(new) & (new >= 0)
     ratio = np.log(np.maximum(new[judged], 0.5) / old[judged])
-    rows, report = after[judged], feed.reported[after[judged]]
+    report = feed.reported[after[judged]]
     out, days, factors = np.zeros(len(feed), np.bool_), [], []
     for one in np.unique(report):
         mine = report == one
         if int(mine.sum()) < _RESTATED:
             continue
         factor = float(np.median(ratio[mine]))
-        large = np.abs(ratio[mine]) >= np.log(5)
         if abs(factor) >= np.log(5):
-            out[rows[mine][large]] = True
+            out[after[feed.reported[after] == one]] = True
             days.append(one)
             factors.append(float(np.exp(factor)))
     return Restated(out, np.array(days, "datetime64[D]"), np.array(factors))

@@ -95,6 +95,7 @@ class _Watch:
         self._seen = np.zeros(places, np.int64)
         self._equal = np.zeros(places, np.int64)
         self._away = np.zeros(places, np.int64)
+        self._other_unit = np.zeros(places, np.bool_)
         self._spreads: list[float] = []
         self._shifts: list[float] = []
 
@@ -205,7 +206,9 @@ class _Watch:
         with np.errstate(invalid="ignore"):
             power = np.abs(ratio) / np.log(10)
             by_ten = np.isfinite(ratio) & (np.abs(power - np.rint(power)) < 0.2) & (power > 1.8)
-            by_ten &= now >= _LEAST
+            # On a holiday a place in another unit is off by another factor; it is still the unit.
+            by_ten = (by_ten | self._other_unit) & (now >= _LEAST)
+            self._other_unit = np.where(np.isfinite(now), (high | sunk) & by_ten, self._other_unit)
         zero = judged & settled & (now == 0)
         if day:
             same = (now == self._values[:, day - 1]) & (now >= 100)

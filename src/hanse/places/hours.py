@@ -52,8 +52,8 @@ def daily(
     hour = (wall - wall.astype("datetime64[D]")).astype(np.int64)
     counts = _rows_by_hour(place.reshape(-1), day, hour, shape)
     cell = place.reshape(-1) * shape[1] + day
-    sums: Floats = np.bincount(cell, weights=value, minlength=shape[0] * shape[1])
-    sums = sums.reshape(shape)
+    summed = np.bincount(cell, weights=value, minlength=shape[0] * shape[1])
+    sums: Floats = summed.astype(np.float64).reshape(shape)
     missing, twice = _holes(counts, _lengths(dates, _zone(zone, name)))
     over = np.ones(dates.size, np.bool_)  # of the last day what is still to come is no hole
     over[-1] = int(hour[day == shape[1] - 1].max()) == 23

@@ -1,16 +1,18 @@
 """Columns to bins at home, and bins to groups that may be summed for somebody else.
 
-A code is 0 for a missing value and 1 + (edges below the value) else; *position* p of a column means "code at
-most p goes left". Positions end groups; a group's sum is what the label holder gets. All arrays have columns, then
-positions, last.
+A code is 0 for a missing value; of a number it is 1 + (edges below the value), of a category its rank by frequency.
+*Position* p of a column means "code at most p goes left". Positions end groups; a group's sum is what the label
+holder gets. All arrays have columns, then positions, last.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from hanse.errors import Fault
@@ -29,39 +31,103 @@ SIBLING = 32  # the same for its sibling
 
 
 @dataclass(frozen=True)
+class Categories:
+    """The values of a category column by code, from 1, the most frequent first; others share the code after them
+    where ``pooled``, and count as missing else."""
+
+    values: tuple[str, ...]
+    pooled: bool
+
+    def codes(self, texts: pa.DictionaryArray) -> U8:
+        """[rows]; missing and empty values have 0."""
+        known = {value: code for code, value in enumerate(self.values, 1)} | {"": 0}
+        other = len(self.values) + 1 if self.pooled else 0
+        table = [known.get(value, other) for value in texts.dictionary.to_pylist()]
+        places = texts.indices.fill_null(len(table)).to_numpy(zero_copy_only=False)
+        return np.asarray(np.array([*table, 0], np.uint8)[places])
+
+
+@dataclass(frozen=True)
 class Binned:
-    """``codes`` [columns, rows]; ``edges`` of each column, rising; codes are below ``positions``."""
+    """``codes`` [columns, rows]; ``edges`` of each numeric column, rising; codes are below ``positions``."""
 
     names: tuple[str, ...]
     edges: tuple[F64, ...]
     codes: U8
     positions: int
+    categories: Mapping[int, Categories]  # by number of the column, of those that are not numeric
 
     def threshold(self, column: int, position: int) -> float:
         """Values at most this go left; minus infinity where only missing values do."""
         return -np.inf if position == 0 else float(self.edges[column][position - 1])
 
+    def used(self, column: int) -> int:
+        """Codes of a column are below this."""
+        if column in self.categories:
+            known = self.categories[column]
+            return 1 + len(known.values) + int(known.pooled)
+        return self.edges[column].size + 2
 
-def bin_columns(columns: Mapping[str, F64], bins: int, rows: int, party: str) -> Binned:
-    """At most ``bins`` bins of about equal counts per column, of its values that are not missing (NaN)."""
+
+def is_text(raw: NDArray[Any]) -> bool:
+    """Whether a column's values are categories: texts, whatever is missing among them."""
+    values = np.asarray(raw)
+    if values.dtype.kind != "O":
+        return values.dtype.kind == "U"
+    return isinstance(next((v for v in values.flat if v is not None and v == v), None), str)
+
+
+def bin_columns(columns: Mapping[str, NDArray[Any]], bins: int, rows: int, party: str) -> Binned:
+    """At most ``bins`` bins of about equal counts per numeric column, of its values that are not missing (NaN);
+    the ``bins`` most frequent categories of a column of texts."""
     codes = np.zeros((len(columns), rows), np.uint8)
     edges: list[F64] = []
+    categories: dict[int, Categories] = {}
     for number, (name, raw) in enumerate(columns.items()):
+        if is_text(raw):
+            texts = checked_texts(raw, rows, f"{party}.{name}")
+            categories[number] = _categories(texts, bins)
+            codes[number] = categories[number].codes(texts)
+            edges.append(np.zeros(0))
+            continue
         values = checked(raw, rows, f"{party}.{name}")
         present = np.sort(values[~np.isnan(values)])
         edges.append(_edges(present, bins))
         found = np.searchsorted(edges[-1], values, side="left") + 1
         codes[number] = np.where(np.isnan(values), 0, found)
-    return Binned(tuple(columns), tuple(edges), codes, bins + 1)
+    return Binned(tuple(columns), tuple(edges), codes, bins + 1, categories)
 
 
-def checked(raw: NDArray[np.generic], rows: int, where: str) -> F64:
-    """A column as floats, NaN for missing; `Fault` naming it if it is none."""
+def _categories(texts: pa.DictionaryArray, bins: int) -> Categories:
+    names = texts.dictionary.to_pylist()
+    present = texts.indices.drop_null().to_numpy(zero_copy_only=False)
+    counts = dict(zip(names, np.bincount(present, minlength=len(names)).tolist(), strict=True))
+    counts.pop("", None)
+    ranked = sorted(counts, key=lambda value: (-counts[value], value))
+    pooled = len(ranked) > bins
+    return Categories(tuple(ranked[: bins - 1] if pooled else ranked), pooled)
+
+
+def checked_texts(raw: NDArray[Any], rows: int, where: str) -> pa.DictionaryArray:
+    """A column of categories; `Fault` naming it if it is none."""
+    values = np.asarray(raw)
+    if values.shape != (rows,):
+        raise Fault("learn.column", f"a column has shape {values.shape}, not ({rows},)", where=where,
+                    remedy="give every column one value for each key")  # fmt: skip
+    try:
+        return pa.array(values, pa.string(), from_pandas=True).dictionary_encode()
+    except (pa.ArrowException, TypeError) as error:
+        raise Fault("learn.column", "a column mixes texts with other values", where=where,
+                    remedy="make it numbers, or texts for categories") from error  # fmt: skip
+
+
+def checked(raw: NDArray[Any], rows: int, where: str) -> F64:
+    """A numeric column as floats, NaN for missing; `Fault` naming it if it is none."""
     try:
         values = np.asarray(raw, np.float64)
     except (TypeError, ValueError) as error:
         raise Fault("learn.column", "a column is not numeric", where=where,
-                    remedy="encode categories as numbers before binning") from error  # fmt: skip
+                    remedy="give numbers, or texts for categories") from error  # fmt: skip
     if values.shape != (rows,):
         raise Fault("learn.column", f"a column has shape {values.shape}, not ({rows},)", where=where,
                     remedy="give every column one value for each key")  # fmt: skip

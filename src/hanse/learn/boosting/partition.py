@@ -2,75 +2,79 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 I64 = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+Pair = tuple[int, int | None]
 LEAF = -1
 
 
 class Partition:
-    """The rows of one tree, level by level. Nodes of a level are numbered from 0; siblings are 2j and 2j + 1."""
+    """The rows of one tree while it grows. Nodes are numbered as they are made: 0 is the root, siblings 2j-1, 2j.
 
-    def __init__(self, sampled: Flags, least: int) -> None:
-        self.level = 0
-        self.nodes = 1
-        self._sampled = sampled
+    ``fresh`` are the nodes that the last step made: all children of a level, or two leaf-wise.
+    """
+
+    def __init__(self, sampled: Flags, least: int, depth: int) -> None:
+        self.step = 0
+        self.fresh: list[int] = [0]
+        self.depths = [0]
+        self._sampled = None if sampled.all() else sampled
         self._least = least
-        self._place = np.zeros(sampled.size, np.int16)  # node of each row; -1: in a leaf already
-        self._sort()
+        self._deepest = depth
+        self._rows: dict[int, I64] = {0: np.arange(sampled.size)}
+        self._used: dict[int, I64] = {0: self._learned(self._rows[0])}
+        self.pairs = self._pairs()
 
-    def _sort(self) -> None:
-        order = np.argsort(self._place, kind="stable")  # 16 bits: a radix sort
-        edges = np.searchsorted(self._place[order], np.arange(self.nodes + 1))
-        self._rows = [order[a:b] for a, b in pairwise(edges)]
-        self._used = [rows[self._sampled[rows]] for rows in self._rows]
+    def _learned(self, rows: I64) -> I64:
+        return rows if self._sampled is None else rows[self._sampled[rows]]
+
+    @property
+    def nodes(self) -> list[int]:
+        """Nodes that were not split, rising: leaves so far."""
+        return sorted(self._rows)
 
     def rows(self, node: int) -> I64:
-        """All rows of a node, rising."""
+        """All rows of a node that was not split, rising."""
         return self._rows[node]
 
     def sampled(self, node: int) -> I64:
         """The rows of a node that this tree learns from, rising."""
         return self._used[node]
 
-    @property
-    def pairs(self) -> list[tuple[int, int | None]]:
-        """(node to sum, its sibling) wherever one of the two is large enough to be split; the smaller is summed."""
-        sizes = [used.size for used in self._used]
-        if self.level == 0:
-            return [(0, None)] if sizes[0] >= 2 * self._least else []
-        out: list[tuple[int, int | None]] = []
-        for left in range(0, self.nodes, 2):
-            if max(sizes[left : left + 2]) >= 2 * self._least:
-                small = left + int(sizes[left + 1] < sizes[left])
-                out.append((small, left ^ 1 if small == left else left))
+    def _pairs(self) -> list[Pair]:
+        """(node to sum, its sibling) of fresh nodes of which one is large enough to be split; the smaller is
+        summed."""
+        if self.step == 0:
+            return [(0, None)] if self._used[0].size >= 2 * self._least else []
+        out: list[Pair] = []
+        for left, right in zip(self.fresh[::2], self.fresh[1::2], strict=True):
+            sizes = self._used[left].size, self._used[right].size
+            if max(sizes) >= 2 * self._least and self.depths[left] < self._deepest:
+                out.append((right, left) if sizes[1] < sizes[0] else (left, right))
         return out
 
-    def owned(self, owners: I64, owner: int) -> list[int]:
-        """Nodes that ``owner`` splits, in order."""
-        return [int(node) for node in np.nonzero(owners == owner)[0]]
-
-    def size_of(self, nodes: list[int]) -> int:
+    def size_of(self, nodes: Sequence[int]) -> int:
         """Rows in the nodes together."""
         return sum(self._rows[node].size for node in nodes)
 
-    def split(self, owners: I64, lefts: dict[int, Flags]) -> None:
-        """Go down a level: ``lefts[node]`` says which of its rows go left; nodes without one are leaves."""
-        self._place[:] = LEAF
-        following = 0
-        for node in range(self.nodes):
-            if owners[node] == LEAF:
-                continue
-            rows, left = self._rows[node], lefts[node]
-            self._place[rows] = np.where(left, following, following + 1)
-            following += 2
-        self.level += 1
-        self.nodes = following
-        self._sort()
+    def split(self, lefts: dict[int, Flags]) -> None:
+        """A step further: ``lefts[node]`` says which of the node's rows go left. Children in the nodes' order."""
+        self.fresh = []
+        for node in sorted(lefts):
+            rows, left = self._rows.pop(node), lefts[node]
+            del self._used[node]
+            for part in (rows[left], rows[~left]):
+                made = len(self.depths)
+                self.depths.append(self.depths[node] + 1)
+                self._rows[made], self._used[made] = part, self._learned(part)
+                self.fresh.append(made)
+        self.step += 1
+        self.pairs = self._pairs()
 
 
 def packed(lefts: list[Flags]) -> NDArray[np.uint8]:

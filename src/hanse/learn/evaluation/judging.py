@@ -4,7 +4,7 @@
 2. bands   the bins fall into ten bands of equal rows: rows, labels, predictions of each (gain, lift, calibration)
 3. errors  squared and absolute errors, labels and their squares (RMSE, MAE, R2), rows within 30 % (P30)
 4. losses  log-loss, right guesses, Brier score of classes; the family's deviance of others
-5. out     `gate.model.send_numbers` opens the sums to the label party and to nobody else; `read` makes figures of them
+5. out     `gate.model.send_numbers` opens the sums to the label party and to nobody else; `read` makes figures
 
 Reveals: nothing until the gate opens the sums. They are exact, so a model of people needs these people's
 authorisation (docs/claims/evaluation.md); `banded` has counts for people, with noise.

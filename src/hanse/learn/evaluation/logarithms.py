@@ -1,4 +1,4 @@
-"""log(1 + exp(x)) and log of a sum of exponentials on shares: what a log-loss wants.
+"""log(1 + exp(x)) on shares: what the log-loss of two classes wants.
 
 Reveals: nothing. Assumes: semi-honest seats, honest majority. Source: Chebyshev series as in `engine.functions`.
 """
@@ -6,10 +6,10 @@ Reveals: nothing. Assumes: semi-honest seats, honest majority. Source: Chebyshev
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.polynomial import chebyshev as series
-from numpy.typing import NDArray
 
 from hanse.engine.compare import ring_bits, sign_bit
 from hanse.engine.costs import costs
@@ -17,7 +17,7 @@ from hanse.engine.fixed import truncate
 from hanse.engine.functions import INNER, Coefficients, chebyshev
 from hanse.engine.multiply import multiply
 from hanse.engine.session import Session
-from hanse.engine.shares import Ring, join_elements
+from hanse.engine.shares import Ring
 
 REACH = 12  # from here on log(1 + exp(-|x|)), 6e-6 and less, counts as its value here
 DEGREE = 31  # sup error 1e-6
@@ -27,10 +27,11 @@ DEGREE = 31  # sup error 1e-6
 def tail_series() -> Coefficients:
     """log(1 + exp(-6 (t + 1))) for t in [-1, 1]."""
 
-    def tail(t: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(np.log1p(np.exp(-REACH / 2 * (t + 1))))
+    def tail(t: Any) -> Any:
+        return np.log1p(np.exp(-REACH / 2 * (t + 1)))
 
-    return tuple(series.chebinterpolate(tail, DEGREE).tolist())
+    fit: Any = series.chebinterpolate
+    return tuple(fit(tail, DEGREE).tolist())
 
 
 @costs(
@@ -62,21 +63,3 @@ def over_limit(s: Session, x: Ring, limit: Ring, step: str) -> Ring:
     inside = s.invert(sign_bit(s, more, f"{step}.sign"))
     flag = ring_bits(s, inside.reshape(1, -1), f"{step}.flag")[0]
     return multiply(s, flag, more, f"{step}.rest")
-
-
-def log_sum_exp(s: Session, x: Ring, fraction: int, step: str = "log-sum-exp") -> Ring:
-    """log(sum of exp(x)) over the first axis of x [classes, n], all with ``fraction`` bits.
-
-    Two at a time: log(exp(a) + exp(b)) = b + softplus(a - b); an error below 1e-5 for each of log2 levels.
-    """
-    level = 0
-    while x.shape[0] > 1:
-        half = x.shape[0] // 2
-        a, b = x[:half], x[half : 2 * half]
-        difference = (a - b).reshape(a.size)
-        folded = b + softplus(s, difference, fraction, fraction, f"{step}.{level}").reshape(
-            *a.shape
-        )
-        x = join_elements([folded, x[2 * half :]]) if x.shape[0] % 2 else folded
-        level += 1
-    return x[0]

@@ -1,12 +1,16 @@
 """AUC, KS and the gain curve of a score on shares: a few sums that one party reads.
 
 All come from secret counts in thousands of bins (`histogram`). Pairs within one bin count half: the AUC is off by
-at most half of their share, which is told with it. Bands of the gain curve end where bins end, and their rows are
-told, so its points are exact; they lie within one bin of the wanted share of rows.
+at most half of their share, which is told with it. KS is taken where bins end: it is never too large, and too small
+by at most the smaller share of both classes in one bin, so by at most the root of that share. Bands of the gain
+curve end where bins end, and their rows are told, so its points are exact; they lie within one bin of the wanted
+share of rows.
 Reveals: nothing. Assumes: semi-honest seats, honest majority.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -42,7 +46,7 @@ def ranking_of(s: Session, counts: Ring) -> Ring:
 
 
 def read_ranking(sums: U64) -> dict[str, float | None]:
-    """Rows, AUC, its error bound and KS from opened sums [5]; None without both classes."""
+    """Rows, AUC and KS with their error bounds from opened sums [5]; None without both classes."""
     twice, ties, positive, negative, gap = (int(v) for v in sums.view(np.int64).tolist())
     pairs = positive * negative
     return {
@@ -50,6 +54,7 @@ def read_ranking(sums: U64) -> dict[str, float | None]:
         "auc": twice / 2 / pairs if pairs else None,
         "auc_error": ties / 2 / pairs if pairs else None,
         "ks": gap / pairs if pairs else None,
+        "ks_error": math.sqrt(ties / pairs) if pairs else None,
     }
 
 

@@ -214,7 +214,8 @@ def _reported(outcome: Outcome, rivals: Rivals, matched: Matched, notes: list[st
         rows_matched=outcome.rows_matched,
         rows_tested=(positive, float(y.size) - positive), weights=outcome.coefficients,
         wall_s=outcome.wall_s, cpu_s=outcome.cpu_s, plaintext_s=outcome.plaintext_s, bytes=outcome.bytes,
-        openings=outcome.openings, notes=(*(n for n in outcome.notes if "was lowered to 0;" not in n), *notes), extra=shown,
+        openings=outcome.openings, extra=shown,
+        notes=(*(n for n in outcome.notes if "was lowered to 0;" not in n), *notes),
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from hanse.gate.sums import MOST_LENGTH, WIDTHS, SumPolicy, Terms, Words
 
 F64 = NDArray[np.float64]
 SLACK = 4  # a cheating party's norm, in units of the bound (`bounds`)
-_MOST_FRACTION = 48
+_MOST_BITS = 48  # of the norm: a double has 53
 _NOISE_REACH = 30  # deviations of noise that must not wrap
 
 
@@ -52,7 +52,7 @@ def scale_of(policy: SumPolicy, name: str, length: int, norm: float, width: int)
     # 64-bit elements also keep a sum of all the largest entries a part can have from wrapping: `bounds` needs it.
     spread = length if width == 64 else 1
     room = (width - 1) - math.log2(max(_head(policy), 2 * SLACK * spread))
-    fraction = min(_MOST_FRACTION, math.floor(room - math.log2(norm)) - 1)
+    fraction = math.floor(min(_MOST_BITS, room - 1) - math.log2(norm))
     limit = math.ceil(norm * 2.0**fraction + math.sqrt(length) / 2) + 1
     terms = Terms(name, length, width, limit)
     if not fits(policy, terms) or norm * 2.0**fraction < 64:

@@ -86,7 +86,7 @@ class LinearBlock:
 
 
 def p_values(block: LinearBlock) -> list[float | None]:
-    """Two-sided, of the hypothesis that a coefficient is 0, by the normal approximation; None where it is unknown."""
+    """Two-sided, of the hypothesis that a coefficient is 0, by the normal approximation; None if unknown."""
     found: list[float | None] = []
     for value, error in zip(block.coefficients[0], block.errors or (), strict=False):
         found.append(math.erfc(abs(value / error) / math.sqrt(2)) if error > 0 else None)
@@ -110,7 +110,7 @@ class Units:
 
 
 def predictions(family: str, eta: F64, units: Units) -> F64:
-    """Expected labels [rows], of several classes their probabilities [rows, classes], from predictors [rows, classes]."""
+    """Expected labels [rows], of several classes probabilities [rows, classes], of predictors [rows, classes]."""
     if family == "logistic":
         return np.asarray(1 / (1 + np.exp(-np.clip(eta[:, 0], -700, 700))))
     if family == "multinomial":

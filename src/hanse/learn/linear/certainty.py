@@ -40,7 +40,7 @@ class Certainty(NamedTuple):
 
 
 def variances(
-    s: Session, rows: Rows, steered: Steer, turns: list[Ring], dispersion: Ring | None, plan: Plan
+    s: Session, steered: Steer, turns: list[Ring], dispersion: Ring | None, plan: Plan
 ) -> list[Ring]:
     """By party, variances of standardised coefficients times 2**`scale_of`; the label party's begin with the
     centred intercept's."""
@@ -94,10 +94,10 @@ def dispersion_of(s: Session, rows: Rows, eta: Ring, response: Response, plan: P
 
 
 def certainty_of(
-    coefficients: NDArray[np.float64], opened: NDArray[np.float64], scale: int
+    coefficients: NDArray[np.float64], variances: NDArray[np.float64]
 ) -> list[Certainty]:
-    """At a party: from its standardised coefficients and the numbers it was told."""
-    errors = np.sqrt(np.maximum(0.0, opened) / 2.0**scale)
+    """At a party: from its standardised coefficients and their variances."""
+    errors = np.sqrt(np.maximum(0.0, variances))
     return [
         Certainty(float(e), math.erfc(abs(b) / e / math.sqrt(2)) if e > 0 else float("nan"))
         for b, e in zip(coefficients, errors, strict=True)

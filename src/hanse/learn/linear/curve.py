@@ -60,26 +60,40 @@ def scaled_down(s: Session, curve: Ring) -> tuple[Ring, Ring]:
     return scale, product(s, curve, scale.reshape(1, 1), SCALE, "scaled")
 
 
-def newton(s: Session, slope: Ring, steered: Steer) -> Ring:
-    """inverse * gradient [size], at most 16 each way, with the fraction bits of a coefficient."""
+def newton(s: Session, slope: Ring, steered: Steer, classes: int) -> Ring:
+    """inverse * gradient [size], at most 16 each way, with the fraction bits of a coefficient.
+
+    Of several classes the moves add up to 0: shares do not change where all classes move alike.
+    """
     scaled = product(s, slope, steered.scale.reshape(1, 1), GRADIENT + SCALE - BETA, "slope")
     wide = matmul(s, steered.inverse, scaled, "move")
     move = truncate(s, wide.reshape(slope.size), INVERSE_BITS, "move.cut")
-    return clip(s, move, -LONGEST_STEP, LONGEST_STEP, "move.clip")
+    move = clip(s, move, -LONGEST_STEP, LONGEST_STEP, "move.clip")
+    if classes == 1:
+        return move
+    each = move.reshape(classes, slope.size // classes)
+    alike = truncate(s, each.sum(axis=0).times(round((1 << 20) / classes)), 20, "move.alike")
+    return (each - alike.reshape(1, alike.size)).reshape(slope.size)
 
 
 # --- X' W X -----------------------------------------------------------------------------------------
 
 
-def curvature(s: Session, rows: Rows, weight: Ring | None, plan: Plan, penalty: Ring) -> Ring:
-    """X' W X / 2**scale + penalty, [classes * width]**2, with `MATRIX_BITS` fraction bits."""
+def curvature(
+    s: Session, rows: Rows, weight: Ring | None, plan: Plan, penalty: Ring, *, bare: bool = False
+) -> Ring:
+    """X' W X / 2**scale + penalty, [classes * width]**2, with `MATRIX_BITS` fraction bits.
+
+    Weights get a unit in the last place more, unless ``bare``: where labels are told apart perfectly, weights
+    vanish, and steps would grow without end.
+    """
     f = plan.family
     total: Ring | None = None
     for first in range(0, max(1, rows.count), AT_ONCE):
         last = min(rows.count, first + AT_ONCE)
         part = s.fork(f"curve{first}")
         some = None if weight is None else weight[:, first:last]
-        found = _gram(part, rows.part(first, last), some, plan, scale_of(rows))
+        found = _gram(part, rows.part(first, last), some, plan, scale_of(rows), 0 if bare else 1)
         total = found if total is None else total + found
     if total is None:
         raise ValueError("no rows")
@@ -89,7 +103,7 @@ def curvature(s: Session, rows: Rows, weight: Ring | None, plan: Plan, penalty: 
     return total + _classes(s, shrunk, plan)
 
 
-def _gram(s: Session, rows: Rows, weight: Ring | None, plan: Plan, scale: int) -> Ring:
+def _gram(s: Session, rows: Rows, weight: Ring | None, plan: Plan, scale: int, more: int) -> Ring:
     f, x = plan.family, rows.columns
     cut = 2 * f.x + scale - MATRIX_BITS
     if weight is None and not plan.weights:
@@ -98,8 +112,7 @@ def _gram(s: Session, rows: Rows, weight: Ring | None, plan: Plan, scale: int) -
     if weight is None:
         one = truncate(s, rows.more["weight"].reshape(1, rows.count), WEIGHT - fraction, "weight.cut")
     else:
-        # A unit more: where labels are told apart perfectly, weights vanish, and steps would grow without end.
-        unit = s.public_ring(np.ones(weight.shape, np.uint64))
+        unit = s.public_ring(np.full(weight.shape, more, np.uint64))
         one = truncate(s, weight, f.mean - fraction, "weight.cut") + unit
     both = one
     if weight is not None and plan.weights:

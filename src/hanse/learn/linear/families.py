@@ -65,7 +65,7 @@ FAMILIES = {
         Family("poisson", 12, 14, 6, 15, 12, 27, 1.0, 1.0),
         Family("gamma", 13, 16, 6, 12, 0, 29, 1.0, 2.0),
         Family("tweedie", 12, 14, 6, 14, 12, 27, 1.0, 1.5),
-        Family("multinomial", 12, 20, 6, 0, 0, 1, 0.25, 0.0, 3),
+        Family("multinomial", 12, 20, 9, 0, 0, 1, 0.25, 0.0, 3),
     )
 }
 

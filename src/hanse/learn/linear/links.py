@@ -150,7 +150,7 @@ def log_terms(s: Session, rows: Rows, eta: Ring, family: Family, step: str) -> t
     return cut_both[: rows.count], cut_both[rows.count :]
 
 
-def mean_of(s: Session, rows: Rows, eta: Ring, plan: Plan) -> Ring:
+def mean_of(s: Session, eta: Ring, plan: Plan) -> Ring:
     """The inverse link of predictors [rows], with the family's fraction bits; linear or log."""
     f = plan.family
     if f.log_link:

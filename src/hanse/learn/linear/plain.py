@@ -11,64 +11,201 @@ from hanse.learn.linear.families import Family
 
 Matrix = NDArray[np.float64]
 STEPS = 50
+SWEEPS = 2000
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Coefficients of standardised columns [columns], the intercept, and how many steps they took."""
+    """Coefficients of standardised columns [columns], the intercept, and how many steps they took.
+
+    Of several classes [classes, columns] and intercepts [classes]. ``errors`` are the standard errors, the
+    intercept's first.
+    """
 
     coefficients: Matrix
-    intercept: float
+    intercept: float | Matrix
     iterations: int
     settled: bool
+    errors: Matrix | None = None
 
     def predictor(self, standard: Matrix) -> Matrix:
-        return np.asarray(standard @ self.coefficients + self.intercept)
+        """[rows], of several classes [rows, classes]."""
+        return np.asarray(standard @ self.coefficients.T + self.intercept)
 
 
-def irls(standard: Matrix, y: Matrix, family: Family, l2: float) -> Fit:
-    """Minimise mean loss + l2 / 2 |coefficients|**2 by Newton steps (iteratively reweighted least squares)."""
+def irls(
+    standard: Matrix, y: Matrix, family: Family, l2: float, l1: float = 0.0,
+    weight: Matrix | None = None, offset: Matrix | None = None,
+) -> Fit:  # fmt: skip
+    """Minimise mean loss + l2 / 2 |coefficients|**2 + l1 |coefficients| by Newton steps.
+
+    ``weight`` has the mean 1 over these rows or any other: the loss is their weighted mean.
+    """
+    if family.classes > 1:
+        return _softmax(standard, y, family, l2, weight)
     rows = np.column_stack([np.ones(y.size), standard])
-    penalty = l2 * np.eye(rows.shape[1])
+    share = np.full(y.size, 1 / y.size) if weight is None else weight / weight.sum()
+    base = np.zeros(y.size) if offset is None else offset
+    size = rows.shape[1]
+    penalty = l2 * np.eye(size)
     penalty[0, 0] = 0.0
-    beta = np.zeros(rows.shape[1])
+    limits = np.full(size, l1)
+    limits[0] = 0.0
+    beta, steps, settled = np.zeros(size), STEPS, False
     for step in range(1, STEPS + 1):
-        mean, weight = mean_and_weight(rows @ beta, family)
-        gradient = rows.T @ (mean - y) / y.size + penalty @ beta
-        hessian = (rows * weight[:, None]).T @ rows / y.size + penalty
-        move = np.linalg.lstsq(hessian, gradient, rcond=None)[0]
+        slope, bend = slope_and_bend(rows @ beta + base, y, family, first=step == 1)
+        gradient = rows.T @ (share * slope) + penalty @ beta
+        hessian = (rows * (share * bend)[:, None]).T @ rows + penalty
+        new = _least(hessian, gradient, beta, limits) if l1 else (
+            beta - np.linalg.lstsq(hessian, gradient, rcond=None)[0]
+        )  # fmt: skip
+        move = new - beta
         move *= min(1.0, 5.0 / max(1e-300, float(np.abs(move).max())))
-        beta = beta - move
+        beta = beta + move
         if np.abs(move).max() < 1e-9:
-            return Fit(beta[1:], float(beta[0]), step, True)
-    return Fit(beta[1:], float(beta[0]), STEPS, False)
+            steps, settled = step, True
+            break
+    errors = None if l1 else _errors(rows, y, beta, base, family, l2, weight)
+    return Fit(beta[1:], float(beta[0]), steps, settled, errors)
+
+
+def _least(hessian: Matrix, gradient: Matrix, beta: Matrix, limits: Matrix) -> Matrix:
+    """The minimum of the quadratic model with limits on absolute values, by coordinate descent."""
+    b = beta.copy()
+    slope = gradient.copy()  # of the model at b
+    for _ in range(SWEEPS):
+        most = 0.0
+        for j in range(b.size):
+            bend = hessian[j, j]
+            if bend <= 0:
+                continue
+            free = b[j] - slope[j] / bend
+            new = np.sign(free) * max(0.0, abs(free) - limits[j] / bend)
+            slope += hessian[:, j] * (new - b[j])
+            most = max(most, abs(new - b[j]))
+            b[j] = new
+        if most < 1e-12:
+            break
+    return b
+
+
+def slope_and_bend(
+    eta: Matrix, y: Matrix, family: Family, *, first: bool = False
+) -> tuple[Matrix, Matrix]:
+    """(derivative of a row's loss, its weight in the curvature) at a linear predictor, clipped as on shares.
+
+    A log link's first step starts from means halfway between the label and what the predictor says.
+    """
+    if family.name == "linear":
+        return eta - y, np.ones_like(eta)
+    if family.name == "logistic":
+        mean = 1 / (1 + np.exp(-np.clip(eta, -12, 12)))
+        return mean - y, mean * (1 - mean)
+    p = family.power
+    mean = np.exp(np.clip(eta, -12, 8))
+    if first:
+        w = (y + mean) / 2
+        return -(w ** (2 - p)) * (np.log(w) - eta + (y - w) / w), w ** (2 - p)
+    return mean ** (2 - p) - y * mean ** (1 - p), mean ** (2 - p)
 
 
 def mean_and_weight(eta: Matrix, family: Family) -> tuple[Matrix, Matrix]:
-    """(mean, its derivative) at a linear predictor, clipped as on shares."""
+    """(mean, weight in the curvature) at linear predictors [rows]; of several classes [rows, classes] both."""
+    if family.classes > 1:
+        shares = np.exp(eta - eta.max(axis=1, keepdims=True))
+        shares /= shares.sum(axis=1, keepdims=True)
+        return shares, shares
     if family.name == "linear":
         return eta, np.ones_like(eta)
     if family.name == "logistic":
         mean = 1 / (1 + np.exp(-np.clip(eta, -12, 12)))
         return mean, mean * (1 - mean)
     mean = np.exp(np.clip(eta, -12, 8))
-    return mean, mean
+    return mean, mean ** (2 - family.power)
 
 
-def metrics(eta: Matrix, y: Matrix, family: Family, scale: float) -> dict[str, float]:
+def _softmax(
+    standard: Matrix, y: Matrix, family: Family, l2: float, weight: Matrix | None
+) -> Fit:
+    """Newton's steps over all classes at once; the solution whose intercepts add up to 0."""
+    rows = np.column_stack([np.ones(y.size), standard])
+    share = np.full(y.size, 1 / y.size) if weight is None else weight / weight.sum()
+    classes, size = family.classes, rows.shape[1]
+    hot = (y[:, None] == np.arange(classes)).astype(np.float64)
+    one = l2 * np.eye(size)
+    one[0, 0] = 0.0
+    penalty = np.kron(np.eye(classes), one)
+    beta = np.zeros((classes, size))
+    for step in range(1, STEPS + 1):
+        p, _ = mean_and_weight(rows @ beta.T, family)
+        gradient = ((p - hot) * share[:, None]).T @ rows + beta @ one
+        hessian = penalty.copy()
+        for j in range(classes):
+            for k in range(classes):
+                bend = share * p[:, j] * ((j == k) - p[:, k])
+                hessian[j * size : (j + 1) * size, k * size : (k + 1) * size] += (rows * bend[:, None]).T @ rows
+        move = np.linalg.lstsq(hessian, gradient.reshape(-1), rcond=1e-12)[0].reshape(beta.shape)
+        move *= min(1.0, 5.0 / max(1e-300, float(np.abs(move).max())))
+        beta = beta - move
+        if np.abs(move).max() < 1e-9:
+            return Fit(beta[:, 1:], beta[:, 0], step, True)
+    return Fit(beta[:, 1:], beta[:, 0], STEPS, False)
+
+
+def _errors(
+    rows: Matrix, y: Matrix, beta: Matrix, base: Matrix, family: Family, l2: float,
+    weight: Matrix | None,
+) -> Matrix:  # fmt: skip
+    """sqrt(dispersion * diag((X' W X + rows l2)**-1)), the textbook's."""
+    own = np.ones(y.size) if weight is None else weight
+    mean, bend = mean_and_weight(rows @ beta + base, family)
+    penalty = own.sum() * l2 * np.eye(beta.size)
+    penalty[0, 0] = 0.0
+    inverse = np.linalg.pinv((rows * (own * bend)[:, None]).T @ rows + penalty)
+    dispersion = 1.0
+    if family.name not in ("logistic", "poisson"):
+        variance = mean**family.power if family.log_link else np.ones_like(mean)
+        dispersion = float((own * (y - mean) ** 2 / variance).sum() / max(1, y.size - beta.size))
+    return np.asarray(np.sqrt(np.maximum(0.0, dispersion * np.diag(inverse))))
+
+
+# --- metrics ----------------------------------------------------------------------------------------
+
+
+def metrics(
+    eta: Matrix, y: Matrix, family: Family, scale: float, weight: Matrix | None = None
+) -> dict[str, float]:
     """What the family is judged by, for linear predictors and labels [rows], both in units of ``scale``."""
     if family.name == "logistic":
         return {"auc": auc(eta, y), "ks": ks(eta, y)}
+    if family.classes > 1:
+        shares, _ = mean_and_weight(eta, family)
+        own = shares[np.arange(y.size), y.astype(np.int64)]
+        return {
+            "log_loss": float(np.average(-np.log(np.maximum(own, 1e-300)), weights=weight)),
+            "accuracy": float(np.average(own >= shares.max(axis=1), weights=weight)),
+        }
     mean, _ = mean_and_weight(eta, family)
     off = mean - y
     found = {
-        "rmse": float(np.sqrt((off**2).mean())) * scale,
-        "mae": float(np.abs(off).mean()) * scale,
+        "rmse": float(np.sqrt(np.average(off**2, weights=weight))) * scale,
+        "mae": float(np.average(np.abs(off), weights=weight)) * scale,
     }
-    if family.name == "poisson":
-        logs = np.log(np.where(y > 0, y, 1.0))
-        found["deviance"] = float(2 * (y * logs - y * eta - y + mean).mean()) * scale
+    if family.log_link:
+        each = deviance(y, mean, family.power)
+        found["deviance"] = float(np.average(each, weights=weight)) * scale ** (2 - family.power)
     return found
+
+
+def deviance(y: Matrix, mean: Matrix, p: float) -> Matrix:
+    """Of each row, for a variance of mean**p; 0 where mean and label are equal."""
+    logs = np.log(np.where(y > 0, y, 1.0)) - np.log(mean)
+    if p == 1:
+        return np.asarray(2 * (np.where(y > 0, y * logs, 0.0) - y + mean))
+    if p == 2:
+        return np.asarray(2 * (y / mean - 1 - logs))
+    whole = y ** (2 - p) / ((1 - p) * (2 - p))
+    return np.asarray(2 * (whole - y * mean ** (1 - p) / (1 - p) + mean ** (2 - p) / (2 - p)))
 
 
 def auc(score: Matrix, y: Matrix) -> float:

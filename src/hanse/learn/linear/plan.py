@@ -175,7 +175,9 @@ class Plan:
         """Fraction bits of a row's weight in the curvature."""
         f = self.family
         spare = 56 - 2 * (f.x + COLUMN_WHOLE) - f.weight_whole - self._heavy
-        return min(f.weight if not (f.flat and self.weights) else 6, spare)
+        if f.classes > 1:  # weights stand on both sides there
+            spare //= 2
+        return min(6 if f.flat and self.weights else f.weight, spare)
 
     @property
     def curvature_bits(self) -> int:

@@ -10,33 +10,31 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hanse.align import JoinPolicy
-from hanse.align.upload import send_rows
 from hanse.engine import warm
-from hanse.engine.fixed import decode, encode
 from hanse.engine.functions import ring_numbers
 from hanse.engine.matrices import combined, cross, mean_gram, weighted
 from hanse.engine.session import Session
 from hanse.engine.shares import SEATS
 from hanse.engine.stage import agree, on_stage
-from hanse.entropy import Entropy, SeededEntropy
+from hanse.entropy import SeededEntropy
 from hanse.errors import Fault, HanseError, Refusal
-from hanse.gate.model import read_numbers
 from hanse.gate.record import Record
 from hanse.learn.linear import metrics
-from hanse.learn.linear.families import Label, family_of, label_of
-from hanse.learn.linear.glm import PENALTY, Seen, run_seat
-from hanse.learn.linear.home import Basis, basis_of
+from hanse.learn.linear.certainty import Certainty, certainty_of
+from hanse.learn.linear.families import Family, Label, family_of, label_of
+from hanse.learn.linear.glm import Seen, run_seat
+from hanse.learn.linear.party import Party, Told, at_home, run_party
 from hanse.learn.linear.plain import Fit, irls
 from hanse.learn.linear.plain import metrics as plain_metrics
-from hanse.learn.linear.plan import BETA, Plan, Provider
-from hanse.learn.linear.rows import packed, send_matrix
+from hanse.learn.linear.plan import ALIGNMENTS, Plan, Provider
+from hanse.learn.linear.sparse import MOST_L1
 from hanse.learn.linear.tables import Table
 from hanse.wire import Channel, Frame, Hall
 
@@ -49,17 +47,9 @@ Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Party:
-    """A party at home: its table, its basis, which rows are for the test."""
-
-    table: Table
-    basis: Basis
-    test: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
 class Outcome:
-    """What came out, and what it cost. Coefficients are of standardised columns, by party and column."""
+    """What came out, and what it cost. Coefficients are of standardised columns, by party and column; of several
+    classes a column stands once for each, as ``column [class]``. Standard errors as coefficients."""
 
     model: str
     parties: tuple[str, ...]
@@ -80,6 +70,8 @@ class Outcome:
     bytes: int
     openings: tuple[dict[str, Any], ...]
     notes: tuple[str, ...]
+    certainty: dict[str, dict[str, Certainty]] = field(default_factory=dict)
+    error_difference: float = 0.0  # largest relative one of any standard error from the plain model's
 
     def body(self) -> dict[str, Any]:
         """Plain values for JSON: metrics also as ``auc``, ``plaintext_auc``, ``alone_auc`` and so on."""
@@ -98,6 +90,12 @@ class Outcome:
             "raw_coefficients": self.raw, "intercepts": self.intercepts,
             "opened": list(self.openings), "notes": list(self.notes),
         }  # fmt: skip
+        if self.certainty:
+            found["standard_errors"], found["p_values"] = (
+                {p: {c: _finite(value[part]) for c, value in own.items()} for p, own in self.certainty.items()}
+                for part in (0, 1)
+            )
+            found["standard_error_difference_max"] = self.error_difference
         return found
 
 
@@ -108,38 +106,47 @@ def _finite(value: float) -> float | None:
 def rehearse(
     tables: list[Table], model: str, *, l2: float = 1e-6, holdout: float = 0.3,
     least_rows: int | None = None, seed: str = "rehearsal", iterations: int = 20,
-    policy: JoinPolicy = JOIN,
+    policy: JoinPolicy = JOIN, l1: float = 0.0, power: float = 1.5, alignment: str = "hidden",
+    errors: bool = False,
 ) -> Outcome:  # fmt: skip
     """Train over the tables' columns; the first one has the label. ``holdout`` is the share of ids kept to test.
 
-    `Refusal` where the data cannot serve or too few rows match.
+    ``power`` is a Tweedie model's; ``errors`` asks for standard errors. `Refusal` where the data cannot serve or
+    too few rows match.
     """
-    family = family_of(model)
-    _check(tables, l2, holdout)
-    _warm_up()
-    started = time.perf_counter(), time.process_time()
-    parties = [_at_home(table, holdout, l2 / family.start_weight) for table in tables]
-    first = parties[0]
-    raw_label = first.table.label
+    _check(tables, l2, l1, holdout, alignment)
+    raw_label = tables[0].label
     if raw_label is None:
         raise Fault("learn.label", "the first table has no label")
-    label = label_of(raw_label, ~first.test, family, first.table.name)
+    family = family_of(model, power, _classes(raw_label))
+    _warm_up()
+    started = time.perf_counter(), time.process_time()
+    ridge = l2 / family.start_weight
+    parties = [at_home(table, holdout, ridge, whiten=not l1) for table in tables]
+    first = parties[0]
+    label = label_of(raw_label, ~first.test, family, first.table.name,
+                     first.table.weight, first.table.offset)  # fmt: skip
     plan = Plan(
         family,
         tuple(
             Provider(p.table.name, p.basis.width, int((~p.test).sum()), int(p.test.sum()))
             for p in parties
         ),
-        l2, policy, iterations, least_rows,
+        l2, policy, iterations, least_rows, l1, alignment, label.weight is not None,
+        label.offset is not None, errors,
     )  # fmt: skip
     plan.check()
-    seen, record, blocks, sums, sent = _on_stage(plan, parties, label, seed)
+    seen, record, told, sent = _on_stage(plan, parties, label, seed)
     wall, cpu = time.perf_counter() - started[0], time.process_time() - started[1]
     before = time.perf_counter()
     joint, plain, alone = _compared(parties, plan, label)
     spent = time.perf_counter() - before
-    return _outcome(plan, parties, label, seen, record, blocks, sums,
+    return _outcome(plan, parties, label, seen, record, told,
                     (joint, plain, alone), (wall, cpu, spent, sent))  # fmt: skip
+
+
+def _classes(label: NDArray[np.float64]) -> int:
+    return int(np.unique(label[np.isfinite(label)]).size)
 
 
 def _warm_up() -> None:
@@ -157,7 +164,7 @@ def _matrices(s: Session) -> None:
     ring_numbers(s, s.random_bits(8, 1, rows=64))
 
 
-def _check(tables: list[Table], l2: float, holdout: float) -> None:
+def _check(tables: list[Table], l2: float, l1: float, holdout: float, alignment: str) -> None:
     names = [t.name for t in tables]
     if len(set(names)) != len(names):
         raise Refusal(
@@ -165,6 +172,11 @@ def _check(tables: list[Table], l2: float, holdout: float) -> None:
         )
     if not 0 <= l2 <= 10:
         raise Refusal("learn.l2", f"a penalty of {l2} is out of range", remedy="choose 0 to 10")
+    if not 0 <= l1 <= MOST_L1:
+        raise Refusal("learn.l1", f"a penalty of {l1} is out of range", remedy="choose 0 to 10")
+    if alignment not in ALIGNMENTS:
+        raise Refusal("learn.alignment", f"there is no alignment {alignment!r}",
+                      remedy=f"choose {' or '.join(ALIGNMENTS)}")  # fmt: skip
     if not 0 <= holdout <= 0.9:
         raise Refusal(
             "learn.holdout",
@@ -173,20 +185,13 @@ def _check(tables: list[Table], l2: float, holdout: float) -> None:
         )
 
 
-def _at_home(table: Table, holdout: float, ridge: float) -> Party:
-    test = table.lots < holdout
-    if table.rows == 0 or test.all():
-        raise Refusal("learn.rows", "there are no rows to learn from", where=table.name)
-    return Party(table, basis_of(table.columns, ~test, table.name, ridge), test)
-
-
 # --- the stage --------------------------------------------------------------------------------------
 
 
 def _on_stage(
     plan: Plan, parties: list[Party], label: Label, seed: str
-) -> tuple[Seen, Record, list[Matrix], NDArray[np.uint64], int]:
-    """Three seats and all parties at once; (seen, seat 0's record, blocks, opened sums, bytes on the wire)."""
+) -> tuple[Seen, Record, list[Told], int]:
+    """Three seats and all parties at once; (seen, seat 0's record, what parties were told, bytes on the wire)."""
     sent = [0]
     lock = threading.Lock()
 
@@ -197,15 +202,11 @@ def _on_stage(
         return frame
 
     roles: list[Callable[[Channel], Any]] = [_seat(plan, seat, seed) for seat in range(SEATS)]
-    roles += [
-        _provider(plan, number, party, label, SeededEntropy(f"{seed}|party {number}"))
-        for number, party in enumerate(parties)
-    ]
+    roles += [_provider(plan, n, party, label, seed) for n, party in enumerate(parties)]
     names = ("seat 0", "seat 1", "seat 2", *(p.name for p in plan.providers))
     results = _play(roles, names, weighed)
     seen, record = results[0]
-    blocks = [result[0] for result in results[SEATS:]]
-    return seen, record, blocks, results[SEATS][1], sent[0]
+    return seen, record, results[SEATS:], sent[0]
 
 
 def _play(roles: list[Callable[[Channel], Any]], names: tuple[str, ...], tap: Any) -> list[Any]:
@@ -240,30 +241,12 @@ def _seat(plan: Plan, seat: int, seed: str) -> Callable[[Channel], tuple[Seen, R
 
 
 def _provider(
-    plan: Plan, number: int, party: Party, label: Label, entropy: Entropy
-) -> Callable[[Channel], tuple[Matrix, NDArray[np.uint64]]]:
-    def play(channel: Channel) -> tuple[Matrix, NDArray[np.uint64]]:
-        provider, layout = plan.providers[number], plan.layout(number)
-        for part, chosen in (("training", ~party.test), ("holdout", party.test)):
-            if part == "holdout" and not plan.holdout:
-                continue
-            values = party.basis.shared(party.table.columns.values[chosen])
-            own = label.values[chosen] if number == 0 else None
-            rows = packed(party.table.ids[chosen], values, own, plan.family, layout,
-                          int(chosen.sum()), entropy)  # fmt: skip
-            send_rows(channel, (0, 1, 2), f"{provider.name}.{part}", rows, entropy)
-            if part == "training":
-                penalty = encode(party.basis.penalty(plan.l2), PENALTY)
-                send_matrix(channel, provider.name, penalty, entropy)
-        block = plan.blocks()[number]
-        opened = read_numbers(channel, block.stop - block.start, f"model.{provider.name}")
-        nothing = np.zeros(0, np.uint64)
-        sums = (
-            read_numbers(channel, metrics.figures_of(plan), "metrics") if number == 0 else nothing
-        )
-        return decode(opened, BETA), sums
-
-    return play
+    plan: Plan, number: int, party: Party, label: Label, seed: str
+) -> Callable[[Channel], Told]:
+    own = label if number == 0 else None
+    return lambda channel: run_party(
+        channel, plan, number, party, own, SeededEntropy(f"{seed}|party {number}")
+    )
 
 
 # --- the comparison ---------------------------------------------------------------------------------
@@ -271,68 +254,105 @@ def _provider(
 
 def _compared(
     parties: list[Party], plan: Plan, label: Label
-) -> tuple[tuple[Fit, float], dict[str, float], dict[str, float]]:
-    """((plain fit, label scale), its metrics, the label party's alone) on the rows that match."""
-    first = parties[0]
+) -> tuple[Fit, dict[str, float], dict[str, float]]:
+    """(plain fit, its metrics, the label party's alone), of the rows that match."""
+    first, f = parties[0], plan.family
     shared = first.table.ids
     for party in parties[1:]:
         shared = np.intersect1d(shared, party.table.ids)
-    standard, test, y = [], np.zeros(0, bool), np.zeros(0)
+    standard, test, own = [], np.zeros(0, bool), label
     for number, party in enumerate(parties):
         order = np.argsort(party.table.ids)
         rows = order[np.searchsorted(party.table.ids[order], shared)]
         basis = party.basis
         standard.append((party.table.columns.values[rows][:, basis.kept] - basis.mean) / basis.sd)
         if number == 0:
-            test, y = party.test[rows], label.values[rows]
+            test, own = party.test[rows], label.part(rows)
     joint = np.concatenate(standard, axis=1)
     judged = test if plan.holdout else ~test
-    fit = irls(joint[~test], y[~test], plan.family, plan.l2)
-    plain = plain_metrics(fit.predictor(joint[judged]), y[judged], plan.family, label.scale)
+    learning, judging = own.part(~test), own.part(judged)
+    fit = _fit(joint[~test], learning, plan)
+    everybody = label.part(~first.test)
     basis = first.basis
-    own = (first.table.columns.values[:, basis.kept] - basis.mean) / basis.sd
-    lonely = irls(own[~first.test], label.values[~first.test], plan.family, plan.l2)
-    alone = plain_metrics(
-        lonely.predictor(standard[0][judged]), y[judged], plan.family, label.scale
-    )
-    return (fit, label.scale), plain, alone
+    columns = (first.table.columns.values[~first.test][:, basis.kept] - basis.mean) / basis.sd
+    lonely = _fit(columns, everybody, plan)
+    plain, alone = (
+        plain_metrics(_predictor(model, x[judged], judging, f), judging.values, f, label.scale, judging.weight)
+        for model, x in ((fit, joint), (lonely, standard[0]))
+    )  # fmt: skip
+    return fit, plain, alone
+
+
+def _fit(standard: Matrix, label: Label, plan: Plan) -> Fit:
+    return irls(standard, label.values, plan.family, plan.l2, plan.l1, label.weight, _offset(label, plan.family))
+
+
+def _predictor(fit: Fit, standard: Matrix, label: Label, family: Family) -> Matrix:
+    eta, offset = fit.predictor(standard), _offset(label, family)
+    return eta if offset is None else eta + offset
+
+
+def _offset(label: Label, family: Family) -> Matrix | None:
+    return None if family.name == "linear" else label.offset
 
 
 def _outcome(
     plan: Plan, parties: list[Party], label: Label, seen: Seen, record: Record,
-    blocks: list[Matrix], sums: NDArray[np.uint64],
-    compared: tuple[tuple[Fit, float], dict[str, float], dict[str, float]],
+    told: list[Told], compared: tuple[Fit, dict[str, float], dict[str, float]],
     spent: tuple[float, float, float, int],
 ) -> Outcome:  # fmt: skip
-    (fit, _), plain, alone = compared
+    (fit, plain, alone), f = compared, plan.family
     standard, raw, intercepts = {}, {}, {}
-    # A linear model was fitted to (label - shift) / scale; a Poisson one to label / scale.
-    stretch = label.scale if plan.family.name == "linear" else 1.0
-    lift = {"linear": label.shift, "logistic": 0.0, "poisson": float(np.log(label.scale))}[
-        plan.family.name
-    ]
+    # A linear model was fitted to (label - shift) / scale; one of a log link to label / scale.
+    stretch = label.scale if f.name == "linear" else 1.0
+    lift = label.shift if f.name == "linear" else (np.log(label.scale) if f.log_link else 0.0)
+    lift -= label.offset_shift
     flat = []
-    for number, (party, block) in enumerate(zip(parties, blocks, strict=True)):
+    for number, (party, said) in enumerate(zip(parties, told, strict=True)):
         name, basis = party.table.name, party.basis
-        own, offset = basis.raw(block[1:] if number == 0 else block)
-        flat.append(own[basis.kept] * basis.sd)
-        standard[name] = {
-            basis.names[k]: float(v * stretch) for k, v in zip(basis.kept, flat[-1], strict=True)
-        }
-        raw[name] = dict(zip(basis.names, (own * stretch).tolist(), strict=True))
-        intercepts[name] = offset * stretch + (
-            (float(block[0]) * stretch + lift) if number == 0 else 0.0
-        )
-    centred = float(blocks[0][0])
-    gaps = np.abs(
-        np.concatenate([*flat, [centred]]) - np.concatenate([fit.coefficients, [fit.intercept]])
-    )
+        standard[name], raw[name], mine = {}, {}, []
+        for c, block in enumerate(said.block):
+            own, offset = basis.raw(block[1:] if number == 0 else block)
+            mine.append(own[basis.kept] * basis.sd)
+            mark = f" [{label.classes[c]:g}]" if label.classes else ""
+            standard[name] |= {f"{basis.names[k]}{mark}": float(v * stretch)
+                               for k, v in zip(basis.kept, mine[-1], strict=True)}  # fmt: skip
+            raw[name] |= {f"{n}{mark}": float(v * stretch) for n, v in zip(basis.names, own, strict=True)}
+            first = float(block[0]) * stretch + lift if number == 0 else 0.0
+            intercepts[f"{name}{mark}"] = offset * stretch + first
+        flat.append(np.stack(mine))
+    gaps = np.abs(np.concatenate([*flat, told[0].block[:, :1]], axis=1) - np.column_stack(
+        [np.atleast_2d(fit.coefficients), np.atleast_1d(fit.intercept)]))  # fmt: skip
+    certainty, off = _certainties(plan, parties, told, flat, fit, stretch) if plan.errors else ({}, 0.0)
     return Outcome(
-        plan.family.name, tuple(p.name for p in plan.providers), seen.matched, seen.iterations,
-        seen.settled, standard, raw, intercepts, metrics.read(sums, plan, label.scale),
+        f.name, tuple(p.name for p in plan.providers), seen.matched, seen.iterations,
+        seen.settled, standard, raw, intercepts, metrics.read(told[0].sums, plan, label.scale),
         plain, alone, float(gaps.max(initial=0.0)), fit.settled, spent[0], spent[1], spent[2],
-        spent[3], tuple(record.body()), tuple(_notes(plan, parties, seen, fit)),
+        spent[3], tuple(record.body()), tuple(_notes(plan, parties, seen, fit)), certainty, off,
     )  # fmt: skip
+
+
+def _certainties(
+    plan: Plan, parties: list[Party], told: list[Told], flat: list[Matrix], fit: Fit, stretch: float,
+) -> tuple[dict[str, dict[str, Certainty]], float]:  # fmt: skip
+    """(by party and column; the intercept's is the label party's, of centred columns), and the largest difference."""
+    found, errors = {}, []
+    for number, (party, said, own) in enumerate(zip(parties, told, flat, strict=True)):
+        names = [party.basis.names[k] for k in party.basis.kept]
+        values = own[0]
+        if number == 0:
+            names, values = ["(intercept)", *names], np.concatenate([said.block[0, :1], values])
+        if said.variances is None:
+            raise Fault("learn.errors", "no variances were told")
+        each = certainty_of(values, said.variances)
+        errors += [e.error for e in each]
+        found[party.table.name] = {
+            n: Certainty(e.error * stretch, e.p_value) for n, e in zip(names, each, strict=True)
+        }
+    gap = 0.0
+    if fit.errors is not None:
+        gap = float(np.abs(np.array(errors) / np.maximum(1e-300, fit.errors) - 1).max())
+    return found, gap
 
 
 def _notes(plan: Plan, parties: list[Party], seen: Seen, fit: Fit) -> list[str]:

@@ -35,23 +35,33 @@ class Table:
     lots: NDArray[np.float64]  # in [0, 1), the same at every party for the same id
     columns: Columns
     label: NDArray[np.float64] | None
+    weight: NDArray[np.float64] | None = None  # of rows, at the party with the label
+    offset: NDArray[np.float64] | None = None  # added to the predictor; there as well
 
     @property
     def rows(self) -> int:
         return int(self.ids.size)
 
 
-def read(path: Path, id_column: str, label: str | None = None, name: str = "") -> Table:
+def read(
+    path: Path, id_column: str, label: str | None = None, name: str = "", *,
+    weight: str | None = None, offset: str | None = None,
+) -> Table:  # fmt: skip
     """The file's rows; the party is called by the file's name unless ``name`` is given.
 
-    `Fault` where the file cannot be read, `Refusal` where a column cannot serve.
+    ``weight`` and ``offset`` are columns of the party with the label. `Fault` where the file cannot be read,
+    `Refusal` where a column cannot serve.
     """
-    return table_of(_loaded(path), id_column, label, name or path.stem, str(path.name))
+    return table_of(_loaded(path), id_column, label, name or path.stem, str(path.name),
+                    weight=weight, offset=offset)  # fmt: skip
 
 
-def table_of(table: Any, id_column: str, label: str | None, name: str, where: str) -> Table:
+def table_of(
+    table: Any, id_column: str, label: str | None, name: str, where: str, *,
+    weight: str | None = None, offset: str | None = None,
+) -> Table:  # fmt: skip
     """The same for an Arrow table."""
-    for wanted in (id_column, label):
+    for wanted in (id_column, label, weight, offset):
         if wanted is not None and wanted not in table.column_names:
             raise Fault("learn.column", f"there is no column {wanted!r}", where=where,
                         remedy=f"its columns are {', '.join(table.column_names[:20])}")  # fmt: skip
@@ -59,15 +69,16 @@ def table_of(table: Any, id_column: str, label: str | None, name: str, where: st
     names: list[str] = []
     values: list[NDArray[np.float64]] = []
     for column in table.column_names:
-        if column not in (id_column, label):
+        if column not in (id_column, label, weight, offset):
             for made, array in _features(column, table.column(column), where):
                 names.append(made)
                 values.append(array)
-    y = None
-    if label is not None:
-        y = _numbers(table.column(label), label, where)
+    y, w, o = (
+        None if column is None else _numbers(table.column(column), column, where)
+        for column in (label, weight, offset)
+    )
     matrix = np.stack(values, axis=1) if values else np.empty((ids.size, 0))
-    return Table(name, ids, lots, Columns(tuple(names), matrix), y)
+    return Table(name, ids, lots, Columns(tuple(names), matrix), y, w, o)
 
 
 def _loaded(path: Path) -> Any:

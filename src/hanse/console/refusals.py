@@ -1,0 +1,136 @@
+"""Errors as answers: the right HTTP status for each, as JSON for programs and as a page for people."""
+
+from __future__ import annotations
+
+import logging
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from hanse.console.pages import page
+from hanse.errors import Fault, Foul, HanseError, Refusal
+
+_log = logging.getLogger("hanse.console")
+API = "/api/"
+
+_EXACT = {
+    "login.needed": 401,
+    "login.failed": 401,
+    "login.locked": 429,
+    "login.fresh": 403,
+    "role.missing": 403,
+    "form.key": 403,
+    "form.origin": 403,
+    "request.often": 429,
+    "request.size": 413,
+    "ask.busy": 429,
+    "node.stopped": 503,
+    "result.none": 404,
+    "result.form": 404,
+    "disk.full": 507,
+    "dataset.unregistered": 404,
+}
+_ENDS = {".unknown": 404, ".malformed": 422, ".exists": 409, ".syntax": 422}
+# Faults that whoever asks can mend: what they gave is wrong, or lies elsewhere.
+_THEIRS = (
+    "file.", "catalog.", "dataset.", "crowd.", "gazetteer.", "config.", "places.", "identity.", "contract.",
+    "question.", "menu.",
+)  # fmt: skip
+_BEGINS = {"store.": 503, "peer.": 502, "node.": 502}
+
+
+class ErrorBody(BaseModel):
+    """What went wrong, and how to mend it."""
+
+    kind: str
+    code: str
+    message: str
+    remedy: str
+    where: str
+
+
+def status_of(error: HanseError) -> int:
+    """The HTTP status of an error."""
+    if error.code in _EXACT:
+        return _EXACT[error.code]
+    for end, status in _ENDS.items():
+        if error.code.endswith(end):
+            return status
+    for begin, status in _BEGINS.items():
+        if error.code.startswith(begin):
+            return status
+    if error.code.startswith(_THEIRS):
+        return 422
+    if isinstance(error, Refusal):
+        return 409
+    return 502 if isinstance(error, Foul) else 500
+
+
+def answer(request: Request, error: HanseError) -> Response:
+    """The error as this request's answer."""
+    status = status_of(error)
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    if status == 429:
+        headers["Retry-After"] = "60"
+    if request.url.path.startswith(API):
+        return JSONResponse(error.public(), status_code=status, headers=headers)
+    if error.code == "login.needed":
+        return RedirectResponse("/sign-in", status_code=303)
+    if error.code == "login.fresh":
+        return RedirectResponse("/account", status_code=303)
+    return page(request, "error.html", status=status, error=error.public())
+
+
+def install(app: FastAPI) -> None:
+    """Let the application answer every error in our way."""
+
+    async def deliberate(request: Request, error: Exception) -> Response:
+        if not isinstance(error, HanseError):
+            raise error
+        return answer(request, error)
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        problems = error.errors() if isinstance(error, RequestValidationError) else []
+        what = "; ".join(
+            f"{'.'.join(str(p) for p in e['loc'])[:120]}: {e['msg'][:200]}" for e in problems[:10]
+        )
+        refusal = Refusal("request.malformed", f"the request cannot be read: {what}",
+                          remedy="see its form in /openapi.json")  # fmt: skip
+        return answer(request, refusal)
+
+    async def protocol(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        said = {
+            404: ("page.unknown", "there is nothing at this address"),
+            405: ("page.method", "this address does not take such a request"),
+            413: ("request.size", "the request is longer than is let in"),
+        }
+        code, message = said.get(status, ("request.malformed", "the request cannot be read"))
+        refusal = Refusal(code, message, remedy="see the pages, or the API's form in /openapi.json")
+        if request.url.path.startswith(API):
+            return JSONResponse(refusal.public(), status_code=status)
+        return page(request, "error.html", status=status, error=refusal.public())
+
+    async def unexpected(request: Request, error: Exception) -> Response:
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        place = (
+            f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace is not None else "?"
+        )
+        _log.error(
+            "the console failed: %s in %s", type(error).__name__, place
+        )  # its text may be private
+        fault = Fault("console.internal", f"the console failed: {type(error).__name__}",
+                      remedy="see the log, and report it as a defect")  # fmt: skip
+        if request.url.path.startswith(API):
+            return JSONResponse(fault.public(), status_code=500)
+        return page(request, "error.html", status=500, error=fault.public())
+
+    app.add_exception_handler(HanseError, deliberate)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, protocol)
+    app.add_exception_handler(Exception, unexpected)

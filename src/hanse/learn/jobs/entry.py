@@ -1,0 +1,46 @@
+"""Model jobs by the kind of their clause: which page plans a training, a scoring, an answer for one row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hanse.contracts import Contract
+from hanse.contracts.model_check import clause_called
+from hanse.contracts.models import LINEAR_KINDS
+from hanse.errors import Refusal
+from hanse.learn.jobs import linear
+from hanse.learn.scoring import batch, online
+
+
+def training(parameters: Mapping[str, Any], contract: Contract) -> Any:
+    """The plan of a training."""
+    kind = _kind(parameters, contract)
+    if kind in LINEAR_KINDS:
+        return linear.plan(parameters, contract)
+    raise _unsupported(kind, "trained")
+
+
+def scoring(parameters: Mapping[str, Any], contract: Contract) -> Any:
+    """The plan of a scoring in batches."""
+    kind = _kind(parameters, contract)
+    if kind in LINEAR_KINDS:
+        return batch.plan(parameters, contract)
+    raise _unsupported(kind, "scored")
+
+
+def scoring_one(parameters: Mapping[str, Any], contract: Contract) -> Any:
+    """The plan of a score of one row."""
+    kind = _kind(parameters, contract)
+    if kind in LINEAR_KINDS:
+        return online.plan(parameters, contract)
+    raise _unsupported(kind, "scored one by one")
+
+
+def _kind(parameters: Mapping[str, Any], contract: Contract) -> str:
+    return clause_called(contract, str(parameters.get("model", ""))).kind
+
+
+def _unsupported(kind: str, what: str) -> Refusal:
+    return Refusal("model.kind", f"models of kind {kind!r} cannot be {what} by jobs between nodes yet",
+                   remedy="use a kind that can: " + ", ".join(LINEAR_KINDS))  # fmt: skip

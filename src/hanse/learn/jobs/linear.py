@@ -1,0 +1,327 @@
+"""A generalised linear model as a job: what is agreed, what each party shares, what each one makes of its part.
+
+The protocol is `learn.linear.glm`; here are its two ends. Widths and numbers of rows follow from the contract, so
+that a column that does not vary at one party, or how many rows it has, tells nobody anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from hanse.align.upload import send_rows
+from hanse.contracts import Contract, Use
+from hanse.contracts.fields import Document, Name
+from hanse.engine.fixed import decode
+from hanse.engine.session import Session
+from hanse.engine.shares import U64, Ring
+from hanse.entropy import Entropy
+from hanse.errors import Refusal
+from hanse.gate.record import Record
+from hanse.gate.scores import ModelRelease, Told
+from hanse.learn.jobs.blocks import LinearBlock
+from hanse.learn.jobs.terms import (
+    F64,
+    HomeRows,
+    Terms,
+    lots,
+    recipients_of,
+    release_of,
+    split_rows,
+    terms_of,
+)
+from hanse.learn.linear import metrics
+from hanse.learn.linear.certainty import VARIANCE
+from hanse.learn.linear.families import Label, family_of, label_of
+from hanse.learn.linear.glm import run_seat
+from hanse.learn.linear.home import Basis, Columns, basis_of
+from hanse.learn.linear.keys import common_keys, send_elements
+from hanse.learn.linear.penalties import matrix_of
+from hanse.learn.linear.plan import BETA, LEAST_ROWS, ROWS_PER_COLUMN, Plan, Provider
+from hanse.learn.linear.rows import open_rows, packed, values_of
+from hanse.learn.scoring.batch import read_question
+from hanse.wire import Channel
+
+SEAT_ROLES = (0, 1, 2)
+Numbers = dict[str, U64]
+
+
+class LinearQuestion(Document):
+    """``l2`` and ``l1`` are penalties on standardised coefficients, ``holdout`` the share of ids to test on."""
+
+    model: Name
+    l2: Annotated[float, Field(ge=0, le=10)] = 1e-6
+    l1: Annotated[float, Field(ge=0, le=10)] = 0.0
+    iterations: Annotated[int, Field(ge=3, le=100)] = 20
+    holdout: Annotated[float, Field(ge=0, le=0.9)] = 0.3
+    power: Annotated[float, Field(gt=1, lt=2)] = 1.5  # Tweedie's
+
+
+@dataclass(frozen=True)
+class LinearPlan:
+    """A training as every node plans it; providers of ``linear`` are the parties of ``terms``, in order."""
+
+    terms: Terms
+    question: LinearQuestion
+    linear: Plan
+    release: ModelRelease
+
+    @property
+    def uses(self) -> tuple[Use, ...]:
+        return self.terms.uses(target=True)
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        return recipients_of(self.release)
+
+    @property
+    def epsilon_join(self) -> float:
+        return self.terms.policy.epsilon if self.hidden else 0.0
+
+    @property
+    def hidden(self) -> bool:
+        return self.terms.clause.alignment == "hidden"
+
+    def number(self, party: str) -> int:
+        return self.terms.parties.index(party)
+
+
+def plan(parameters: Mapping[str, Any], contract: Contract) -> LinearPlan:
+    """The plan of a training; `Refusal` where clause or question do not fit."""
+    question: LinearQuestion = read_question(LinearQuestion, parameters)
+    terms = terms_of(contract, question.model)
+    clause = terms.clause
+    family = family_of(clause.kind, question.power, max(3, len(terms.target.values)))
+    if clause.kind == "multinomial" and len(terms.target.values) != family.classes:
+        raise Refusal("learn.classes", "a multinomial model predicts three values or more",
+                      remedy="use a logistic model for two", where=f"models[{clause.name}]")  # fmt: skip
+    providers = tuple(
+        Provider(side.party, side.width, *split_rows(side.capacity, question.holdout))
+        for side in terms.sides
+    )
+    wide = Plan(
+        family, providers, question.l2, terms.policy, question.iterations, clause.least_rows,
+        question.l1, clause.alignment, errors=bool(clause.p_values),
+    )  # fmt: skip
+    if terms.personal:
+        needed = max(LEAST_ROWS, ROWS_PER_COLUMN * wide.width * family.classes)
+        wide = replace(wide, least_rows=max(clause.least_rows, needed))
+    wide.check()
+    return LinearPlan(terms, question, wide, release_of(terms, _told(contract, terms, wide)))
+
+
+def _told(contract: Contract, terms: Terms, plan: Plan) -> list[Told]:
+    clause, classes = terms.clause, plan.family.classes
+    sizes = [block.stop - block.start for block in plan.blocks()]
+    owners = clause.told(contract)
+    found = [
+        Told(
+            f"model.{p}",
+            f"the coefficients of the columns of {p}",
+            (p,) if p in owners else (),
+            n * classes,
+        )
+        for p, n in zip(terms.parties, sizes, strict=True)
+    ]
+    if plan.errors:
+        found += [
+            Told(f"errors.{p}", f"the variances of the coefficients of {p}",
+                 (p,) if p in clause.p_values else (), n)
+            for p, n in zip(terms.parties, sizes, strict=True)
+        ]  # fmt: skip
+    what = "metrics of the model on rows kept apart, exact, with how many these are"
+    found.append(Told("metrics", what, clause.metrics, metrics.figures_of(plan)))
+    everybody = tuple(sorted({party for told in found for party in told.to}))
+    what = "how many iterations it took, whether it settled, rows to the next power of two"
+    found.append(Told("facts", what, everybody, 3))
+    return found
+
+
+# --- at a seat --------------------------------------------------------------------------------------
+
+
+def compute(s: Session, record: Record, plan: LinearPlan) -> dict[str, Ring]:
+    """All outputs by step; nothing has left yet."""
+    kept: dict[str, Ring] = {}
+
+    def keep(
+        _channel: Channel, _record: Record, x: Ring, _what: str, _to: tuple[int, str], step: str
+    ) -> None:
+        kept[step] = x
+
+    seen = run_seat(s, record, plan.linear, keep)
+    rows = max(1, seen.matched + plan.linear.dummies())
+    scale = max(6, math.ceil(math.log2(rows)))  # as `curve.scale_of`
+    kept["facts"] = s.public_ring(np.array([seen.iterations, seen.settled, scale], np.uint64))
+    return kept
+
+
+# --- at a provider ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DeclaredBasis(Basis):
+    """A basis of all declared columns: those in ``dead`` do not vary here, are shared as 0 and held at 0."""
+
+    dead: NDArray[np.int64] = None  # type: ignore[assignment]
+
+    @staticmethod
+    def of(basis: Basis) -> DeclaredBasis:
+        width = len(basis.names)
+        dead = np.setdiff1d(np.arange(width), basis.kept)
+        mean, sd, turn = np.zeros(width), np.ones(width), np.zeros((width, width))
+        mean[basis.kept], sd[basis.kept] = basis.mean, basis.sd
+        turn[np.ix_(basis.kept, basis.kept)] = basis.turn
+        return DeclaredBasis(basis.names, np.arange(width), mean, sd, turn, dead)
+
+    def penalty(self, l2: float) -> F64:
+        found = super().penalty(l2)
+        found[self.dead, self.dead] = 1.0
+        return found
+
+
+@dataclass(frozen=True)
+class LinearHome:
+    """What stays at home of a training: the way back from shared coefficients, and the label's scale."""
+
+    party: str
+    basis: DeclaredBasis
+    label: Label | None
+    rows: int
+    constant: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Split:
+    ids: U64
+    values: dict[str, F64]
+
+
+def at_home(
+    plan: LinearPlan, party: str, rows: HomeRows, contract: str
+) -> tuple[LinearHome, dict[str, _Split]]:
+    """(what stays, the numbers of rows to learn from and to test on) of this party's rows."""
+    side, family = plan.terms.side(party), plan.linear.family
+    test = lots(rows.ids, plan.terms.clause.name, contract) < plan.question.holdout
+    where = f"dataset {side.dataset}"
+    if rows.ids.size == 0 or test.all():
+        raise Refusal("learn.rows", f"{party} has no rows to learn from", where=where,
+                      remedy="register a dataset with rows")  # fmt: skip
+    matrix = side.encoded(rows.values)
+    ridge = plan.question.l2 / family.start_weight
+    basis = basis_of(Columns(side.names, matrix), ~test, where, ridge, whiten=not plan.question.l1)
+    declared = DeclaredBasis.of(basis)
+    label = None
+    if party == plan.terms.label_party:
+        label = label_of(_labels(plan.terms, rows, where), ~test, family, where)
+    shared = declared.shared(matrix)
+    parts = {}
+    for part, chosen in (("training", ~test), ("holdout", test)):
+        if part == "training" or plan.linear.holdout:
+            own = None if label is None else label.part(chosen)
+            numbers = values_of(shared[chosen], own, family, int(chosen.sum()))
+            parts[part] = _Split(rows.ids[chosen], numbers)
+    return LinearHome(party, declared, label, int(rows.ids.size), basis.constant), parts
+
+
+def _labels(terms: Terms, rows: HomeRows, where: str) -> F64:
+    if rows.target is None:
+        raise Refusal("learn.label", "the label's column was not read", where=where)
+    # Codes of a category begin with 1; a missing one is NaN, which the label's check refuses.
+    return rows.target - 1 if terms.target.values else rows.target
+
+
+def share(
+    channel: Channel,
+    plan: LinearPlan,
+    home: LinearHome,
+    parts: Mapping[str, _Split],
+    entropy: Entropy,
+) -> None:
+    """Share hidden rows and the penalty with the seats, roles 0 to 2."""
+    number, linear = plan.number(home.party), plan.linear
+    provider, layout = linear.providers[number], linear.layout(number)
+    for part, split in parts.items():
+        capacity = provider.training if part == "training" else provider.holdout
+        table = packed(split.ids, split.values, linear.numbers(number), layout, capacity, entropy)
+        send_rows(channel, SEAT_ROLES, f"{home.party}.{part}", table, entropy)
+        if part == "training":
+            send_elements(channel, f"{home.party}.penalty", matrix_of(home.basis, linear), entropy)
+
+
+def share_open(
+    channel: Channel,
+    plan: LinearPlan,
+    home: LinearHome,
+    parts: Mapping[str, _Split],
+    entropy: Entropy,
+) -> None:
+    """The same where rows are open: keys are exchanged first, so ``channel`` is the job's own."""
+    number, linear = plan.number(home.party), plan.linear
+    for part, split in parts.items():
+        found = common_keys(channel, number, len(linear.providers), part, split.ids)
+        order = np.searchsorted(split.ids, found)
+        values = {name: value[order] for name, value in split.values.items()}
+        elements, planes = open_rows(values, linear.numbers(number), found.size)
+        send_elements(channel, f"{home.party}.{part}", elements, entropy)
+        if number == 0 and planes.size:
+            send_rows(channel, SEAT_ROLES, f"{home.party}.{part}.flags", planes, entropy)
+        if part == "training":
+            send_elements(channel, f"{home.party}.penalty", matrix_of(home.basis, linear), entropy)
+
+
+# --- what a party reads -----------------------------------------------------------------------------
+
+
+def block_of(plan: LinearPlan, home: LinearHome, opened: Numbers) -> LinearBlock:
+    """This party's part of the model, in its own raw columns."""
+    number, family = plan.number(home.party), plan.linear.family
+    told = decode(opened[f"model.{home.party}"], BETA).reshape(family.classes, -1)
+    coefficients, intercepts = [], []
+    for row in told:
+        own, offset = home.basis.raw(row[1:] if number == 0 else row)
+        coefficients.append(tuple(float(v) for v in own))
+        intercepts.append(float(offset + (row[0] if number == 0 else 0.0)))
+    label = None
+    if home.label is not None:
+        label = {
+            "family": family.name, "shift": home.label.shift, "scale": home.label.scale,
+            "classes": list(plan.terms.target.values), "power": family.power,
+            "offset_shift": home.label.offset_shift,
+        }  # fmt: skip
+    return LinearBlock(
+        home.party, plan.terms.side(home.party).terms, tuple(coefficients), tuple(intercepts), label,
+        _errors(plan, home, opened),
+    )  # fmt: skip
+
+
+def _errors(plan: LinearPlan, home: LinearHome, opened: Numbers) -> tuple[float, ...] | None:
+    """Standard errors of raw coefficients, if told; 0 for columns that do not vary."""
+    step = f"errors.{home.party}"
+    if step not in opened or "facts" not in opened:
+        return None
+    told = decode(opened[step], VARIANCE)[1 if plan.number(home.party) == 0 else 0 :]
+    found = np.sqrt(np.maximum(0.0, told) / 2.0 ** int(opened["facts"][2])) / home.basis.sd
+    found[home.basis.dead] = 0.0
+    return tuple(float(v) for v in found)
+
+
+def measured(plan: LinearPlan, home: LinearHome | None, opened: Numbers) -> dict[str, float | None]:
+    """Metrics, if told; in the label's units at its own party, in its deviations elsewhere."""
+    if "metrics" not in opened:
+        return {}
+    scale = home.label.scale if home is not None and home.label is not None else 1.0
+    return dict(metrics.read(opened["metrics"], plan.linear, scale))
+
+
+def facts(opened: Numbers) -> dict[str, Any]:
+    """Iterations and whether it settled."""
+    if "facts" not in opened:
+        return {}
+    return {"iterations": int(opened["facts"][0]), "converged": bool(opened["facts"][1])}
