@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,7 +14,7 @@ from hanse.learn.linear.families import FAMILIES, label_of
 from hanse.learn.linear.home import Columns, basis_of
 from hanse.learn.linear.plain import auc, irls, ks, metrics
 from hanse.learn.linear.plan import Plan, Provider
-from hanse.learn.linear.rows import entropy_of, start_of
+from hanse.learn.linear.rows import entropy_of, first_mean, start_of
 
 EVERY = np.ones(400, bool)
 
@@ -112,7 +114,9 @@ def test_logs_of_counts() -> None:
     y = np.array([0.0, 1.0, 3.0])
     assert entropy_of(y).tolist() == [0.0, 0.0, 3 * np.log(3)]
     w = (y + 1) / 2
-    assert np.allclose(start_of(y), w * (np.log(w) + (y - w) / w))
+    assert np.allclose(first_mean(y, np.zeros(3)), w)
+    assert np.allclose(start_of(y, w), w * (np.log(w) + (y - w) / w))
+    assert np.allclose(start_of(y, w, 1.5, np.ones(3)), w**0.5 * (np.log(w) - 1 + (y - w) / w))
 
 
 def test_labels_are_scaled_into_their_range() -> None:
@@ -132,8 +136,14 @@ def test_ranges_of_every_family_leave_room_for_their_sums(model: str) -> None:
         0.0,
         JoinPolicy(0.1, 1e-8),
     )
+    if FAMILIES[model].classes > 1:
+        plan = replace(plan, providers=(Provider("a", 40, 9, 9), Provider("b", 200, 9, 9)))
     plan.check()
+    heavy = replace(plan, weights=True)
+    heavy.check()
+    assert heavy.weight_fraction >= 4
     assert plan.gradient_bits <= 56
     assert plan.curvature_bits <= 56
-    assert [(b.start, b.stop) for b in plan.blocks()] == [(0, 41), (41, 441)]
-    assert plan.rows_wanted == 20 * 441
+    end = plan.width
+    assert [(b.start, b.stop) for b in plan.blocks()] == [(0, 41), (41, end)]
+    assert plan.rows_wanted == 20 * end * plan.family.classes

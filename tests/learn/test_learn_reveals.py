@@ -14,10 +14,10 @@ from hanse.align import JoinPolicy
 from hanse.engine.fixed import decode
 from hanse.errors import Foul, Refusal
 from hanse.learn.linear import rehearsal
-from hanse.learn.linear.families import FAMILIES, label_of
+from hanse.learn.linear.families import family_of, label_of
 from hanse.learn.linear.glm import REFRESH, Seen
 from hanse.learn.linear.plan import BETA, Plan, Provider
-from hanse.learn.linear.rehearsal import Party
+from hanse.learn.linear.party import Party, Told, at_home
 from hanse.wire import Frame
 from secret_stage import flipped, payload, uniform_p_value
 
@@ -39,22 +39,22 @@ class Watched:
 
 
 def stage(
-    model: str = "logistic", parties: int = 2, tap: Any = None, rows: int = 700
+    model: str = "logistic", parties: int = 2, tap: Any = None, rows: int = 700, **options: Any
 ) -> tuple[list[Any], Plan, list[Party]]:
-    """Run seats and parties through `tap`; their results by role."""
+    """Run seats and parties through `tap`; their results by role. ``options`` are the plan's."""
     made = tables(frames(model, rows, parties))
-    at_home = [rehearsal._at_home(table, 0.3, 0.0) for table in made]
-    label = label_of(made[0].label, ~at_home[0].test, FAMILIES[model], "p0")
+    family = family_of(model)
+    whiten = not options.get("l1")
+    homes = [at_home(table, 0.3, 0.0, whiten=whiten) for table in made]
+    label = label_of(made[0].label, ~homes[0].test, family, "p0")
     providers = tuple(
-        Provider(p.table.name, p.basis.width, int((~p.test).sum()), int(p.test.sum())) for p in at_home
+        Provider(p.table.name, p.basis.width, int((~p.test).sum()), int(p.test.sum())) for p in homes
     )  # fmt: skip
-    plan = Plan(FAMILIES[model], providers, 1e-6, JoinPolicy(1.0, 1e-6), least_rows=200)
+    plan = Plan(family, providers, 1e-6, JoinPolicy(1.0, 1e-6), least_rows=200, **options)
     roles = [rehearsal._seat(plan, seat, "s") for seat in range(3)]
-    for number, party in enumerate(at_home):
-        entropy = rehearsal.SeededEntropy(f"p{number}")
-        roles.append(rehearsal._provider(plan, number, party, label, entropy))
+    roles += [rehearsal._provider(plan, n, party, label, "s") for n, party in enumerate(homes)]
     names = ("seat 0", "seat 1", "seat 2", *(p.name for p in providers))
-    return rehearsal._play(roles, names, tap), plan, at_home
+    return rehearsal._play(roles, names, tap), plan, homes
 
 
 @pytest.mark.parametrize("parties", [2, 3])
@@ -81,6 +81,51 @@ def test_the_record_names_every_opening(parties: int) -> None:
     assert len(digests) == 1, "all seats wrote the same"
 
 
+def test_variances_go_to_each_party_its_own() -> None:
+    tap = Watched()
+    results, plan, _ = stage(tap=tap, errors=True)
+    told = {o.step: (o.to, o.values) for o in results[0][1].openings if o.step.startswith("errors")}
+    assert told == {
+        f"errors.{p.name}": ((p.name,), 1 + p.columns + (n == 0)) for n, p in enumerate(plan.providers)
+    }  # fmt: skip
+    targets = {(f.step.split(".")[1], f.target) for f in tap.frames if f.step.startswith("errors.")}
+    assert targets == {("p0", 3), ("p1", 4)}
+
+
+def test_open_rows_are_in_the_record_and_never_in_a_frame_to_a_seat() -> None:
+    """Seats get counts and a hash of the keys; keys go from party to party."""
+    tap = Watched()
+    results, plan, homes = stage(tap=tap, alignment="open")
+    seen, record = results[0]
+    steps = {o.step: o for o in record.openings}
+    common = np.intersect1d(*(h.table.ids[~h.test] for h in homes))
+    assert seen.matched == common.size
+    assert steps["training.keys"].to == ("p0", "p1")
+    assert steps["training.keys"].values == common.size
+    assert not [step for step in steps if "tags" in step or "check" in step]
+    to_seats = [f for f in tap.frames if f.target < 3 and f.step.startswith("keys")]
+    assert {payload(f).size for f in to_seats} <= {40, 32}
+    assert {f.step for f in tap.frames if f.source >= 3 and f.target >= 3} == {
+        f"keys.{part}{what}" for part in ("training", "holdout") for what in ("", ".count")
+    }
+
+
+def test_a_party_that_claims_other_rows_is_named() -> None:
+    def change(frame: Frame) -> Frame:
+        return flipped(frame, 3) if frame.step == "keys.training.found" and frame.source == 4 else frame
+
+    with pytest.raises(Foul) as caught:
+        stage(tap=Watched(change), alignment="open")
+    assert caught.value.code == "learn.keys"
+    assert caught.value.where == "provider p1"
+
+
+def test_a_sparse_model_opens_what_any_other_does() -> None:
+    results, plan, _ = stage(l1=0.02)
+    told = {o.step for o in results[0][1].openings if not o.step.startswith(("training", "holdout", "settled"))}
+    assert told == {"metrics", *(f"model.{p.name}" for p in plan.providers)}
+
+
 def test_each_party_reads_its_own_coefficients_and_nothing_else() -> None:
     tap = Watched()
     _, plan, _ = stage(parties=3, tap=tap)
@@ -105,10 +150,17 @@ def test_seats_open_a_bit_an_iteration_and_no_sum() -> None:
 
 
 @pytest.mark.parametrize("seat", [0, 1, 2])
-def test_what_a_seat_is_sent_while_learning_is_uniform(seat: int) -> None:
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [("logistic", {}), ("gamma", {}), ("tweedie", {}), ("multinomial", {}), ("logistic", {"l1": 0.02})],
+    ids=["logistic", "gamma", "tweedie", "multinomial", "sparse"],
+)
+def test_what_a_seat_is_sent_while_learning_is_uniform(
+    seat: int, model: str, options: dict[str, Any]
+) -> None:
     """Chi-square over all bytes a seat receives in the first three iterations but the opened bits and hashes."""
     tap = Watched()
-    stage(tap=tap, rows=500)
+    stage(model, tap=tap, rows=500, **options)
     steps = tuple(f"fit/iteration{n}/" for n in range(1, 1 + REFRESH[2]))
     mine = [f for f in tap.frames if f.target == seat and f.step.startswith(steps)]
     whole = [
@@ -130,7 +182,8 @@ def test_a_seat_that_changes_a_coefficient_is_caught() -> None:
 
 def test_a_party_that_sends_different_penalties_is_named() -> None:
     def change(frame: Frame) -> Frame:
-        return flipped(frame) if frame.step == "matrix.p1" and frame.target == 2 else frame
+        altered = frame.step == "elements.p1.penalty.2" and frame.target == 2
+        return flipped(frame) if altered else frame
 
     with pytest.raises(Foul) as caught:
         stage(tap=Watched(change))
@@ -146,10 +199,12 @@ def test_too_few_rows_open_no_coefficient() -> None:
 
 def test_blocks_are_in_each_partys_own_basis() -> None:
     """What p1 reads means nothing without its own basis: not the standardised coefficients."""
-    results, _, at_home = stage()
-    block, sums = results[4]
-    assert block.size == at_home[1].basis.width
-    assert sums.size == 0
-    own, _ = at_home[1].basis.raw(block)
-    assert np.abs(own * at_home[1].basis.sd - block).max() > 0.01
+    results, _, homes = stage()
+    told: Told = results[4]
+    block = told.block[0]
+    assert block.size == homes[1].basis.width
+    assert told.sums.size == 0
+    assert told.variances is None
+    own, _ = homes[1].basis.raw(block)
+    assert np.abs(own * homes[1].basis.sd - block).max() > 0.01
     assert decode(np.zeros(1, np.uint64), BETA) == 0

@@ -158,6 +158,8 @@ def test_the_documented_order_is_the_one_in_the_code() -> None:
 
 
 def test_quarterly_sources_are_not_daily_ones() -> None:
-    quarters = np.arange("2023-01", "2025-10", 3, dtype="datetime64[M]").astype("datetime64[D]")
+    quarters = np.arange("2023-01", "2025-12", 3, dtype="datetime64[M]").astype("datetime64[D]")
     one = feed(["a"] * quarters.size, quarters, np.full(quarters.size, 100.0), lateness=20)
     assert rungs({"places": one}) == {"places": "fresh"}
+    stopped = one.where(one.date < np.datetime64("2025-04-01"))
+    assert rungs({"places": stopped}) == {"places": "none"}

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import FormData
 
 from hanse.console.desk import Desk
 from hanse.console.matrix import MATRIX, PUBLIC, may
@@ -170,9 +170,8 @@ async def form_of(request: Request) -> FormData:
     kind = request.headers.get("content-type", "")
     if kind.startswith(("application/x-www-form-urlencoded", "multipart/form-data")):
         form = await request.form(max_files=4, max_fields=400)
-        request.state.form = {k: v for k, v in form.items() if not isinstance(v, UploadFile)}
+        request.state.given = form
         return form
-    request.state.form = {}
     return FormData()
 
 

@@ -28,15 +28,15 @@ def add_windows(
 ) -> None:
     """sums[g] += public vector, body_sums[g] += body words, of every row in group g; a row counts once a column.
 
-    windows [2n * blocks] u32, body [outputs, all rows] u32, rows [m] i64 rising, codes [columns, all rows] u8,
-    groups [columns, positions] i64 (where in ``sums`` a code's group is; -1: not summed), sums [groups, n] u32,
+    windows [2n * blocks] u32, body [outputs, all rows] u32, rows [m] i64 rising, codes [columns, all rows] u8 or
+    u16, groups [columns, codes] i64 (where in ``sums`` a code's group is; -1: not summed), sums [groups, n] u32,
     body_sums [groups, outputs] u32. Rows are taken ``tile`` at a time, sorted by group within a tile: the tile's
     windows stay in the second cache and the group's sum in the first.
     """
     columns, positions = groups.shape
     outputs = body.shape[0]
     starts = np.empty(positions + 1, np.int64)
-    order = np.empty(tile, np.int64)
+    order = np.empty(min(tile, rows.size), np.int64)
     for first in range(0, rows.size, tile):
         last = min(first + tile, rows.size)
         for column in range(columns):
@@ -54,7 +54,7 @@ def add_windows(
             for p in range(positions):
                 end = starts[p]
                 g = groups[column, p]
-                if g >= 0:
+                if g >= 0 and end > begin:
                     for k in range(outputs):
                         total = np.uint32(0)
                         for t in range(begin, end):
@@ -62,6 +62,76 @@ def add_windows(
                         body_sums[g, k] += total
                     _add_rows(windows, order, begin, end, sums[g])
                 begin = end
+
+
+@_compiled
+def add_bodies(
+    body: np.ndarray, rows: np.ndarray, codes: np.ndarray, groups: np.ndarray, body_sums: np.ndarray
+) -> None:
+    """The body words alone, where the sums of public vectors are known already; shapes as in `add_windows`."""
+    outputs = body.shape[0]
+    for column in range(codes.shape[0]):
+        code, group = codes[column], groups[column]
+        for t in range(rows.size):
+            g = group[code[rows[t]]]
+            if g >= 0:
+                for k in range(outputs):
+                    body_sums[g, k] += body[k, rows[t]]
+
+
+@_compiled
+def count_codes(codes: np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
+    """out[column, code] += 1 for each of ``rows``; codes [columns, all rows] u8, out [columns, codes] i64."""
+    for column in range(codes.shape[0]):
+        code, counted = codes[column], out[column]
+        for t in range(rows.size):
+            counted[code[rows[t]]] += 1
+
+
+@_compiled
+def join_codes(codes: np.ndarray, sizes: np.ndarray, out: np.ndarray) -> None:
+    """out[row] = the columns' codes as one number, the last column fastest; codes [columns, rows] u8, sizes
+    [columns] of each column's codes, out [rows] u16."""
+    for row in range(out.size):
+        cell = np.int64(0)
+        for column in range(codes.shape[0]):
+            cell = cell * sizes[column] + codes[column, row]
+        out[row] = cell
+
+
+@_compiled
+def spread_cells(
+    cells: np.ndarray,
+    body_cells: np.ndarray,
+    filled: np.ndarray,
+    sizes: np.ndarray,
+    groups: np.ndarray,
+    sums: np.ndarray,
+    body_sums: np.ndarray,
+) -> None:
+    """Add each cell of a table of several columns (`join_codes`) to the group of its code in each column.
+
+    cells [cells, n] u32 and body_cells [cells, outputs] u32 are zeros afterwards; filled [cells] i64: rows in each,
+    zeros afterwards; groups [columns, codes] i64 as in `add_windows`.
+    """
+    columns = sizes.size
+    for cell in range(filled.size):
+        if filled[cell] == 0:
+            continue
+        filled[cell] = 0
+        rest = cell
+        for column in range(columns - 1, -1, -1):
+            g = groups[column, rest % sizes[column]]
+            rest //= sizes[column]
+            if g >= 0:
+                for i in range(cells.shape[1]):
+                    sums[g, i] += cells[cell, i]
+                for k in range(body_cells.shape[1]):
+                    body_sums[g, k] += body_cells[cell, k]
+        for i in range(cells.shape[1]):
+            cells[cell, i] = 0
+        for k in range(body_cells.shape[1]):
+            body_cells[cell, k] = 0
 
 
 @_compiled

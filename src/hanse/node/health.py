@@ -185,6 +185,9 @@ def _partners(
     office: NodeOffice, folder: Path, running: facade.Document | None, clock: Clock
 ) -> Iterator[Finding]:
     for partner in office.directory().all():
+        if not partner.is_confirmed:
+            yield Finding(f"partner {partner.name}", "warning", "nobody has compared the digits of its card",
+                          f"by telephone, then: hanse partner confirm {partner.name} --digits '...'")  # fmt: skip
         ends = partner.card.x509().not_valid_after_utc
         if ends - clock.now() < SOON:
             yield Finding(f"partner {partner.name}", "warning", f"its certificate ends on {ends:%Y-%m-%d}",

@@ -7,6 +7,7 @@ import hmac
 import json
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from hanse.gate import Gate
 from hanse.ledger import Answer, Answers, Ledger, Spend
 from hanse.node.cards import IdentityCard
 from hanse.node.crowds import CrowdShelf
+from hanse.node.invitations import same_digits
 from hanse.node.job_store import Job as StoredJob
 from hanse.node.keys import Identity
 from hanse.node.partners import Directory, Partner
@@ -87,15 +89,45 @@ class NodeOffice:
         self.ledger.append(
             "partner",
             {"party": partner.name, "certificate": partner.fingerprint,
-             "signing_key": partner.card.signing_key},
+             "signing_key": partner.card.signing_key, "confirmed": partner.is_confirmed},
         )  # fmt: skip
 
-    def remove_partner(self, name: str) -> None:
-        """Forget a partner; its link ends. `Refusal` if there is none of that name."""
-        if not self.store.partners.remove(name):
+    def partner(self, name: str) -> Partner:
+        """The partner of that name; `Refusal` ``partner.unknown`` naming those there are."""
+        found = next((p for p in self.store.partners.all() if p.name == name), None)
+        if found is None:
             known = ", ".join(p.name for p in self.store.partners.all()) or "none"
             raise Refusal("partner.unknown", f"{self.party} has no partner {name[:64]!r}",
                           remedy=f"use one of those there are ({known})")  # fmt: skip
+        return found
+
+    def confirm_partner(self, name: str, digits: str) -> Partner:
+        """Note that people compared the digits of a partner's card; `Refusal` ``partner.digits`` if they differ."""
+        partner = self.partner(name)
+        if not same_digits(partner.card, digits):
+            raise Refusal("partner.digits", f"the digits are not those of the card that this node has of {name}",
+                          remedy="let the partner read out the digits of its card again; if they still differ, "
+                          "somebody is between you: remove it and ask for the card by another way")  # fmt: skip
+        partner = replace(partner, confirmed=partner.card.spoken)
+        self.add_partner(partner)
+        return partner
+
+    def revoke_partner(self, name: str, reason: str) -> list[str]:
+        """Forget a partner and suspend every contract with it, at once; the contracts' ids."""
+        self.partner(name)
+        self.remove_partner(name)
+        suspended = []
+        for stored in self.store.contracts.all():
+            with_it = bundle_of(stored).contract.party(name) is not None
+            if with_it and stored.state in (LIVE, PENDING) and stored.id not in suspended:
+                self.set_state(stored.id, SUSPENDED, f"partner {name} revoked: {reason}")
+                suspended.append(stored.id)
+        return suspended
+
+    def remove_partner(self, name: str) -> None:
+        """Forget a partner; its link ends. `Refusal` if there is none of that name."""
+        self.partner(name)
+        self.store.partners.remove(name)
         self.ledger.append("partner", {"party": name, "removed": True})
 
     def renew_partner(self, party: str, card: IdentityCard) -> Partner:
@@ -110,7 +142,7 @@ class NodeOffice:
         if card.x509().not_valid_before_utc < known.card.x509().not_valid_before_utc:
             raise Refusal("partner.renewal", f"{party} sent an older certificate than the one known here",
                           remedy="send the card of the certificate in use")  # fmt: skip
-        partner = Partner(card, known.address)
+        partner = replace(known, card=card, confirmed=card.spoken if known.is_confirmed else "")
         self.add_partner(partner)
         return partner
 

@@ -16,10 +16,17 @@ class Partner:
 
     card: IdentityCard
     address: tuple[str, int] | None = None
+    holds: tuple[str, ...] = ()  # kinds of data, as the partner says (`invitations.HOLDINGS`)
+    confirmed: str = ""  # the spoken digits that people compared, "" if nobody has yet
 
     @property
     def name(self) -> str:
         return self.card.party
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether people have compared the digits of this very card."""
+        return self.confirmed == self.card.spoken
 
     @property
     def fingerprint(self) -> str:

@@ -180,7 +180,7 @@ def run_seat(
     locked = lock_counts(s, record, counts, plan.release, locks, request.recipients)
     s.check_equal("record", canonical(record.body()), "records of what was opened")
     for role in range(3, len(job.roles)):
-        _send_record(channel, role, record, whole=seat == 0)
+        send_record(channel, role, record, whole=seat == 0)
     commit(record)
     if made is not None and keeper is not None:  # it is paid for
         keeper.keep(job.contract, request, plan.capacities, SEAT, made.arrays())
@@ -211,7 +211,7 @@ def run_provider(
     made = {ORDER: order.copy()} if job.request.roster and not job.request.roster_job else None
     del parts, order, rows
     progress(SHARED, 0.0)
-    record = _receive_record(channel)
+    record = receive_record(channel)
     commit(record)
     if made is not None and keeper is not None:  # it is paid for
         keeper.keep(job.contract, job.request, plan.capacities, ORDER, made)
@@ -277,7 +277,7 @@ def _of(keeper: Keeper | None) -> Keeper:
 def run_recipient(channel: Channel, job: Job, progress: Progress) -> tuple[Any, Opened, Record]:
     """A recipient's whole part: the result, what was opened, the record."""
     progress("waiting for the seats", 0.0)
-    record = _receive_record(channel)
+    record = receive_record(channel)
     outputs = job.plan.release.outputs
     locks = [
         np.asarray(channel.receive(job.provider_role(p), f"unlock.{p}", _U64, (outputs,)))
@@ -288,7 +288,7 @@ def run_recipient(channel: Channel, job: Job, progress: Progress) -> tuple[Any, 
     return job.entry.read(job.plan, *opened), opened, record
 
 
-def _send_record(channel: Channel, role: int, record: Record, *, whole: bool) -> None:
+def send_record(channel: Channel, role: int, record: Record, *, whole: bool) -> None:
     """The public record's digest from every seat, and its text from seat 0.
 
     What the seats saw on the way (noised pattern counts) was paid for towards seats only.
@@ -301,7 +301,7 @@ def _send_record(channel: Channel, role: int, record: Record, *, whole: bool) ->
         channel.send(role, "record.text", text)
 
 
-def _receive_record(channel: Channel) -> Record:
+def receive_record(channel: Channel) -> Record:
     """The seats' record, checked to be the same at all three."""
     digests = {}
     text = b""

@@ -95,7 +95,10 @@ class Partners:
     def put(self, partner: Partner, at: datetime) -> None:
         """Add a partner or replace it."""
         host, port = partner.address or (None, None)
-        fields = {"card": to_text(partner.card.document()), "host": host, "port": port}
+        fields = {
+            "card": to_text(partner.card.document()), "host": host, "port": port,
+            "holds": to_text({"holds": list(partner.holds)}), "confirmed": partner.confirmed,
+        }  # fmt: skip
         with self._database.writing() as connection:
             put_row(
                 connection, tables.partners, {"party": partner.name}, fields, {"added": to_time(at)}
@@ -115,7 +118,8 @@ class Partners:
     def _partner(row: Row[Any]) -> Partner:
         card = read_card(from_text(row.card))
         address = None if row.host is None or row.port is None else (row.host, row.port)
-        return Partner(card, address)
+        holds = from_text(row.holds)["holds"] if row.holds else ()
+        return Partner(card, address, tuple(holds), row.confirmed or "")
 
 
 class Datasets:

@@ -23,6 +23,8 @@ partners = Table(
     Column("host", Text),
     Column("port", Integer),
     Column("added", Text, nullable=False),
+    Column("holds", Text),  # JSON: kinds of data
+    Column("confirmed", Text),  # the digits that people compared
 )
 datasets = Table(
     "datasets",
@@ -206,6 +208,13 @@ MIGRATIONS: tuple[Migration, ...] = (
         (
             "CREATE TABLE models (job TEXT PRIMARY KEY, name TEXT NOT NULL, version INTEGER NOT NULL, "
             "state TEXT NOT NULL, note TEXT NOT NULL, document TEXT)",
+        ),
+    ),
+    Migration(
+        "what partners hold, and whether their cards were compared",
+        (
+            "ALTER TABLE partners ADD COLUMN holds TEXT",
+            "ALTER TABLE partners ADD COLUMN confirmed TEXT",
         ),
     ),
 )

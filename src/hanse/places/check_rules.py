@@ -94,6 +94,7 @@ class _Watch:
         self._most = np.zeros(places)
         self._seen = np.zeros(places, np.int64)
         self._equal = np.zeros(places, np.int64)
+        self._moved = np.zeros(places, np.int64)
         self._away = np.zeros(places, np.int64)
         self._other_unit = np.zeros(places, np.bool_)
         self._spreads: list[float] = []
@@ -211,14 +212,17 @@ class _Watch:
             self._other_unit = np.where(np.isfinite(now), (high | sunk) & by_ten, self._other_unit)
         zero = judged & settled & (now == 0)
         if day:
-            same = (now == self._values[:, day - 1]) & (now >= 100)
+            before = self._values[:, day - 1]
+            same = (now == before) & (now >= 100)
             self._equal = np.where(same, self._equal + 1, 0)
+            self._moved += np.isfinite(now) & np.isfinite(before) & (now != before)
         return {
             "unit": (high | sunk) & by_ten,
             "absurd": high & ~by_ten,
             "sunk": sunk & ~by_ten,
             "zero": zero,
-            "stuck": self._equal >= _RUN - 1,
+            # Only what used to move can be stuck: floor space and the like is the same every day.
+            "stuck": (self._equal >= _RUN - 1) & (self._moved > self._equal),
         }
 
     def _forget(self, day: int, places: Mask) -> None:

@@ -127,7 +127,9 @@ def sign(request: Request, contract_id: str, body: Signature) -> dict[str, Any]:
     return _told(request, contracts.sign(desk_of(request).office, contract_id, body.hash))
 
 
-@api.post("/contracts/{contract_id}/reviews", "contract.review", tags=["contracts"], status_code=201)
+@api.post(
+    "/contracts/{contract_id}/reviews", "contract.review", tags=["contracts"], status_code=201
+)
 def review(request: Request, contract_id: str, body: Review) -> dict[str, Any]:
     """Write down what a department says of the newest version."""
     return _review(request, contract_id, body.department, body.verdict, body.comment)
@@ -142,7 +144,9 @@ def push(request: Request, contract_id: str) -> dict[str, Any]:
 @api.post("/contracts/{contract_id}/state", "contract.move", tags=["contracts"])
 def move(request: Request, contract_id: str, body: Move) -> dict[str, Any]:
     """Suspend, resume or end a contract at this node; the reason is written into the ledger."""
-    return _told(request, contracts.move(desk_of(request).office, contract_id, body.to, body.reason))
+    return _told(
+        request, contracts.move(desk_of(request).office, contract_id, body.to, body.reason)
+    )
 
 
 def _push(request: Request, contract_id: str) -> dict[str, Any]:
@@ -160,7 +164,9 @@ def _review(
         raise Refusal("role.missing", f"you do not speak for the department {department}",
                       remedy=f"ask somebody with the role {role}")  # fmt: skip
     about(request, department=department, verdict=verdict)
-    return contracts.review(desk_of(request).office, contract_id, department, verdict, comment, user.name)
+    return contracts.review(
+        desk_of(request).office, contract_id, department, verdict, comment, user.name
+    )
 
 
 def _told(request: Request, standing: dict[str, Any]) -> dict[str, Any]:
@@ -300,7 +306,10 @@ def move_on_page(
 ) -> Response:  # fmt: skip
     """Suspend, resume or end it."""
     try:
-        _told(request, contracts.move(desk_of(request).office, contract_id, MOVES.get(how, how), reason[:500]))
+        _told(
+            request,
+            contracts.move(desk_of(request).office, contract_id, MOVES.get(how, how), reason[:500]),
+        )
     except HanseError as error:
         return _contract(request, contract_id, None, error)
     return go(f"/contracts/{in_path(contract_id)}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,49 @@ class Summed:
     contributors: tuple[str, ...]
     left_out: dict[str, str] = field(default_factory=dict)  # party: why
     included: bool = True  # whether this party's own part is in it
+
+
+class Summing(Protocol):
+    """What models need of a party's end of the sums: `SummingParty`, or `Alone` without others."""
+
+    name: str
+    policy: SumPolicy
+
+    def sum(
+        self, name: str, vector: NDArray[Any], *, norm: float, width: int = 64, clip: bool = False
+    ) -> Summed:
+        """See `SummingParty.sum`."""
+        ...
+
+    def skip(self, name: str, length: int, *, norm: float, width: int = 64) -> Summed:
+        """See `SummingParty.skip`."""
+        ...
+
+    def privacy(self) -> tuple[float, float]:
+        """See `SummingParty.privacy`."""
+        ...
+
+
+class Alone:
+    """Sums over one party's own vectors: for a model of its own, and for twins with all rows in one place."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.policy = SumPolicy((name,))  # of no use to seats
+
+    def sum(
+        self, name: str, vector: NDArray[Any], *, norm: float, width: int = 64, clip: bool = False
+    ) -> Summed:
+        del width
+        values = _checked(vector, self.name)
+        return Summed(name, clipped(values, norm) if clip else values, (self.name,))
+
+    def skip(self, name: str, length: int, *, norm: float, width: int = 64) -> Summed:
+        del length, norm, width
+        raise Refusal("gate.contributors", "there is nobody else", where=name)
+
+    def privacy(self) -> tuple[float, float]:
+        return 0.0, 0.0
 
 
 class SummingParty:

@@ -6,7 +6,6 @@ that a column that does not vary at one party, or how many rows it has, tells no
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
@@ -132,14 +131,13 @@ def _told(contract: Contract, terms: Terms, plan: Plan) -> list[Told]:
     if plan.errors:
         found += [
             Told(f"errors.{p}", f"the variances of the coefficients of {p}",
-                 (p,) if p in clause.p_values else (), n)
+                 (p,) if p in clause.p_values else (), 1 + n)
             for p, n in zip(terms.parties, sizes, strict=True)
         ]  # fmt: skip
     what = "metrics of the model on rows kept apart, exact, with how many these are"
     found.append(Told("metrics", what, clause.metrics, metrics.figures_of(plan)))
     everybody = tuple(sorted({party for told in found for party in told.to}))
-    what = "how many iterations it took, whether it settled, rows to the next power of two"
-    found.append(Told("facts", what, everybody, 3))
+    found.append(Told("facts", "how many iterations it took and whether it settled", everybody, 2))
     return found
 
 
@@ -156,9 +154,7 @@ def compute(s: Session, record: Record, plan: LinearPlan) -> dict[str, Ring]:
         kept[step] = x
 
     seen = run_seat(s, record, plan.linear, keep)
-    rows = max(1, seen.matched + plan.linear.dummies())
-    scale = max(6, math.ceil(math.log2(rows)))  # as `curve.scale_of`
-    kept["facts"] = s.public_ring(np.array([seen.iterations, seen.settled, scale], np.uint64))
+    kept["facts"] = s.public_ring(np.array([seen.iterations, seen.settled], np.uint64))
     return kept
 
 
@@ -304,10 +300,12 @@ def block_of(plan: LinearPlan, home: LinearHome, opened: Numbers) -> LinearBlock
 def _errors(plan: LinearPlan, home: LinearHome, opened: Numbers) -> tuple[float, ...] | None:
     """Standard errors of raw coefficients, if told; 0 for columns that do not vary."""
     step = f"errors.{home.party}"
-    if step not in opened or "facts" not in opened:
+    if step not in opened:
         return None
-    told = decode(opened[step], VARIANCE)[1 if plan.number(home.party) == 0 else 0 :]
-    found = np.sqrt(np.maximum(0.0, told) / 2.0 ** int(opened["facts"][2])) / home.basis.sd
+    words = opened[step]  # the first one says by which power of two the others are too large
+    told = decode(words[1:], VARIANCE) / 2.0 ** int(words[0])
+    own = told[1:] if plan.number(home.party) == 0 else told
+    found = np.sqrt(np.maximum(0.0, own)) / home.basis.sd
     found[home.basis.dead] = 0.0
     return tuple(float(v) for v in found)
 

@@ -1,0 +1,153 @@
+"""A model job as each role lives it, whatever the model: seats compute, providers unlock, recipients read.
+
+The same code at a node and in a rehearsal. A provider's upload was made and committed to before the job was signed
+(`learn.jobs.committed`); every output leaves under locks of all providers, which each of them opens when its own
+gate has seen what the seats are about to open (`gate.scores`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hanse import __version__
+from hanse.align.upload import compare_held
+from hanse.contracts import Contract, JobRequest
+from hanse.contracts.models import SCORE, SCORE_ONE, TRAIN
+from hanse.engine.session import Meter, Session
+from hanse.engine.shares import SEATS, Ring, Words
+from hanse.engine.stage import agree
+from hanse.entropy import Entropy
+from hanse.gate.record import Record
+from hanse.gate.scores import (
+    locked_numbers,
+    locked_words,
+    read_unlocked,
+    receive_lock_seeds,
+    send_locked,
+    unlock,
+)
+from hanse.learn.jobs import linear
+from hanse.learn.jobs.committed import Verified
+from hanse.learn.jobs.renumbered import Renumbered
+from hanse.learn.scoring import batch, online
+from hanse.node.roles import Job, Progress, receive_record, send_record
+from hanse.wire import Channel, canonical
+
+Opened = dict[str, NDArray[np.uint64]]
+_COMPUTE: Mapping[str, Callable[[Session, Record, Any], Mapping[str, Ring | Words]]] = {
+    TRAIN: linear.compute,
+    SCORE: batch.compute,
+    SCORE_ONE: online.compute,
+}
+
+
+def model_request(
+    contract: Contract, plan: Any, *, computation: str, parameters: dict[str, Any], analyst: str,
+    attempt: int, created: datetime, nonce: str, commitments: dict[str, str],
+) -> JobRequest:  # fmt: skip
+    """The job that a planned training or scoring amounts to."""
+    return JobRequest.from_fields(
+        {
+            "contract_id": contract.id,
+            "contract_hash": contract.hash,
+            "computation": computation,
+            "parameters": parameters,
+            "analyst": analyst,
+            "uses": [u.model_dump(mode="json") for u in plan.uses],
+            "noise": False,
+            "epsilon": 0.0,
+            "epsilon_join": plan.epsilon_join,
+            "recipients": list(plan.recipients),
+            "attempt": attempt,
+            "created": created.isoformat(),
+            "nonce": nonce,
+            "commitments": commitments,
+            "code_version": __version__,
+            "outputs": [
+                {"name": told.step.replace(".", "-"), "shape": [told.size]}
+                for told in plan.release.told
+            ],
+        }
+    )
+
+
+def run_model_seat(
+    channel: Channel, seat: int, job: Job, entropy: Entropy, commit: Callable[[Record], None],
+    progress: Progress,
+) -> tuple[Record, Meter]:  # fmt: skip
+    """A seat's whole part. Outputs leave locked, and only after ``commit`` returned."""
+    plan, terms = job.plan, job.plan.terms
+    inner = Renumbered(channel, terms.channel_roles(job))
+    providers = {SEATS + n: p for n, p in enumerate(terms.parties)}
+    commitments = {
+        side.party: job.request.commitments.get(side.dataset, "") for side in terms.sides
+    }
+    verified: Channel = inner
+    if any(commitments.values()):
+        verified = Verified(inner, seat, providers, commitments)
+    s = agree(verified, seat, entropy, bytes.fromhex(job.request.job_hash), progress=progress)
+    record = Record()
+    locks = []
+    for role, party in providers.items():
+        seeds = receive_lock_seeds(verified, role, party)
+        compare_held(s, f"lock.{party}", seeds, party, "locks")
+        locks.append(seeds)
+    progress(job.entry.title, 0.0)
+    outputs = _COMPUTE[job.request.computation](s.fork("compute"), record, plan)
+    locked = []
+    for told in plan.release.told:
+        x = outputs[told.step]
+        if isinstance(x, Words):
+            locked.append(locked_words(record, x, told, locks))
+        else:
+            locked.append(locked_numbers(record, x, told, locks))
+    s.check_equal("record", canonical(record.body()), "records of what was opened")
+    for role in range(SEATS, len(job.roles)):
+        send_record(channel, role, record, whole=seat == 0)
+    commit(record)
+    for told, x in zip(plan.release.told, locked, strict=True):
+        for party in told.to:
+            send_locked(channel, x, told, job.recipient_role(party), locks)
+    progress("done", 1.0)
+    return record, s.meter
+
+
+def run_model_provider(
+    channel: Channel, party: str, job: Job, send: Callable[[Channel], list[bytes]],
+    commit: Callable[[Record], None], progress: Progress,
+) -> Record:  # fmt: skip
+    """A provider's whole part. ``send`` shares what it brings, on a channel numbered as the model's parties are, and
+    gives the seeds of its lock."""
+    progress("sharing", 0.0)
+    seeds = send(Renumbered(channel, job.plan.terms.channel_roles(job)))
+    progress("rows shared", 0.0)
+    record = receive_record(channel)
+    job.plan.release.require_announced(record, party)
+    commit(record)
+    for told in job.plan.release.told:
+        for reader in told.to:
+            unlock(channel, party, seeds, told, job.recipient_role(reader))
+    progress("done", 1.0)
+    return record
+
+
+def run_model_recipient(
+    channel: Channel, party: str, job: Job, progress: Progress
+) -> tuple[Opened, Record]:
+    """A recipient's whole part: what it was told, by step, and the record."""
+    progress("waiting for the seats", 0.0)
+    record = receive_record(channel)
+    job.plan.release.require_announced(record, party)
+    parties = job.plan.terms.parties
+    providers = [(p, job.provider_role(p)) for p in parties]
+    opened = {
+        told.step: read_unlocked(channel, told, providers, parties)
+        for told in job.plan.release.of(party)
+    }
+    progress("done", 1.0)
+    return opened, record
