@@ -54,7 +54,7 @@ def train(file, asked, me, ports):
     """One party's run; (seconds, scores)."""
     read = np.load(file)
     x, y = read["x"], read["y"]
-    addresses = {name: {"address": f"127.0.0.1:{port}"} for name, port in zip(PARTIES, ports)}
+    addresses = {name: {"address": f"127.0.0.1:{port}"} for name, port in zip(PARTIES, ports, strict=True)}
     secretflow.init(
         cluster_config={"parties": addresses, "self_party": me}, ray_mode=False, logging_level="error",
         cross_silo_comm_backend="brpc_link",

@@ -40,6 +40,7 @@ from hanse.engine.matrices import (
     mean_gram,
     rows_at_once,
     weighted,
+    weighted_gram,
 )
 from hanse.engine.shares import Ring
 from hanse.engine.stage import on_stage
@@ -115,6 +116,11 @@ TABLE = [
           lambda x, y: x * x[0] + y * x[-1], ELEMENTS),
     Entry("weighted", weighted, ("ring", "ring"), lambda s, x, y: weighted(s, beside(x, y), y),
           lambda x, y: np.stack([x * y, y * y]), lambda rows: 2 * rows),
+    Entry("weighted_gram", weighted_gram, ("ring", "ring"),
+          lambda s, x, y: weighted_gram(s, beside(x, y), y, 50, 8),
+          lambda x, y: np.stack([real(x, 6), real(y, 6)]) * real(y, 6) @ np.stack([real(x, 6), real(y, 6)]).T,
+          ELEMENTS, lambda rows: {"columns": 2 + 9 * ceil(rows / rows_at_once(50)) / rows},
+          agrees=near(10, 2**-8), exact=False),
 ]  # fmt: skip
 INPUTS = {"bits:22": (0, 1 << 22), "bits:64": (0, 1 << 64)}
 
@@ -128,7 +134,7 @@ def column(entry: Entry, kind: str, rows: int, seed: int) -> Plain:
     edges = [0, 12, -12, 8, -12.0001, 8.0001, 1e-6, -1e-6, 20, -20, 3, 5]
     values = random.uniform(-15, 15, rows)
     values[: len(edges)] = edges[:rows]
-    return fixed.encode(random.permutation(values), F)
+    return fixed.encode(random.permutation(values), 6 if entry.name == "weighted_gram" else F)
 
 
 @pytest.mark.parametrize("entry", TABLE, ids=lambda e: e.name)
@@ -202,6 +208,17 @@ def test_sums_in_blocks_are_the_sums() -> None:
     assert abs(real(on_stage(protocol)[0], 10)[0, 0] - 1000 * 2.0**16) < 1
     whole = (int(big[0]) ** 2 * 1000) % (1 << 64)
     assert whole != int(big[0]) ** 2 * 1000
+
+
+def test_more_rows_than_travel_at_once_and_blocks_across_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matrices, "TILE", 96)
+    values = np.random.default_rng(1).integers(-1000, 1000, (3, 700)).astype(np.int64).view(np.uint64)
+    weight = np.random.default_rng(2).integers(0, 50, 700).astype(np.uint64)
+    x, w = Dealer(1).ring(values), Dealer(2).ring(weight)
+    got = on_stage(lambda s: opened(s, weighted_gram(s, x[s.seat], w[s.seat], 54, 1)))[0]
+    whole = values.view(np.int64)
+    want = whole * weight.view(np.int64) @ whole.T / 2
+    assert np.abs(got.view(np.int64) - want).max() <= 3  # a unit for each of three blocks of 256 rows
 
 
 def test_no_rows_make_zero() -> None:

@@ -67,7 +67,7 @@ class Cheat:
         send_rows(self._sending(channel), roles.SEAT_ROLES, party, rows, entropy)
         outputs = plan.release.outputs
         lock = send_lock(self._locking(channel), roles.SEAT_ROLES, party, outputs, entropy)
-        record = roles._receive_record(channel)
+        record = roles.receive_record(channel)
         commit(record)
         for role in job.recipient_roles:
             channel.send(role, f"unlock.{party}", lock)

@@ -18,6 +18,7 @@ from hanse.engine.lattice import U32, N, Public, Randomisers
 from hanse.entropy import SeededEntropy, SystemEntropy
 from hanse.learn.boosting import Settings, fit
 from hanse.learn.boosting.bins import bin_columns
+from hanse.learn.boosting.features import FeatureHolder
 from hanse.learn.boosting.splits import sent
 from hanse.wire import Frame
 
@@ -70,7 +71,7 @@ def odd_job() -> bytes:
 # --- what was sent ------------------------------------------------------------------------------------
 
 
-def overheard(here: World, job: bytes, what: str) -> dict[str, np.ndarray]:
+def overheard(here: World, job: bytes, what: str, least: int = 20) -> dict[str, np.ndarray]:
     heard: dict[str, np.ndarray] = {}
 
     def tap(frame: Frame) -> Frame:
@@ -78,23 +79,33 @@ def overheard(here: World, job: bytes, what: str) -> dict[str, np.ndarray]:
             heard[frame.step] = np.array(frame.body)
         return frame
 
-    settings = Settings(trees=1, depth=1, bins=8)
+    settings = Settings(trees=1, depth=1, bins=8, minimum_rows=least)
     fit(here.guest, here.y["logistic"], here.hosts, settings, job=job, tap=tap,
         entropy=lambda role: SeededEntropy(f"attack|{role}"), workers=1)  # fmt: skip
     return heard
 
 
-def attack(apply: Apply | None, monkeypatch: pytest.MonkeyPatch, differences: bool = False):
+def attack(
+    apply: Apply | None, monkeypatch: pytest.MonkeyPatch, least: int, differences: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """(guessed, true) indicators [sums, rows] of "the row's code is at most p", one for each sum at the root."""
     if apply is not None:
         monkeypatch.setattr(Randomisers, "apply", apply)
+    orders: list[np.ndarray] = []
+    shuffled = FeatureHolder._shuffled
+
+    def kept(self: FeatureHolder) -> np.ndarray:
+        orders.append(shuffled(self))
+        return orders[-1]
+
+    monkeypatch.setattr(FeatureHolder, "_shuffled", kept)  # only to know the truth
     here, job = world(ROWS, 31), odd_job()
-    heard = overheard(here, job, "t0.l0.s")
+    heard = overheard(here, job, "t0.s0.s", least)
     host = here.hosts[0]
-    codes = bin_columns(host.columns, 8, ROWS, "host").codes
-    places = np.argwhere(sent(heard["t0.l0.state"])[0])
+    codes = bin_columns(host.columns, 8, ROWS, "host").codes[orders[0]]
+    places = np.argwhere(sent(heard["t0.s0.state"])[0])
     truth = np.array([codes[column] <= position for column, position in places]).astype(np.int64)
-    sums = heard["t0.l0.sums"]
+    sums = heard["t0.s0.sums"]
     if differences:  # of neighbours in one column: the rows of a single group
         same = np.nonzero(places[1:, 0] == places[:-1, 0])[0]
         sums, truth = sums[same + 1] - sums[same], truth[same + 1] - truth[same]
@@ -103,8 +114,12 @@ def attack(apply: Apply | None, monkeypatch: pytest.MonkeyPatch, differences: bo
     return guessed, truth
 
 
-def test_without_re_randomisation_every_row_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    guessed, truth = attack(lambda self, sums, body, key: None, monkeypatch)
+@pytest.mark.parametrize("least", [20, 100])
+def test_without_re_randomisation_every_row_is_read(
+    least: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many rows a group has: a sum of public vectors names them."""
+    guessed, truth = attack(lambda self, sums, body, key: None, monkeypatch, least)
     assert truth.shape[0] > 20
     assert 0.05 < truth.mean() < 0.95
     assert np.array_equal(guessed, truth)
@@ -119,13 +134,16 @@ def test_one_encryption_for_all_sums_is_none(monkeypatch: pytest.MonkeyPatch) ->
         sums += one
         body += one_body
 
-    guessed, truth = attack(reused, monkeypatch, differences=True)
+    guessed, truth = attack(reused, monkeypatch, 100, differences=True)
     assert np.array_equal(guessed, truth)
 
 
+@pytest.mark.parametrize("least", [20, 100])
 @pytest.mark.parametrize("differences", [False, True])
-def test_with_it_nothing_is_read(differences: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    guessed, truth = attack(None, monkeypatch, differences)
+def test_with_it_nothing_is_read(
+    least: int, differences: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guessed, truth = attack(None, monkeypatch, least, differences)
     assert np.isin(guessed, (0, 1, Q - 1)).mean() < 1e-3
     for bit in (0, 1, 16, 31):  # whichever bit one guesses by: no better than chance
         right = ((guessed >> np.uint32(bit)) & 1) == truth
@@ -159,7 +177,7 @@ def test_the_same_gradients_look_different_in_every_tree() -> None:
     bodies: list[np.ndarray] = []
 
     def tap(frame: Frame) -> Frame:
-        if frame.step.endswith(".body") and ".l" not in frame.step:
+        if frame.step.endswith(".body") and ".s" not in frame.step:
             bodies.append(np.array(frame.body))
         return frame
 

@@ -217,22 +217,17 @@ def test_all_figures_of_several_classes(classes: int) -> None:
     eta = random.normal(size=(classes, rows)) * 1.5
     y = (eta + random.gumbel(size=eta.shape)).argmax(axis=0)
     here = random.random(rows) < 0.9
-    bits = (np.arange(classes)[:, None] == y) & here
     d = Dealer(8)
     score, live, flag = (
         d.ring(encode(eta, ETA)),
         d.bits(here.astype(np.uint64), 1),
         d.ring(here.astype(np.uint64)),
     )
-    label = [d.bits(b.astype(np.uint64), 1) for b in bits]
+    label = d.ring(((np.arange(classes)[:, None] == y) & here).astype(np.uint64))
 
     def protocol(s: Session) -> Ring:
-        planes = label[0][s.seat]
-        planes.left, planes.right = (
-            np.concatenate([getattr(b[s.seat], side)[:1] for b in label])
-            for side in ("left", "right")
-        )
-        return judge_classes(s, JudgedClasses(score[s.seat], planes, flag[s.seat], live[s.seat][0]))
+        seat = s.seat
+        return judge_classes(s, JudgedClasses(score[seat], label[seat], flag[seat], live[seat][0]))
 
     sums = on_shares(protocol)
     assert sums.size == sums_of_classes(classes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -73,6 +72,9 @@ def learn(
                      show_default="30; between organisations 1000, or 20 a coefficient"),
     ] = None,
     iterations: Annotated[int, typer.Option(min=3, max=100, help="At most so many.")] = 20,
+    power: Annotated[float, typer.Option(help="Of a Tweedie model: 1.05 to 1.95.")] = 1.5,
+    trees: Annotated[int, typer.Option(min=1, max=1000, help="Of boosting.")] = 30,
+    depth: Annotated[int, typer.Option(min=1, max=10, help="Of boosting.")] = 4,
     missing: Missing = "indicator",
     without: Without = None,
     picture: Annotated[
@@ -88,7 +90,9 @@ def learn(
     require_rehearsal(rehearse)
     from hanse.learn.evaluation.rehearsal import Asked, train
 
-    asked = Asked(model, l2, holdout, minimum_rows, iterations)
+    asked = Asked(
+        model, l2, holdout, minimum_rows, iterations, power=power, trees=trees, depth=depth
+    )
     parties = read_parties(
         label, features, None if horizontal else id_column, preparing(model, missing, holdout, without),
         same_columns=horizontal,
@@ -133,19 +137,12 @@ def read_parties(
     same_columns: bool = False,
 ) -> list[Prepared]:
     """All files, the label party's first, parties called by them. ``same_columns``: all have the label."""
+    from hanse.learn.features.files import party_names, split_label
     from hanse.learn.features.reading import check_without, read_party
 
-    file, colon, column = label.rpartition(":")
-    if not colon or not file or not column:
-        raise typer.BadParameter(
-            f"{label!r} is not FILE:COLUMN, such as guest.parquet:y", param_hint="--label"
-        )
-    paths = [Path(file), *features]
-    stems = Counter(p.stem for p in paths)
-    names = [
-        p.stem if stems[p.stem] == 1 else f"{p.stem}-{number}"
-        for number, p in enumerate(paths, start=1)
-    ]
+    file, column = split_label(label)
+    paths = [file, *features]
+    names = party_names(paths)
     check_without(paths, how)
     return [
         read_party(path, id_column, column if number == 0 or same_columns else None, name, how)

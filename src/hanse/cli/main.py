@@ -20,15 +20,18 @@ from hanse.cli import (
     dataset_commands,
     doctor_command,
     evidence_commands,
+    features_command,
     job_commands,
     learn_command,
     ledger_commands,
+    model_command,
     node_commands,
     partner_commands,
     places_commands,
     power_command,
     roster_commands,
     run_command,
+    serve_commands,
     standing_commands,
 )
 from hanse.cli.demo import command as demo_command
@@ -75,11 +78,17 @@ app.command("run")(run_command.run)
 for _name in run_command.VERBS:
     app.command(_name, rich_help_panel="Questions")(run_command.verb(_name))
 app.command("learn", rich_help_panel="Questions")(learn_command.learn)
+app.command("features", rich_help_panel="Questions")(features_command.features)
 app.command("power", rich_help_panel="Questions")(power_command.power)
+app.add_typer(model_command.app, name="model")
 app.add_typer(standing_commands.app, name="standing")
 app.add_typer(roster_commands.app, name="roster")
 app.add_typer(job_commands.app, name="job")
 app.add_typer(ledger_commands.app, name="ledger")
+app.command("serve")(serve_commands.serve)
+app.command("publish")(serve_commands.publish)
+app.add_typer(serve_commands.consumers, name="consumer")
+app.add_typer(serve_commands.webhooks, name="webhook")
 app.command("doctor")(doctor_command.doctor)
 app.add_typer(evidence_commands.app, name="evidence")
 app.command("demo")(demo_command.demo)

@@ -1,1 +1,6 @@
-"""The house for people: one organisation's web console and the API that other systems read."""
+"""The console of one organisation's node: pages for people and an API for programs. See `Console`."""
+
+from hanse.console.console import Console, serving
+from hanse.console.settings import Settings
+
+__all__ = ["Console", "Settings", "serving"]

@@ -18,6 +18,7 @@ from starlette.datastructures import FormData
 
 from hanse.console.desk import Desk
 from hanse.console.matrix import MATRIX, PUBLIC, may
+from hanse.console.refusals import ERRORS
 from hanse.errors import HanseError, Refusal
 from hanse.node.facade_users import FRESH, Session, User
 
@@ -84,7 +85,10 @@ class Area(APIRouter):
     """Routes of one area. ``get``, ``post`` and ``delete`` take the action; what changes something is recorded."""
 
     def __init__(self, prefix: str = "", *, api: bool = False) -> None:
-        super().__init__(prefix=prefix, route_class=GuardedRoute, include_in_schema=api)
+        super().__init__(
+            prefix=prefix, route_class=GuardedRoute, include_in_schema=api,
+            responses=ERRORS if api else None,
+        )  # fmt: skip
 
     def get(self, path: str, action: str, *, record: bool = False, **more: Any) -> Callable[[H], H]:  # type: ignore[override]
         return super().get(path, openapi_extra=_extra(action, record), **more)

@@ -278,13 +278,13 @@ def _overlap_of(g: _Given) -> Document:
 
 def _attribution_of(g: _Given) -> Document:
     touches = []
-    for value in g.many("touches"):
-        kind, colon, column = value.partition(":")
+    for touch in g.many("touches"):
+        kind, colon, column = touch.partition(":")
         if colon and kind == "credit":
             found = _column(column)
             touches.append({"dataset": found["dataset"], "credit": found["column"]})
         else:
-            touches.append({"dataset": value, "name": value})
+            touches.append({"dataset": touch, "name": touch})
     conversions: Document = {"dataset": g.text("conversions", needed=True)}
     value = g.segment("value")
     if value is not None:

@@ -64,8 +64,9 @@ async def of_job(desk: Desk, name: str) -> AsyncIterator[dict[str, Any]]:
 def _job_now(desk: Desk, name: str, seen: int) -> dict[str, Any]:
     job = results.job(desk.office, name)
     ended = job["state"] in _ENDED
-    return {"job": job["job"], "state": job["state"], "ended": ended, "error": job["error"],
-            "roles": {} if ended else progress(desk, name), "log": results.log(desk.office, name, seen)}  # fmt: skip
+    log = results.log(desk.office, name, seen)
+    return {"job": job["job"], "state": job["state"], "ended": ended, "error": job["error"], "log": log,
+            "roles": {} if ended else progress(desk, name)}  # fmt: skip
 
 
 def progress(desk: Desk, name: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -50,6 +51,24 @@ class ErrorBody(BaseModel):
     message: str
     remedy: str
     where: str
+
+
+# What every route of the API may answer, for its form.
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorBody, "description": said}
+    for status, said in (
+        (401, "nobody is signed in"),
+        (403, "no role may do this, or the form is not one of this session"),
+        (404, "there is no such thing"),
+        (409, "a policy said no"),
+        (413, "the request is too long"),
+        (422, "the request cannot be read"),
+        (429, "too often"),
+        (500, "something of ours broke"),
+        (502, "a partner, or the node, did not do its part"),
+        (503, "the node does not run"),
+    )
+}
 
 
 def status_of(error: HanseError) -> int:

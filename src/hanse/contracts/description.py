@@ -9,6 +9,7 @@ from hanse.contracts.accounting import spread
 from hanse.contracts.models import in_words as model_in_words
 from hanse.contracts.qualifications import in_words
 from hanse.contracts.terms import Column, Contract, Dataset
+from hanse.contracts.truths import truth_in_words
 
 # The whole of the trust that a contract buys; the wording is settled and quoted elsewhere.
 TRUST = (
@@ -42,6 +43,7 @@ def describe(contract: Contract) -> str:
         _heading(contract),
         ("Who gives what", [_dataset(contract, dataset) for dataset in contract.datasets]),
         *([("Which places", _places(contract))] if contract.gazetteers else []),
+        *([("What the crowd is", _truths(contract))] if contract.truths else []),
         *([("What qualifies", _qualifications(contract))] if contract.qualifications else []),
         *([("Who learns what", _learning(contract))] if contract.computations else []),
         *([("Which models", _models(contract))] if contract.models else []),
@@ -118,6 +120,10 @@ def _places(contract: Contract) -> list[str]:
         "Nor about sensitive places: those of health, belief, need, children and the state's security."
     )
     return lines
+
+
+def _truths(contract: Contract) -> list[str]:
+    return [truth_in_words(item) for item in contract.truths]
 
 
 def _qualifications(contract: Contract) -> list[str]:

@@ -149,6 +149,14 @@ Nonce = Annotated[
     str,
     AfterValidator(_matching("[0-9a-f]{32}", "32 lower-case hexadecimal characters (16 bytes)")),
 ]
+TimeZone = Annotated[
+    str,
+    AfterValidator(_matching("[A-Za-z_]+(/[A-Za-z0-9_+-]+){0,2}", "an IANA time zone")),
+]
+TimeOfDay = Annotated[
+    str,
+    AfterValidator(_matching("([01][0-9]|2[0-3]):[0-5][0-9]", "a time of day such as 04:00")),
+]
 Positive = Annotated[float, Field(gt=0)]
 Delta = Annotated[float, Field(gt=0, le=MAX_DELTA)]
 NotSensitive = BeforeValidator(_not_sensitive)

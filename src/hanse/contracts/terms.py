@@ -39,6 +39,7 @@ from hanse.contracts.places import GazetteerClause
 from hanse.contracts.problems import ProblemsError, refusal
 from hanse.contracts.qualifications import Qualification, QualifyingTest, problems_of
 from hanse.contracts.tomltext import write
+from hanse.contracts.truths import TruthClause, truth_problems
 from hanse.errors import Refusal
 from hanse.wire.codec import canonical, digest
 
@@ -225,6 +226,7 @@ class Contract(Document):
     gazetteers: Annotated[tuple[GazetteerClause, ...], Field(max_length=16)] = ()
     qualifications: Annotated[tuple[Qualification, ...], Field(max_length=64)] = ()
     models: Annotated[tuple[ModelClause, ...], Field(max_length=64)] = ()
+    truths: Annotated[tuple[TruthClause, ...], Field(max_length=16)] = ()
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -278,7 +280,7 @@ class Contract(Document):
     def fields(self) -> dict[str, Any]:
         """The JSON form: plain values only, what `canonical` and the hash are made over."""
         fields = self.model_dump(mode="json", exclude_none=True)
-        for later in ("gazetteers", "qualifications", "models"):
+        for later in ("gazetteers", "qualifications", "models", "truths"):
             if not fields[later]:  # contracts from before there were any keep their hash
                 del fields[later]
         if not fields["join"]["roster_days"]:
@@ -317,6 +319,10 @@ class Contract(Document):
         """The model called ``name``, if there is one."""
         return next((item for item in self.models if item.name == name), None)
 
+    def truth(self, name: str) -> TruthClause | None:
+        """What the crowd called ``name`` is, if the contract says so."""
+        return next((item for item in self.truths if item.name == name), None)
+
     def gazetteer(self, name: str) -> GazetteerClause | None:
         """The list of places called ``name``, if there is one."""
         return next((item for item in self.gazetteers if item.name == name), None)
@@ -333,6 +339,7 @@ _KNOWN_KEYS = frozenset(
         *(Contract, Join, Privacy, Party, Dataset, Column, Computation),
         *(GazetteerClause, Qualification, QualifyingTest),
         *(ModelClause, ModelTarget, ModelFeatures),
+        TruthClause,
     )
     for key in model.model_fields
 )
@@ -368,6 +375,7 @@ def _contract_problems(contract: Contract) -> Iterator[tuple[str, str]]:
         yield from _repeated(f"{where}.recipients", item.recipients)
         yield from _repeated(f"{where}.datasets", item.datasets)
     yield from problems_of(contract.qualifications, contract.datasets)
+    yield from truth_problems(contract.truths, parties, gazetteers)
     if not contract.computations and not contract.models:
         yield "computations", "is missing; a contract allows at least one computation or model"
     yield from model_problems(contract)

@@ -1,7 +1,7 @@
 """What "the crowd" of a place is: agreed in the contract, so that everybody predicts and publishes the same number.
 
 A truth names what is counted, who counts it, how wrong the source itself is, and how late. A prediction cannot be
-better than the source that judges it, and two parties that mean different things by "visitors" would train on noise.
+better than the source that judges it; two parties that mean different things by "visitors" would train on noise.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from hanse.contracts.fields import Document, Label, Name, Slug, _matching
+from hanse.contracts.fields import Document, Label, Name, Slug, TimeOfDay, TimeZone
 from hanse.contracts.problems import ProblemsError
 
 Measure = Literal["arrivals", "people", "dwell"]
@@ -28,8 +28,8 @@ class TruthClause(Document):
     """The crowd of the places of a list, as one party counts it.
 
     ``error`` is the source's own relative error (one standard deviation), ``lateness`` the days until a day is
-    reported. Stays shorter than ``minimum_stay`` minutes do not count; people of ``leaves_out`` do not either. A day
-    is one of ``zone`` (IANA), from ``day_starts``.
+    reported. Stays shorter than ``minimum_stay`` minutes do not count, nor do people of ``leaves_out``. A day is
+    one of ``zone`` (IANA), from ``day_starts``.
     """
 
     name: Name
@@ -39,10 +39,8 @@ class TruthClause(Document):
     gazetteer: Name
     error: Annotated[float, Field(ge=0, lt=1)]
     lateness: Annotated[int, Field(ge=0, le=400)]
-    zone: Annotated[str, AfterValidator(_matching("[A-Za-z_]+(/[A-Za-z0-9_+-]+){0,2}", "an IANA time zone"))]
-    day_starts: Annotated[
-        str, AfterValidator(_matching("([01][0-9]|2[0-3]):[0-5][0-9]", "a time of day such as 04:00"))
-    ] = "00:00"
+    zone: TimeZone
+    day_starts: TimeOfDay = "00:00"
     minimum_stay: Annotated[int, Field(ge=0, le=1440)] = 0
     leaves_out: tuple[LeftOut, ...] = ()
 
@@ -72,7 +70,10 @@ def truth_problems(
             yield path, "is given twice; a contract holds one definition of each name"
         seen.add(one.name)
         if one.provider not in known:
-            yield f"{path}.provider", f"there is no party {one.provider!r}; add it or correct the name"
+            yield (
+                f"{path}.provider",
+                f"there is no party {one.provider!r}; add it or correct the name",
+            )
         if one.gazetteer not in lists:
             yield (
                 f"{path}.gazetteer",
@@ -89,5 +90,7 @@ def truth_in_words(one: TruthClause) -> str:
     if one.leaves_out:
         parts.append(f"{' and '.join(one.leaves_out)} are left out")
     parts.append(f"a day is one of {one.zone} from {one.day_starts}")
-    parts.append(f"the count itself is off by about {one.error:.0%} and comes after {one.lateness} days")
+    parts.append(
+        f"the count itself is off by about {one.error:.0%} and comes after {one.lateness} days"
+    )
     return "; ".join(parts) + "."

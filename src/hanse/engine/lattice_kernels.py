@@ -28,8 +28,8 @@ def add_windows(
 ) -> None:
     """sums[g] += public vector, body_sums[g] += body words, of every row in group g; a row counts once a column.
 
-    windows [2n * blocks] u32, body [outputs, all rows] u32, rows [m] i64 rising, codes [columns, all rows] u8 or
-    u16, groups [columns, codes] i64 (where in ``sums`` a code's group is; -1: not summed), sums [groups, n] u32,
+    windows [2n * blocks] u32, body [outputs, all rows] u32, rows [m] i64 rising, codes [columns, all rows] u8,
+    groups [columns, codes] i64 (where in ``sums`` a code's group is; -1: not summed), sums [groups, n] u32,
     body_sums [groups, outputs] u32. Rows are taken ``tile`` at a time, sorted by group within a tile: the tile's
     windows stay in the second cache and the group's sum in the first.
     """
@@ -86,52 +86,6 @@ def count_codes(codes: np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
         code, counted = codes[column], out[column]
         for t in range(rows.size):
             counted[code[rows[t]]] += 1
-
-
-@_compiled
-def join_codes(codes: np.ndarray, sizes: np.ndarray, out: np.ndarray) -> None:
-    """out[row] = the columns' codes as one number, the last column fastest; codes [columns, rows] u8, sizes
-    [columns] of each column's codes, out [rows] u16."""
-    for row in range(out.size):
-        cell = np.int64(0)
-        for column in range(codes.shape[0]):
-            cell = cell * sizes[column] + codes[column, row]
-        out[row] = cell
-
-
-@_compiled
-def spread_cells(
-    cells: np.ndarray,
-    body_cells: np.ndarray,
-    filled: np.ndarray,
-    sizes: np.ndarray,
-    groups: np.ndarray,
-    sums: np.ndarray,
-    body_sums: np.ndarray,
-) -> None:
-    """Add each cell of a table of several columns (`join_codes`) to the group of its code in each column.
-
-    cells [cells, n] u32 and body_cells [cells, outputs] u32 are zeros afterwards; filled [cells] i64: rows in each,
-    zeros afterwards; groups [columns, codes] i64 as in `add_windows`.
-    """
-    columns = sizes.size
-    for cell in range(filled.size):
-        if filled[cell] == 0:
-            continue
-        filled[cell] = 0
-        rest = cell
-        for column in range(columns - 1, -1, -1):
-            g = groups[column, rest % sizes[column]]
-            rest //= sizes[column]
-            if g >= 0:
-                for i in range(cells.shape[1]):
-                    sums[g, i] += cells[cell, i]
-                for k in range(body_cells.shape[1]):
-                    body_sums[g, k] += body_cells[cell, k]
-        for i in range(cells.shape[1]):
-            cells[cell, i] = 0
-        for k in range(body_cells.shape[1]):
-            body_cells[cell, k] = 0
 
 
 @_compiled

@@ -1,4 +1,7 @@
-"""Compiled inner loops of sums over many rows; columns lie in memory one after the other, [columns, rows]."""
+"""Compiled inner loops of sums over many rows; columns lie in memory one after the other, [columns, rows].
+
+All arrays are contiguous: a part of the rows is told by its first one, not by a view, which would not vectorise.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,17 @@ def _compiled(function: F) -> F:
 
 @_compiled
 def weigh_local(
-    xl: np.ndarray, xr: np.ndarray, wl: np.ndarray, wr: np.ndarray, ml: np.ndarray, mr: np.ndarray,
-    out: np.ndarray,
+    xl: np.ndarray, xr: np.ndarray, start: int, wl: np.ndarray, wr: np.ndarray,
+    ml: np.ndarray, mr: np.ndarray, out: np.ndarray,
 ) -> None:  # fmt: skip
-    """out[j] = this seat's part of column j times w [rows], masked by ml - mr; the others [columns, rows]."""
+    """out[j] = this seat's part of column j from row ``start`` on times w [some], masked by ml - mr [columns, some]."""
+    rows = wl.size
     for j in range(xl.shape[0]):
-        for k in range(wl.size):
-            product = xl[j, k] * (wl[k] + wr[k]) + xr[j, k] * wl[k]
-            out[j, k] = product + ml[j, k] - mr[j, k]
+        left, right = xl[j, start : start + rows], xr[j, start : start + rows]
+        one, other, sums = ml[j], mr[j], out[j]
+        for k in range(rows):
+            product = left[k] * (wl[k] + wr[k]) + right[k] * wl[k]
+            sums[k] = product + one[k] - other[k]
 
 
 @_compiled
@@ -54,34 +60,36 @@ def _two_dots(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.
 
 @_compiled
 def gram_local(
-    xl: np.ndarray, xr: np.ndarray, yl: np.ndarray, yr: np.ndarray, out: np.ndarray
-) -> None:
+    xl: np.ndarray, xr: np.ndarray, x_start: int, yl: np.ndarray, yr: np.ndarray, y_start: int,
+    rows: int, out: np.ndarray,
+) -> None:  # fmt: skip
     """out [pairs] += this seat's part of the sums of x[i] * y[j] over rows, i <= j, the triangle row by row."""
-    columns, rows = xl.shape
+    columns = xl.shape[0]
     both = np.empty((columns, _BLOCK), np.uint64)
     for first in range(0, rows, _BLOCK):
-        last = min(rows, first + _BLOCK)
+        count = min(rows - first, _BLOCK)
+        x0, y0 = x_start + first, y_start + first
         for j in range(columns):
-            sums, left, right = both[j], yl[j, first:last], yr[j, first:last]
-            for k in range(last - first):
+            sums, left, right = both[j], yl[j, y0 : y0 + count], yr[j, y0 : y0 + count]
+            for k in range(count):
                 sums[k] = left[k] + right[k]
         place = 0
         for i in range(columns):
-            left, right = xl[i, first:last], xr[i, first:last]
+            left, right = xl[i, x0 : x0 + count], xr[i, x0 : x0 + count]
             for j in range(i, columns):
-                out[place] += _two_dots(left, both[j, : last - first], right, yl[j, first:last])
+                out[place] += _two_dots(left, both[j, :count], right, yl[j, y0 : y0 + count])
                 place += 1
 
 
 @_compiled
 def cross_local(
-    xl: np.ndarray, xr: np.ndarray, yl: np.ndarray, yr: np.ndarray, out: np.ndarray
-) -> None:
+    xl: np.ndarray, xr: np.ndarray, yl: np.ndarray, yr: np.ndarray, start: int, stop: int,
+    out: np.ndarray,
+) -> None:  # fmt: skip
     """out [p, q] += this seat's part of the sums of x[i] * y[j] over rows, for x [p, rows] and y [q, rows]."""
-    rows = xl.shape[1]
     both = np.empty((yl.shape[0], _BLOCK), np.uint64)
-    for first in range(0, rows, _BLOCK):
-        last = min(rows, first + _BLOCK)
+    for first in range(start, stop, _BLOCK):
+        last = min(stop, first + _BLOCK)
         for j in range(yl.shape[0]):
             sums, one, other = both[j], yl[j, first:last], yr[j, first:last]
             for k in range(last - first):

@@ -72,7 +72,7 @@ def _between(classes: int, logarithm: bool) -> Coefficients:
 def softmax(s: Session, x: Ring, fraction: int, step: str = "softmax") -> Ring:
     """exp(x) / sum of exp(x) over the classes, for x [classes, n]; `SHARE` fraction bits.
 
-    A class 12 or more below the largest counts as 12 below: its share is off by at most 6e-6.
+    A class 12 or more below the largest counts as 12 below: its share is off by at most 6e-6, the largest's by their sum.
     """
     parts, t, _ = _exponentials(s, x, fraction, step)
     over = chebyshev(s, t, reciprocal_series(x.shape[0]), 24, f"{step}.over")

@@ -53,10 +53,14 @@ class Told:
 
 @dataclass(frozen=True)
 class ModelRelease:
-    """What leaves a model job, for the gate: exact numbers, so no epsilon; the contract's k is carried along."""
+    """What leaves a model job, for the gate: exact numbers, so no epsilon; the contract's k is carried along.
+
+    ``besides``: steps at which parties tell each other something themselves, such as open keys.
+    """
 
     told: tuple[Told, ...]
     k: int
+    besides: tuple[str, ...] = ()
     epsilon: float = 0.0
     noise: bool = False
 
@@ -82,7 +86,8 @@ class ModelRelease:
 
     def require_announced(self, record: Record, where: str) -> None:
         """`Foul` unless the seats' record announces exactly these outputs, besides what seats see themselves."""
-        announced = [o for o in record.openings if o.to != ("seats",)]
+        own = (o for o in record.openings if o.step not in self.besides)
+        announced = [o for o in own if o.to != ("seats",)]
         if announced != [t.opening for t in self.told]:
             raise Foul(
                 "gate.record",
@@ -196,15 +201,6 @@ def _derived(seed: bytes, told: Told) -> bytes:
 def _proof(seed: bytes) -> bytes:
     """Says which seed it is to whoever knows it, and nothing else."""
     return hashlib.sha256(b"hanse-lock-v1|" + seed).digest()
-
-
-# --- openings of open alignment ---------------------------------------------------------------------
-
-
-def announce(record: Record, told: Iterable[Told]) -> None:
-    """Write down what parties will tell each other themselves, where rows are aligned openly."""
-    for one in told:
-        record.write(one.opening)
 
 
 def flat(values: NDArray[np.float64]) -> U64:

@@ -106,14 +106,13 @@ class Terms:
 def open_whether(
     s: Session, record: Record, x: Bits, names: list[str], terms: Terms, step: str
 ) -> list[bool]:
-    """Whether each party's bit in a plane [words] is 0 (its part is within bounds), told to the three seats."""
-    what = (
-        f"whether the parts of {', '.join(names)} in {terms.name!r} are within the declared bound"
-    )
+    """Whether the lowest bit of each party's word [parties] is 0 (its part is within bounds), told to the seats.
+
+    All other bits must be 0.
+    """
+    what = f"whether the parts of {', '.join(names)} in {terms.name!r} are within bounds"
     record.write(Opening(step, what, ("seats",), len(names)))
-    word = open_bits(s, x, "within")
-    bits = np.unpackbits(word.view(np.uint8), bitorder="little")[: len(names)]
-    return [not bit for bit in bits]
+    return [not word for word in open_bits(s, x, "within").tolist()]
 
 
 class SumsDoor:

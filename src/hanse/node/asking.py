@@ -25,9 +25,11 @@ from hanse.ledger import Answer, Ledger
 from hanse.node.exchange import Exchange
 from hanse.node.greeting import reported
 from hanse.node.links import stopping
+from hanse.node.models_desk import ModelDesk
 from hanse.node.roles import Job, request_for
 from hanse.node.rosters import Keeper, Rosters, newest
 from hanse.node.running import USUAL_REMEDY, Running
+from hanse.node.training import model_request
 
 _log = logging.getLogger("hanse.node.jobs")
 Document = dict[str, Any]
@@ -67,6 +69,11 @@ class Office(Protocol):
         """This node's rosters, for the job's roles."""
         ...
 
+    @property
+    def desk(self) -> ModelDesk:
+        """What this node brings to model jobs and takes home from them."""
+        ...
+
     def outputs_of(self, answer: Answer) -> list[int | None] | None:
         """The opened outputs of a recorded answer, if they are still there."""
         ...
@@ -87,6 +94,7 @@ class Question:
     recipients: tuple[str, ...] = ()
     attempt: int = 1
     roster: str = ""  # the name of a roster to use, or to make if there is none of that name
+    asked: str = ""  # the id whose score is wanted; it stays at this node, and is in no request
 
 
 @dataclass(frozen=True)
@@ -123,6 +131,13 @@ class Asker:
         plan = entry.planned(
             question.parameters, contract, question.epsilon, True, self._office.library()
         )
+        if entry.model:
+            request = model_request(
+                contract, plan, computation=question.computation, parameters=question.parameters,
+                analyst=self._office.party, attempt=question.attempt, created=self._clock.now(),
+                nonce=self._entropy.take(16).hex(), commitments=commitments,
+            )  # fmt: skip
+            return request, plan
         computation = contract.computation(question.computation)
         allowed = computation.recipients if computation else ()
         roster = None
@@ -161,6 +176,12 @@ class Asker:
         prepared = self._of_all(providers, {"ask": "prepare", "request": request.fields()})
         commitments = {k: v for answer in prepared.values() for k, v in answer.items()}
         request, plan = self.draft(question, commitments)
+        if menu.entry(question.computation).model:  # another training is another model
+            with self._noting(self._office.party):
+                gate.preview(request, plan)
+            if question.asked:
+                self._office.desk.expect(request.job_hash, question.asked)
+            return self._run(request, bundle, watch)
         recorded = gate.recorded(request)
         outputs = None if recorded is None else self._office.outputs_of(recorded)
         # Another version of this software may have cut the question into other outputs.

@@ -32,6 +32,7 @@ from hanse.node.places import FOLDER as PLACES
 from hanse.node.places import PlaceShelf
 from hanse.node.preview import preview_of
 from hanse.node.rosters import node_rosters
+from hanse.node.scoring import FOLDER as SCORES
 from hanse.node.store import open_store
 from hanse.node.timetable import Timetable
 from hanse.node.timing import Timing
@@ -66,7 +67,10 @@ class Node:
         self.store = open_store(self.config)
         shelf = PlaceShelf(self.config.data_folder / PLACES)
         rosters = node_rosters(self.config.data_folder, identity)
-        self.office = NodeOffice(identity, self.store, clock, shelf, rosters, self.config.reviews)
+        self.office = NodeOffice(
+            identity, self.store, clock, shelf, rosters, self.config.reviews,
+            self.config.data_folder / SCORES,
+        )  # fmt: skip
         listen = self.config.listen
         self.exchange = Exchange(
             identity,

@@ -36,6 +36,7 @@ from hanse.node.office import ENDED, NodeOffice, bundle_of
 from hanse.node.places import FOLDER as PLACES
 from hanse.node.places import PlaceShelf
 from hanse.node.rosters import node_rosters
+from hanse.node.scoring import FOLDER as SCORES
 from hanse.node.store import open_store
 
 Document = dict[str, Any]
@@ -95,7 +96,8 @@ def office_of(folder: Path, clock: Clock | None = None) -> Iterator[NodeOffice]:
     try:
         shelf = PlaceShelf(config.data_folder / PLACES)
         rosters = node_rosters(config.data_folder, identity)
-        yield NodeOffice(identity, store, clock, shelf, rosters, config.reviews)
+        scores = config.data_folder / SCORES
+        yield NodeOffice(identity, store, clock, shelf, rosters, config.reviews, scores)
     finally:
         store.close()
 

@@ -21,13 +21,16 @@ from typing import Any
 from hanse import __version__, menu
 from hanse.clock import Clock
 from hanse.contracts import Bundle, JobRequest, Permit, permitting_parties
+from hanse.engine.session import Meter
 from hanse.entropy import Entropy
 from hanse.errors import Fault, Foul, HanseError, Refusal, from_public
 from hanse.node.asking import HOLD_SECONDS, Asker, Document, Office, Outcome, Question
 from hanse.node.exchange import Exchange
 from hanse.node.greeting import reported
-from hanse.node.roles import Job, run_provider, run_recipient, run_seat
+from hanse.node.roles import Job, Progress, run_provider, run_recipient, run_seat
 from hanse.node.running import Running, own_error, state_after
+from hanse.node.training import run_model_provider, run_model_recipient, run_model_seat
+from hanse.wire import Channel
 
 _log = logging.getLogger("hanse.node.jobs")
 _LOOK_SECONDS = 0.25  # how often a waiting job is looked after
@@ -95,6 +98,8 @@ class Runner(Asker):
             dataset = bundle.contract.dataset(name)
             if dataset is not None and dataset.provider == self._office.party:
                 commitments[name] = self._office.prepare(dataset, bundle)
+        if menu.entry(request.computation).model:
+            return self._office.desk.prepare(plan, bundle.contract, request)
         return commitments
 
     def _recorded(self, party: str, document: Document) -> Document:
@@ -273,14 +278,14 @@ class Runner(Asker):
             running.joined = running.joined or job.is_joined(number, step)
             office.job_progress(running.name, role, step, share)
 
+        if job.entry.model:
+            self._model_role(running, number, channel, progress)
+            return
         if number < 3:
             record, meter = run_seat(
                 channel, number, job, self._entropy, running.commit, progress, keeper
             )
-            running.facts["seat"] = {
-                "number": number, "rounds": meter.rounds, "bytes": meter.bytes,
-                "messages": meter.messages, "by_step": dict(meter.by_step),
-            }  # fmt: skip
+            running.facts["seat"] = _work(number, meter)
             running.facts["openings"] = record.body()
         elif role == "provider":
             record = run_provider(
@@ -300,6 +305,25 @@ class Runner(Asker):
             if keeper is not None and not job.request.roster_job:
                 keeper.keep(job.contract, job.request, job.plan.capacities)
 
+    def _model_role(
+        self, running: Running, number: int, channel: Channel, progress: Progress
+    ) -> None:
+        job, desk = running.job, self._office.desk
+        role, party = job.roles[number]
+        if number < 3:
+            record, meter = run_model_seat(
+                channel, number, job, self._entropy, running.commit, progress
+            )
+            running.facts["seat"] = _work(number, meter)
+        elif role == "provider":
+            record = run_model_provider(
+                channel, party, job, desk.send(job), running.commit, progress
+            )
+        else:
+            opened, record = run_model_recipient(channel, party, job, progress)
+            running.result = desk.finish(job, opened, record)
+        running.facts.setdefault("openings", record.body())
+
     def _finish(self, running: Running, error: HanseError | None) -> None:
         """End the job here, tell the others if it failed, and close its books."""
         if not running.end(error):
@@ -311,6 +335,8 @@ class Runner(Asker):
                 running.gate.record_answer(running.job.request, running.opened.outputs())
         except HanseError as failure:
             running.error = own_error(self._office.party, failure)
+        if running.job.entry.model:
+            self._office.desk.release(running.job)
         try:
             self._close_books(running)
         except HanseError as problem:
@@ -327,7 +353,7 @@ class Runner(Asker):
             running.gate.abandon(request, error, joined=running.joined)
         if not running.noted:
             return
-        shown = error is None and running.result is not None and running.opened is not None
+        shown = error is None and running.result is not None
         body = running.result.body() if shown else None
         opened = running.opened.outputs() if shown and running.opened is not None else None
         self._office.job_ended(
@@ -341,3 +367,11 @@ class Runner(Asker):
             with contextlib.suppress(HanseError):
                 self._close_books(running)
                 return
+
+
+def _work(seat: int, meter: Meter) -> Document:
+    """What a seat's part of a job took."""
+    return {
+        "number": seat, "rounds": meter.rounds, "bytes": meter.bytes, "messages": meter.messages,
+        "by_step": dict(meter.by_step),
+    }  # fmt: skip

@@ -1,8 +1,8 @@
-"""A party's parts of models: kept in the node's store, signed with its key, with a card each; listed, exported, ended.
+"""A party's parts of models: kept in the node's store, signed with its key, with a card each; exported, ended.
 
 A part is a JSON document: whose it is, the training that made it, the block, the card. Nobody holds the other
-parts, so nobody can run or sell the model alone. A part is gone from the store when it is deleted or expires; a note
-of what it was stays.
+parts, so nobody can run or sell the model alone. A part is gone from the store when it is deleted or expires; a
+note of what it was stays.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ class ModelShelf:
         if found is None or found.document is None:
             gone = "" if found is None else f"; it is {found.state}"
             raise Refusal("model.missing", f"{self.party} holds no part of model {job[:12]}{gone}",
-                          remedy="train it again, or use another ('hanse model list')", where=self.party)  # fmt: skip
+                          remedy="train it again, or use another one", where=self.party)  # fmt: skip
         check_signed(found.document, self._key.public_key())
         return found.document
 

@@ -18,6 +18,7 @@ from hanse.catalog import Dataset, PackageSource, Profile, parse_dataset, read_r
 from hanse.clock import Clock
 from hanse.contracts import Bundle, Contract, JobRequest, Library, contract_signed
 from hanse.contracts import Dataset as ContractDataset
+from hanse.entropy import SystemEntropy
 from hanse.errors import Fault, Refusal
 from hanse.gate import Gate
 from hanse.ledger import Answer, Answers, Ledger, Spend
@@ -26,6 +27,8 @@ from hanse.node.crowds import CrowdShelf
 from hanse.node.invitations import same_digits
 from hanse.node.job_store import Job as StoredJob
 from hanse.node.keys import Identity
+from hanse.node.models import ModelShelf, SqlModels
+from hanse.node.models_desk import ModelDesk
 from hanse.node.partners import Directory, Partner
 from hanse.node.places import PlaceShelf
 from hanse.node.reviews import Review, record_review, require_approvals
@@ -52,7 +55,7 @@ class NodeOffice:
 
     def __init__(
         self, identity: Identity, store: Store, clock: Clock, shelf: PlaceShelf | None = None,
-        rosters: Rosters | None = None, reviewers: Iterable[str] = (),
+        rosters: Rosters | None = None, reviewers: Iterable[str] = (), scores: Path | None = None,
     ) -> None:  # fmt: skip
         self.reviewers = tuple(reviewers)
         self.party = identity.party
@@ -64,6 +67,13 @@ class NodeOffice:
         self.rosters: Rosters = MemoryRosters() if rosters is None else rosters
         self._clock = clock
         self.crowds = CrowdShelf(store, self.ledger, clock, self._registered)
+        self.models = ModelShelf(
+            self.party, SqlModels(store.database), self.ledger, identity.signing_key, clock
+        )
+        self.desk = ModelDesk(
+            self.party, self.models, self.dataset, clock, SystemEntropy(), scores,
+            lambda request, line: self.log(request, "info", line),
+        )  # fmt: skip
         self._progress: dict[str, dict[str, tuple[str, float]]] = {}
         self._lock = threading.Lock()
 
@@ -413,6 +423,7 @@ class NodeOffice:
             rosters=lambda request: held(
                 self.rosters, bundle.contract, request, self.party, self._clock.now()
             ),
+            models=lambda request: self.models.note(str(request.parameters.get("training", ""))),
             spend=self._spend, answers=self._answers,
         )  # fmt: skip
 

@@ -19,11 +19,13 @@ from hanse.errors import Refusal
 from hanse.node import tables
 from hanse.node.cards import read_card
 from hanse.node.config import NodeConfig
+from hanse.node.consumers import Consumers
 from hanse.node.crowd_store import StoredCrowds
 from hanse.node.database import Database, open_sqlite, open_url
 from hanse.node.job_store import Jobs
 from hanse.node.ledger_store import SqlLedger
 from hanse.node.partners import Partner
+from hanse.node.publications import Publications
 from hanse.node.rows import (
     Document,
     from_text,
@@ -36,6 +38,7 @@ from hanse.node.rows import (
 )
 from hanse.node.standing import StandingQueries
 from hanse.node.user_store import Users
+from hanse.node.webhooks import Webhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,9 @@ class Store:
         self.contracts = Contracts(database)
         self.jobs = Jobs(database)
         self.ledger = SqlLedger(database)
+        self.publications = Publications(database)
+        self.consumers = Consumers(database)
+        self.webhooks = Webhooks(database)
         self.answers = StoredAnswers(database)
         self.users = Users(database)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Float, Integer, MetaData, Table, Text
 
 metadata = MetaData()
 
@@ -142,6 +142,60 @@ models = Table(
     Column("document", Text),  # JSON: this party's part and its card, signed
 )
 
+products = Table(
+    "products",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("about", Text, nullable=False),  # JSON: title, unit, contract, whether synthetic
+    Column("version", BigInteger, nullable=False),  # counts publications
+    Column("changed", Text, nullable=False),
+)
+published = Table(
+    "published",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),  # place in the stream of changes
+    Column("product", Text, nullable=False),
+    Column("place", Text, nullable=False),
+    Column("date", Text, nullable=False),
+    Column("version", Integer, nullable=False),  # of this place and day, from 1
+    Column("state", Text, nullable=False),  # published or abstained
+    Column("value", Float),
+    Column("low", Float),
+    Column("high", Float),
+    Column("confidence", Float),  # expected share within 30 %
+    Column("reason", Text, nullable=False),
+    Column("at", Text, nullable=False),
+)
+consumers = Table(
+    "consumers",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),  # SHA-256 of the key
+    Column("rules", Text, nullable=False),  # JSON: scopes, quota, rate, expiry, contract
+    Column("state", Text, nullable=False),  # live or revoked
+    Column("added", Text, nullable=False),
+)
+usage = Table(
+    "usage",
+    metadata,
+    Column("day", Text, primary_key=True),
+    Column("consumer", Text, primary_key=True),
+    Column("product", Text, primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("values", BigInteger, nullable=False),
+)
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("rules", Text, nullable=False),  # JSON: consumer, url, product
+    Column("secret", Text, nullable=False),
+    Column("sent", BigInteger, nullable=False),  # the last change that was delivered
+    Column("tries", Integer, nullable=False),
+    Column("due", Text, nullable=False),  # when to try next
+    Column("problem", Text, nullable=False),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Migration:
@@ -215,6 +269,25 @@ MIGRATIONS: tuple[Migration, ...] = (
         (
             "ALTER TABLE partners ADD COLUMN holds TEXT",
             "ALTER TABLE partners ADD COLUMN confirmed TEXT",
+        ),
+    ),
+    Migration(
+        "published figures, consumers of the API, their usage and webhooks",
+        (
+            "CREATE TABLE products (name TEXT PRIMARY KEY, about TEXT NOT NULL, version BIGINT NOT NULL, "
+            "changed TEXT NOT NULL)",
+            "CREATE TABLE published (number BIGINT PRIMARY KEY, product TEXT NOT NULL, place TEXT NOT NULL, "
+            "date TEXT NOT NULL, version INTEGER NOT NULL, state TEXT NOT NULL, value DOUBLE PRECISION, "
+            "low DOUBLE PRECISION, high DOUBLE PRECISION, confidence DOUBLE PRECISION, reason TEXT NOT NULL, "
+            "at TEXT NOT NULL)",
+            "CREATE UNIQUE INDEX published_by_place ON published (product, place, date, version)",
+            "CREATE INDEX published_by_date ON published (product, date)",
+            "CREATE TABLE consumers (name TEXT PRIMARY KEY, key TEXT NOT NULL UNIQUE, rules TEXT NOT NULL, "
+            "state TEXT NOT NULL, added TEXT NOT NULL)",
+            'CREATE TABLE usage (day TEXT NOT NULL, consumer TEXT NOT NULL, product TEXT NOT NULL, '
+            'requests BIGINT NOT NULL, "values" BIGINT NOT NULL, PRIMARY KEY (day, consumer, product))',
+            "CREATE TABLE webhooks (name TEXT PRIMARY KEY, rules TEXT NOT NULL, secret TEXT NOT NULL, "
+            "sent BIGINT NOT NULL, tries INTEGER NOT NULL, due TEXT NOT NULL, problem TEXT NOT NULL)",
         ),
     ),
 )

@@ -88,7 +88,7 @@ def run_model_seat(
         side.party: job.request.commitments.get(side.dataset, "") for side in terms.sides
     }
     verified: Channel = inner
-    if any(commitments.values()):
+    if plan.committed:
         verified = Verified(inner, seat, providers, commitments)
     s = agree(verified, seat, entropy, bytes.fromhex(job.request.job_hash), progress=progress)
     record = Record()
@@ -121,8 +121,10 @@ def run_model_provider(
     channel: Channel, party: str, job: Job, send: Callable[[Channel], list[bytes]],
     commit: Callable[[Record], None], progress: Progress,
 ) -> Record:  # fmt: skip
-    """A provider's whole part. ``send`` shares what it brings, on a channel numbered as the model's parties are, and
-    gives the seeds of its lock."""
+    """A provider's whole part.
+
+    ``send`` shares what it brings, on a channel numbered as the model's parties are; it gives the lock's seeds.
+    """
     progress("sharing", 0.0)
     seeds = send(Renumbered(channel, job.plan.terms.channel_roles(job)))
     progress("rows shared", 0.0)

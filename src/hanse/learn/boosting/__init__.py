@@ -1,6 +1,8 @@
 """Gradient boosting over openly aligned rows that are not people: histograms under lattice encryption."""
 
-from hanse.learn.boosting.model import Block, LabelBlock, Rows, Settings
+from hanse.learn.boosting.blocks import Block, LabelBlock
+from hanse.learn.boosting.rows import Pledge, Rows, commitment
+from hanse.learn.boosting.settings import Settings
 from hanse.learn.boosting.training import Model, fit
 
-__all__ = ["Block", "LabelBlock", "Model", "Rows", "Settings", "fit"]
+__all__ = ["Block", "LabelBlock", "Model", "Pledge", "Rows", "Settings", "commitment", "fit"]

@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hanse.errors import Fault
+from hanse.learn.boosting.kernels import group_codes
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -74,7 +75,8 @@ def is_text(raw: NDArray[Any]) -> bool:
     values = np.asarray(raw)
     if values.dtype.kind != "O":
         return values.dtype.kind == "U"
-    return isinstance(next((v for v in values.flat if v is not None and v == v), None), str)
+    first = next((v for v in values.flat if v is not None and not isinstance(v, float)), None)
+    return isinstance(first, str)
 
 
 def bin_columns(columns: Mapping[str, NDArray[Any]], bins: int, rows: int, party: str) -> Binned:
@@ -159,39 +161,16 @@ def grouped(built: I64, sibling: I64 | None, parent_ends: Flags, least: int) -> 
     other = np.zeros_like(built) if sibling is None else sibling
     ends = np.zeros(built.shape, np.bool_)
     sums = np.zeros((*built.shape, 2), np.int64)  # rows of the group that ends at a position
-    run = np.zeros((*built.shape[:-1], 2), np.int64)
-    both = np.stack([built, other], axis=-1)
-    positions = built.shape[-1]
-    for p in range(positions):
-        run += both[..., p, :]
-        close = parent_ends[..., p] & _enough(run, least)
-        ends[..., p] = close
-        sums[..., p, :] = np.where(close[..., None], run, 0)
-        run[close] = 0
-    waiting = run.any(axis=-1)
-    last = positions - 1 - np.argmax(parent_ends[..., ::-1], axis=-1)
-    for p in range(positions - 1, -1, -1):
-        join = waiting & ends[..., p]
-        ends[..., p] &= ~join
-        run += np.where(join[..., None], sums[..., p, :], 0)
-        sums[..., p, :][join] = 0
-        waiting &= ~(join & _enough(run, least))
-    rest = np.nonzero(run.any(axis=-1))
-    ends[(*rest, last[rest])] = True
-    sums[(*rest, last[rest])] = run[rest]
+    columns = (-1, built.shape[-1])
+    group_codes(built.reshape(columns), other.reshape(columns), parent_ends.reshape(columns), least,
+                ends.reshape(columns), sums.reshape(*columns, 2))  # fmt: skip
     state = ends * ENDS + (ends & (sums[..., 0] == 0)) * BUILT_EMPTY
+    free = ends[..., 0]
     if sibling is not None:
         state = state + (ends & (sums[..., 1] == 0)) * SIBLING_EMPTY
-        state = state + SIBLING * valid_splits(
-            other, ends & (sums[..., 1] > 0), ends[..., 0], least
-        )
-    state = state + BUILT * valid_splits(built, ends & (sums[..., 0] > 0), ends[..., 0], least)
+        state = state + SIBLING * valid_splits(other, ends & (sums[..., 1] > 0), free, least)
+    state = state + BUILT * valid_splits(built, ends & (sums[..., 0] > 0), free, least)
     return np.asarray(state, np.uint8)
-
-
-def _enough(run: I64, least: int) -> Flags:
-    fine = (run == 0) | (run >= least)
-    return np.asarray(fine.all(axis=-1) & run.any(axis=-1))
 
 
 def valid_splits(counts: I64, ends: Flags, free: Flags, least: int) -> U8:

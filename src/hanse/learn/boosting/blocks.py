@@ -39,8 +39,8 @@ VERSION = 1
 class Split:
     """A split as its owner knows it; nobody else has the column, the threshold or the codes.
 
-    ``codes`` are those that go left, of a category column (see `Categories`); ``gain`` is NaN unless the label holder
-    told it.
+    ``codes`` are those that go left, of a category column (see `Categories`); ``gain`` is NaN unless the label
+    holder told it.
     """
 
     tree: int
@@ -121,7 +121,8 @@ class Block:
         try:
             _require_form(body, "features")
             splits = tuple(
-                Split(int(s["tree"]), str(s["column"]), _number(s["threshold"], -math.inf),
+                Split(int(s["tree"]), str(s["column"]),
+                      _number(s["threshold"], -math.inf if s["codes"] is None else math.nan),
                       bool(s["missing_left"]),
                       None if s["codes"] is None else tuple(map(int, s["codes"])),
                       _number(s["gain"], math.nan))
@@ -183,7 +184,8 @@ class LabelBlock:
     def scores(self, directions: Sequence[U8], rows: int) -> F64:
         """Scores [outputs, rows] on the linear scale, from the bits [splits, ceil(rows / 8)] of every party."""
         first = np.cumsum([0, *(len(d) for d in directions)])
-        shapes, values, roots = [], [], []
+        shapes: list[tuple[int, int, int]] = []
+        values, roots = [], []
         for tree in self.trees:
             base = len(shapes)
             roots.append(base)

@@ -81,10 +81,8 @@ class Loss:
     def gradients(self, y: F64, score: F64, weights: F64) -> F64:
         """[2 * outputs, rows]: first, then second derivatives of the weighted loss by the scores."""
         mean = self._means(score)
-        if self.name == "multinomial":
-            first = mean - (y == np.arange(self.classes)[:, None])
-        else:
-            first = mean - y
+        labels = y == np.arange(self.classes)[:, None] if self.name == "multinomial" else y
+        first = mean - labels
         if self.name == "squared":
             second = np.ones_like(first)
         elif self.name == "poisson":

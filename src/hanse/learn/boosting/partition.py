@@ -23,6 +23,7 @@ class Partition:
         self.step = 0
         self.fresh: list[int] = [0]
         self.depths = [0]
+        self.parents = [LEAF]
         self._sampled = None if sampled.all() else sampled
         self._least = least
         self._deepest = depth
@@ -71,6 +72,7 @@ class Partition:
             for part in (rows[left], rows[~left]):
                 made = len(self.depths)
                 self.depths.append(self.depths[node] + 1)
+                self.parents.append(node)
                 self._rows[made], self._used[made] = part, self._learned(part)
                 self.fresh.append(made)
         self.step += 1

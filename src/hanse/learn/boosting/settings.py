@@ -12,7 +12,6 @@ from hanse.wire import digest
 MAXIMUM_DEPTH = 10
 MAXIMUM_CLASSES = 64
 LEAST_ROWS = 20  # nobody may ask for smaller groups
-LEAST_ROWS_OF_PEOPLE = 100  # where rows are about people who authorised it
 Growth = Literal["level", "leaf"]
 
 

@@ -1,13 +1,26 @@
-"""Vertical gradient boosting over two or more parties whose rows are aligned openly and are not people (places).
+"""Vertical gradient boosting over two or more parties whose rows are aligned openly: places, not people (or people
+who authorised it, as the contract states).
 
-    1. Parties compare settings, keys and the job; rows about people are refused.
+    1. Parties compare settings, keys, the job and what they committed to; rows about people are refused.
     2. Each tree: the label holder encrypts gradients and curvatures (`hanse.engine.lattice`) and sends them to all.
-    3. Each level: feature holders add ciphertexts per group of bins of at least ``minimum_rows`` rows,
-       re-randomise the sums and return them.
-    4. The gate opens the sums to the label holder, which picks each node's split: an owner, a place in its list.
+    3. Each step (a level, or two leaves): feature holders add ciphertexts per group of bins of at least
+       ``minimum_rows`` rows, re-randomise the sums and return them.
+    4. The gate opens the sums to the label holder, which picks splits: an owner, a place in its list.
     5. The owner keeps column and threshold, and tells all which rows go left. Leaf values stay with the label
        holder.
     6. Scoring: every party says which way its own splits send each row; the label holder adds up the leaves.
+
+A node runs one of four functions over a `Channel` on which roles are numbered 0 (label holder), 1, 2, ... in the
+order of ``parties`` (`hanse.learn.jobs.renumbered.Renumbered` maps a job's roles to these):
+
+    fit_label_holder(channel, parties, rows, y, settings, job, record, entropy)  -> (LabelBlock, History)
+    fit_feature_holder(channel, parties, rows, settings, job, entropy)           -> Block
+    score_label_holder(channel, parties, block, rows, job)                       -> expected labels
+    score_feature_holder(channel, parties, block, rows, job)                     -> None
+
+``job``: bytes that name this training (or scoring) and attempt, the same at all parties and never used twice
+(public vectors derive from them). Blocks go into a store as plain values: ``block.body()``, ``Block.from_body``,
+``LabelBlock.from_body``. `commitment` is signed with the job; a `Pledge` makes everybody check it.
 
 Reveals: see docs/claims/lattice.md. Source: SecureBoost (Cheng et al. 2021) for the division of labour; the
 encryption is docs/decisions/0012.
@@ -27,16 +40,24 @@ from numpy.typing import NDArray
 
 from hanse.engine.lattice import Public
 from hanse.entropy import Entropy, SystemEntropy
-from hanse.errors import Fault, Foul, HanseError
-from hanse.gate.histograms import require_not_personal
+from hanse.errors import Fault, Foul, HanseError, Refusal
+from hanse.gate.histograms import require_open
 from hanse.gate.record import Record
+from hanse.learn.boosting.blocks import Block, LabelBlock
 from hanse.learn.boosting.features import LABEL, FeatureHolder
 from hanse.learn.boosting.label import History, LabelHolder, Partner
 from hanse.learn.boosting.losses import Loss
-from hanse.learn.boosting.model import Block, LabelBlock, Rows, Settings
+from hanse.learn.boosting.rows import (
+    Pledge,
+    Rows,
+    commitment,
+    require_monotone,
+    require_pledged,
+)
+from hanse.learn.boosting.settings import Settings
 from hanse.wire import Channel, Frame, Hall, Tap
 
-__all__ = ["Block", "LabelBlock", "Model", "Rows", "Settings", "fit"]
+__all__ = ["Block", "LabelBlock", "Model", "Pledge", "Rows", "Settings", "commitment", "fit"]
 
 F64 = NDArray[np.float64]
 T = TypeVar("T")
@@ -50,115 +71,182 @@ _PATIENCE = 600.0  # seconds a rehearsal waits for a message; nodes wait on prog
 
 def fit_label_holder(
     channel: Channel, parties: Sequence[str], rows: Rows, y: NDArray[Any], settings: Settings, job: bytes,
-    record: Record, entropy: Entropy,
+    record: Record, entropy: Entropy, *, weights: NDArray[Any] | None = None, pledge: Pledge | None = None,
 ) -> tuple[LabelBlock, History]:  # fmt: skip
-    """Role 0. ``parties`` by role; ``job`` names this training and attempt, the same bytes at every party."""
+    """Role 0. ``weights`` [rows] of the rows, at least 0; all alike if left out.
+
+    The commitment that ``pledge`` is checked against is of rows, ``y`` and ``weights``.
+    """
     labels = _labels(y, rows, settings)
-    partners = _greet(channel, parties, rows, settings.digest() + job)
+    weighed = _weights(weights, rows)
+    own = "" if pledge is None else commitment(rows, pledge.nonce, **_extra(y, weights))
+    partners = _greet(channel, parties, rows, settings, settings.digest() + job, own, pledge)
     public = Public(job, labels.size) if partners else None
-    holder = LabelHolder(channel, partners, rows, labels, settings, public, entropy, record)
+    holder = LabelHolder(
+        channel, partners, rows, labels, weighed, settings, public, entropy, record
+    )
     return holder.train(), holder.history
 
 
 def fit_feature_holder(
     channel: Channel, parties: Sequence[str], rows: Rows, settings: Settings, job: bytes, entropy: Entropy,
-    workers: int = 2,
+    *, workers: int = 2, pledge: Pledge | None = None,
 ) -> Block:  # fmt: skip
-    """Roles 1, 2, ...: this party's splits."""
-    _greet(channel, parties, rows, settings.digest() + job)
+    """Roles 1, 2, ...: this party's splits. ``workers``: threads."""
+    own = "" if pledge is None else commitment(rows, pledge.nonce)
+    _greet(channel, parties, rows, settings, settings.digest() + job, own, pledge)
     public = Public(job, len(rows.keys))
     return FeatureHolder(channel, len(parties), rows, settings, public, entropy, workers).train()
 
 
 def score_feature_holder(
-    channel: Channel, parties: Sequence[str], block: Block, rows: Rows
+    channel: Channel, parties: Sequence[str], block: Block, rows: Rows, job: bytes = b""
 ) -> None:
     """Tell the label holder which way each of this party's splits sends each row."""
-    _greet(channel, parties, rows, b"score")
+    _greet(channel, parties, rows, None, b"score|" + job, "", None)
     if not block.splits:
         return
-    directions = block.directions(rows)
-    for first in range(0, directions.shape[1], _CHUNK):
-        part = np.packbits(directions[:, first : first + _CHUNK], axis=1)
-        channel.send(LABEL, f"score.{first}", part)
+    for first in range(0, len(rows.keys), _CHUNK):
+        channel.send(LABEL, f"score.{first}", block.directions(rows, slice(first, first + _CHUNK)))
 
 
 def score_label_holder(
-    channel: Channel, parties: Sequence[str], block: LabelBlock, rows: Rows
+    channel: Channel, parties: Sequence[str], block: LabelBlock, rows: Rows, job: bytes = b""
 ) -> F64:
-    """Expected labels of the rows; every party of the model must take part."""
-    _greet(channel, parties, rows, b"score")
+    """Expected labels of the rows [rows], of several classes probabilities [rows, classes]; every party of the
+    model must take part."""
+    _require_parties(parties, block)
+    _greet(channel, parties, rows, None, b"score|" + job, "", None)
     total, counts = len(rows.keys), block.split_counts()
-    own = block.own.directions(rows)
-    out = np.zeros(total)
+    parts = []
     for first in range(0, total, _CHUNK):
         size = min(_CHUNK, total - first)
-        directions = [own[:, first : first + size]]
+        directions = [block.own.directions(rows, slice(first, first + size))]
         for role in range(1, len(parties)):
             shape = (counts[role], (size + 7) // 8)
             bits = np.zeros(shape, np.uint8)
             if counts[role]:
                 bits = channel.receive(role, f"score.{first}", _U1, shape)
-            directions.append(np.unpackbits(bits, axis=1, count=size).astype(np.bool_))
-        out[first : first + size] = block.predict(directions)
-    return out
+            directions.append(bits)
+        parts.append(block.predict(directions, size))
+    if not parts:
+        return np.zeros((0, block.classes) if block.classes else 0)
+    return np.concatenate(parts)
+
+
+def _require_parties(parties: Sequence[str], block: LabelBlock) -> None:
+    if list(parties) != list(block.parties):
+        raise Fault("learn.parties", "the model was trained by other parties, or in another order",
+                    remedy=f"score with {', '.join(block.parties)}, in this order")  # fmt: skip
+
+
+def _extra(y: NDArray[Any], weights: NDArray[Any] | None) -> dict[str, NDArray[Any]]:
+    """What a label holder commits to beside its columns."""
+    return {"label": np.asarray(y)} | ({} if weights is None else {"weights": np.asarray(weights)})
 
 
 def _labels(y: NDArray[Any], rows: Rows, settings: Settings) -> F64:
     where = f"{rows.party} labels"
-    try:
-        labels = np.asarray(y, np.float64)
-    except (TypeError, ValueError) as error:
-        raise Fault("learn.labels", "labels are not numbers", where=where,
-                    remedy="encode the label column as numbers") from error  # fmt: skip
-    if labels.shape != (len(rows.keys),):
-        raise Fault("learn.labels", f"there are {labels.size} labels for {len(rows.keys)} rows", where=where,
-                    remedy="give one label for each key")  # fmt: skip
+    labels = _numbers(y, len(rows.keys), where, "learn.labels", "label")
     least = 2 * settings.minimum_rows
     if labels.size < least:
         raise Fault("learn.rows", f"{labels.size} rows are too few: a split needs {least}", where=where,
                     remedy="join more rows; the least number of rows of a leaf cannot go below 20")  # fmt: skip
-    Loss(settings.loss).check(labels, where)
+    Loss(settings.loss, settings.classes).check(labels, where)
     return labels
 
 
-def _greet(channel: Channel, parties: Sequence[str], rows: Rows, agreed: bytes) -> list[Partner]:
+def _weights(weights: NDArray[Any] | None, rows: Rows) -> F64:
+    if weights is None:
+        return np.ones(len(rows.keys))
+    where = f"{rows.party} weights"
+    found = _numbers(weights, len(rows.keys), where, "learn.weights", "weight")
+    if not np.isfinite(found).all() or found.min(initial=0) < 0 or not found.any():
+        raise Fault("learn.weights", "weights must be finite, at least 0, and not all 0", where=where,
+                    remedy="correct the column of weights or leave it out")  # fmt: skip
+    return found
+
+
+def _numbers(raw: NDArray[Any], rows: int, where: str, code: str, what: str) -> F64:
+    try:
+        found = np.asarray(raw, np.float64)
+    except (TypeError, ValueError) as error:
+        raise Fault(code, f"{what}s are not numbers", where=where,
+                    remedy=f"encode the {what} column as numbers") from error  # fmt: skip
+    if found.shape != (rows,):
+        raise Fault(code, f"there are {found.size} {what}s for {rows} rows", where=where,
+                    remedy=f"give one {what} for each key")  # fmt: skip
+    return found
+
+
+def _greet(
+    channel: Channel, parties: Sequence[str], rows: Rows, settings: Settings | None, agreed: bytes,
+    own: str, pledge: Pledge | None,
+) -> list[Partner]:  # fmt: skip
     """Compare what must be equal, exchange what each side must know; the other parties, by role.
 
-    Raises `Refusal` if anybody's rows are about people, `Fault` where rows or settings differ.
+    ``settings`` None: a scoring, which opens no sums. ``own`` is the commitment of this party's columns. Raises
+    `Refusal` if anybody's rows are about people, `Fault` where rows or settings differ, `Foul` for swapped columns.
     """
-    require_not_personal(rows.personal, rows.party)
-    mine = hashlib.sha256(agreed).digest() + rows.keys_digest()
-    head = np.array([len(rows.keys), len(rows.columns), rows.personal], np.int64)
+    _require_allowed(settings, rows.personal, bool(rows.authorised), rows.party)
+    require_monotone(rows, classes=settings.classes if settings else 0)
+    if own:
+        require_pledged(rows.party, own, pledge)
+    mine = hashlib.sha256(agreed).digest() + rows.keys_digest() + bytes.fromhex(own or "00" * 32)
+    head = np.array(
+        [len(rows.keys), len(rows.columns), rows.personal, bool(rows.authorised)], np.int64
+    )
     others = [role for role in range(len(parties)) if role != channel.role]
     for role in others:
         channel.send(role, "hello", np.frombuffer(mine, np.uint8))
         channel.send(role, "hello.head", head)
     partners = []
     for role in others:
-        theirs = channel.receive(role, "hello", _U1, (64,)).tobytes()
-        count, columns, personal = (int(v) for v in channel.receive(role, "hello.head", _I8, (3,)))
-        require_not_personal(bool(personal), parties[role])
-        if theirs[:32] != mine[:32]:
-            raise Fault("learn.disagree", f"{parties[role]} and {rows.party} were asked for different trainings",
-                        remedy="give all parties the same settings and job")  # fmt: skip
-        if theirs[32:] != mine[32:]:
-            raise Fault(
-                "learn.alignment",
-                f"the rows of {parties[role]} and {rows.party} are not aligned: "
-                f"{count} and {len(rows.keys)} keys, or another order",
-                where=f"party {parties[role]}",
-                remedy="sort all parties' rows by the same keys, and keep only keys that all have",
-            )
-        if not 0 <= columns <= 1 << 20 or (channel.role == LABEL and columns == 0):
-            raise Foul(
-                "learn.columns",
-                f"{parties[role]} offers no columns",
-                where=f"party {parties[role]}",
-                remedy="give every feature holder at least one column, or leave it out",
-            )
-        partners.append(Partner(parties[role], columns, bool(personal)))
+        theirs = channel.receive(role, "hello", _U1, (96,)).tobytes()
+        count, columns, personal, authorised = (
+            int(v) for v in channel.receive(role, "hello.head", _I8, (4,))
+        )
+        _require_allowed(settings, bool(personal), bool(authorised), parties[role])
+        _compare(channel.role, mine, theirs, (count, columns), parties[role], rows)
+        require_pledged(parties[role], theirs[64:].hex(), pledge)
+        partners.append(Partner(parties[role], columns, bool(personal), bool(authorised)))
     return partners
+
+
+def _compare(
+    me: int, mine: bytes, theirs: bytes, size: tuple[int, int], party: str, rows: Rows
+) -> None:
+    count, columns = size
+    if theirs[:32] != mine[:32]:
+        raise Fault("learn.disagree", f"{party} and {rows.party} were asked for different trainings",
+                    remedy="give all parties the same settings and job")  # fmt: skip
+    if theirs[32:64] != mine[32:64]:
+        raise Fault(
+            "learn.alignment",
+            f"the rows of {party} and {rows.party} are not aligned: "
+            f"{count} and {len(rows.keys)} keys, or another order",
+            where=f"party {party}",
+            remedy="sort all parties' rows by the same keys, and keep only keys that all have",
+        )
+    if not 0 <= columns <= 1 << 20 or (me == LABEL and columns == 0):
+        raise Foul("learn.columns", f"{party} offers no columns", where=f"party {party}",
+                   remedy="give every feature holder at least one column, or leave it out")  # fmt: skip
+
+
+def _require_allowed(
+    settings: Settings | None, personal: bool, authorised: bool, party: str
+) -> None:
+    if settings is None:
+        require_open(personal, authorised, 1 << 30, party)
+        return
+    require_open(personal, authorised, settings.minimum_rows, party)
+    if personal and settings.own_trees < 1:
+        raise Refusal(
+            "learn.personal.trees",
+            f"the rows of {party} are about people; the first tree would tell feature holders most about labels",
+            where=f"party {party}",
+            remedy="set own_trees to 1 or more, so that the first tree is made of the label holder's columns",
+        )
 
 
 # --- all parties in one process ----------------------------------------------------------------------
@@ -179,9 +267,7 @@ class Model:
     def predict(self, label: Rows, features: Sequence[Rows] = (), *, tap: Tap | None = None) -> F64:
         """Expected labels of new rows, aligned at all parties; `Fault` if a party of the model is missing."""
         parties = _names(label, features)
-        if parties != list(self.label_block.parties):
-            raise Fault("learn.parties", "the model was trained by other parties, or in another order",
-                        remedy=f"score with {', '.join(self.label_block.parties)}, in this order")  # fmt: skip
+        _require_parties(parties, self.label_block)
 
         def first(channel: Channel) -> F64:
             return score_label_holder(channel, parties, self.label_block, label)
@@ -200,7 +286,9 @@ def fit(
     features: Sequence[Rows] = (),
     settings: Settings | None = None,
     *,
+    weights: NDArray[Any] | None = None,
     job: bytes = b"",
+    pledges: Sequence[Pledge] | None = None,
     tap: Tap | None = None,
     entropy: Callable[[int], Entropy] | None = None,
     workers: int = 2,
@@ -208,7 +296,8 @@ def fit(
     """Boost ``y`` [rows] over the columns of ``label``'s party and of ``features``' parties, one thread a party.
 
     ``job`` separates trainings (random if empty); ``entropy(role)`` is the operating system's unless a test
-    gives another. Raises `Refusal` for rows about people, `Fault` for bad columns, labels, alignment or settings.
+    gives another; ``pledges`` by role. Raises `Refusal` for rows about people, `Fault` for bad columns, labels,
+    alignment or settings.
     """
     chosen = settings or Settings()
     parties = _names(label, features)
@@ -224,11 +313,14 @@ def fit(
         return frame if tap is None else tap(frame)
 
     def first(channel: Channel) -> tuple[LabelBlock, History]:
-        return fit_label_holder(channel, parties, label, y, chosen, name, record, source(0))
+        pledge = pledges[0] if pledges else None
+        return fit_label_holder(channel, parties, label, y, chosen, name, record, source(0),
+                                weights=weights, pledge=pledge)  # fmt: skip
 
     def other(role: int, rows: Rows) -> Callable[[Channel], Block]:
+        pledge = pledges[role] if pledges else None
         return lambda channel: fit_feature_holder(
-            channel, parties, rows, chosen, name, source(role), workers
+            channel, parties, rows, chosen, name, source(role), workers=workers, pledge=pledge
         )
 
     rest = [other(role, rows) for role, rows in enumerate(features, 1)]

@@ -15,18 +15,18 @@ from hanse.engine.multiply import multiply
 from hanse.engine.ratios import log_sum
 from hanse.engine.session import Session
 from hanse.engine.shares import U64, Bits, Ring, join_elements
-from hanse.learn.evaluation.histogram import ETA
-from hanse.learn.evaluation.ranking import RANKING_SUMS, ranking, read_ranking
+from hanse.learn.evaluation.histogram import ETA, histogram
+from hanse.learn.evaluation.ranking import RANKING_SUMS, ranking_of, read_ranking
 
 
 @dataclass(frozen=True, repr=False)
 class JudgedClasses:
-    """Predictors ``eta`` [classes, rows] with `histogram.ETA` fraction bits; ``label_bits`` [classes, words] and
-    ``here_bit`` [words] as planes, ``here`` [rows] as elements; rows of no one are zero in all but eta.
+    """Predictors ``eta`` [classes, rows] with `histogram.ETA` fraction bits; ``label`` [classes, rows] of 0 and 1,
+    ``here`` [rows] as elements and as a plane [words]; rows of no one are zero in all but eta.
     """
 
     eta: Ring
-    label_bits: Bits
+    label: Ring
     here: Ring
     here_bit: Bits
 
@@ -35,17 +35,19 @@ def judge_classes(s: Session, rows: JudgedClasses) -> Ring:
     """[rows, log-losses, right guesses] and `ranking` of each class against the rest, by log of its share."""
     classes, count = rows.eta.shape
     whole, top = log_sum(s, rows.eta, ETA, "log-sum")
-    labels = ring_bits(s, rows.label_bits, "labels")
-    taken = multiply(s, labels, rows.eta, "taken").sum(axis=0)  # the predictor of a row's own class
+    taken = multiply(s, rows.label, rows.eta, "taken").sum(
+        axis=0
+    )  # the predictor of a row's own class
     both = multiply(s, rows.here.reshape(1, count), _beside(whole, top), "here")
     loss = (both[0] - taken).sum().reshape(1)
     one = s.public_ring(np.ones(count, np.uint64))
     hit = ring_bits(s, sign_bit(s, both[1] - taken - one, "hit").reshape(1, -1), "hit.flag")[0]
     right = multiply(s, hit, rows.here, "right").sum().reshape(1)
-    ranks = [
-        ranking(s.fork(f"class{c}"), rows.eta[c] - whole, rows.here_bit, rows.label_bits[c])
-        for c in range(classes)
-    ]
+    ranks = []
+    for c in range(classes):
+        own = s.fork(f"class{c}")
+        counts = histogram(own, rows.eta[c] - whole, rows.here_bit, None, (rows.label[c],))
+        ranks.append(ranking_of(own, counts))
     return join_elements([rows.here.sum().reshape(1), loss, right, *ranks])
 
 

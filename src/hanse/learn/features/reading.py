@@ -9,8 +9,8 @@ differently still match. What cannot serve is refused, with the file and the col
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,11 +34,14 @@ Column = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Prepared:
-    """A party's table; what was done to its columns, in words; the names of a label's classes, if it has some."""
+    """A party's table; what was done to its columns, in words; the names of a label's classes, if it has some;
+    of text columns that were read as codes the values, by name.
+    """
 
     table: Table
     notes: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,17 @@ class Preparing:
     """How columns are read. ``missing``: mark and fill in (indicator), leave as NaN (keep), or refuse.
 
     ``holdout`` is the share of ids whose values do not enter the means that are filled in. ``classes``: the label
-    is one of two or more classes, so that text may name them.
+    is one of two or more classes, so that text may name them. ``codes``: a text column is one column of numbers,
+    which stand for its values (for bins), not a column a value (for models). ``rows_apart``: other files have other
+    rows of the same columns, so no value of a text column is left out, and labels are not coded by one file alone.
     """
 
     missing: Missing = "indicator"
     holdout: float = 0.0
     classes: bool = False
     without: frozenset[str] = frozenset()
+    codes: bool = False
+    rows_apart: bool = False
 
 
 def read_party(
@@ -109,11 +116,14 @@ def prepared(
     learning = lots >= how.holdout
     notes: list[str] = []
     names: list[str] = []
+    coded: dict[str, tuple[str, ...]] = {}
     values: list[Column] = []
     for column in table.column_names:
         if column in (id_column, label) or column in how.without:
             continue
-        for made, array in _features(column, table.column(column), where, how, learning, notes):
+        for made, array in _features(
+            column, table.column(column), where, how, learning, notes, coded
+        ):
             names.append(made)
             values.append(array)
     y: Column | None = None
@@ -122,7 +132,7 @@ def prepared(
         y, classes = _label(table.column(label), label, where, how, notes)
     matrix = np.stack(values, axis=1) if values else np.empty((ids.size, 0))
     made_table = Table(name, ids, lots, Columns(tuple(names), matrix), y)
-    return Prepared(made_table, tuple(f"{name}: {note}" for note in notes), classes)
+    return Prepared(made_table, tuple(f"{name}: {note}" for note in notes), classes, coded)
 
 
 def _check_names(
@@ -213,6 +223,7 @@ def _features(
     how: Preparing,
     learning: NDArray[np.bool_],
     notes: list[str],
+    coded: dict[str, tuple[str, ...]],
 ) -> list[tuple[str, Column]]:
     kind = column.type
     if pa.types.is_dictionary(kind):
@@ -222,6 +233,9 @@ def _features(
         notes.append(f"the column {name!r} has no values at all and is left out")
         return []
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        if how.codes:
+            codes, coded[name] = _coded(name, column, where, how, notes)
+            return [(name, codes)]
         return _one_hot(name, column, where, how, notes)
     values = _numbers(column, name, where)
     if np.isinf(values).any():
@@ -248,23 +262,11 @@ def _features(
 def _one_hot(
     name: str, column: Any, where: str, how: Preparing, notes: list[str]
 ) -> list[tuple[str, Column]]:
-    gone = column.null_count
-    if gone and how.missing == "refuse":
-        raise Refusal("learn.missing", f"the column {name!r} has {gone} missing values", where=where,
-                      remedy="fill them in at home, for instance with a word of their own")  # fmt: skip
-    words = pc.fill_null(column, MISSING)
-    found = pc.value_counts(words)
-    values, counts = found.field("values").to_pylist(), found.field("counts").to_pylist()
-    if len(values) > MOST_VALUES and 2 * len(values) > len(column):
-        raise Refusal("learn.text", f"the text column {name!r} has {len(values)} values in {len(column)} rows",
-                      where=where, remedy=f"group its values, or leave it out with --without {name}")  # fmt: skip
-    ranked = [
-        v for _, v in sorted(zip(counts, values, strict=True), key=lambda pair: (-pair[0], pair[1]))
-    ]
+    words, ranked = _ranked(name, column, where, how)
     shown, rest = ranked[:MOST_VALUES], ranked[MOST_VALUES:]
     made = [
         (f"{name}={value}", pc.equal(words, value).to_numpy().astype(np.float64))
-        for value in shown[1:]
+        for value in shown[0 if how.rows_apart else 1 :]
     ]
     if rest:
         rare = pc.is_in(words, value_set=pa.array(rest, words.type)).to_numpy().astype(np.float64)
@@ -275,6 +277,36 @@ def _one_hot(
         return []
     notes.append(f"the text column {name!r} is one column a value, beside {ranked[0]!r}")
     return made
+
+
+def _coded(
+    name: str, column: Any, where: str, how: Preparing, notes: list[str]
+) -> tuple[Column, tuple[str, ...]]:
+    """(codes [rows], the values they stand for)."""
+    words, ranked = _ranked(name, column, where, how)
+    shown, rest = ranked[:MOST_VALUES], ranked[MOST_VALUES:]
+    place = {value: float(number) for number, value in enumerate(shown)}
+    codes = np.array([place.get(value, float(len(shown))) for value in words.to_pylist()])
+    if rest:
+        notes.append(f"{len(rest)} rare values of {name!r} are put together as '{name}={OTHER}'")
+    return codes, (*shown, OTHER) if rest else tuple(shown)
+
+
+def _ranked(name: str, column: Any, where: str, how: Preparing) -> tuple[Any, list[str]]:
+    """(the column, missing values as a word of their own, its values, the most frequent first)."""
+    gone = column.null_count
+    if gone and how.missing == "refuse":
+        raise Refusal("learn.missing", f"the column {name!r} has {gone} missing values", where=where,
+                      remedy="fill them in at home, for instance with a word of their own")  # fmt: skip
+    words = pc.fill_null(column, MISSING)
+    found = pc.value_counts(words)
+    values, counts = found.field("values").to_pylist(), found.field("counts").to_pylist()
+    if len(values) > MOST_VALUES and 2 * len(values) > len(column):
+        raise Refusal("learn.text", f"the text column {name!r} has {len(values)} values in {len(column)} rows",
+                      where=where, remedy=f"group its values, or leave it out with --without {name}")  # fmt: skip
+    return words, [
+        v for _, v in sorted(zip(counts, values, strict=True), key=lambda pair: (-pair[0], pair[1]))
+    ]
 
 
 def _numbers(column: Any, name: str, where: str) -> Column:
@@ -305,7 +337,12 @@ def _label(
         raise Refusal("learn.label", f"the label {name!r} has {column.null_count} missing values", where=where,
                       remedy="leave rows without a label out")  # fmt: skip
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        return _numbers(column, name, where), ()
+        values = _numbers(column, name, where)
+        kinds = np.unique(values)
+        if how.classes and not how.rows_apart and kinds.size == 2 and not np.isin(kinds, (-1, 0, 1)).all():
+            notes.append(f"the label {name!r} is coded {kinds[0]:g} = 0, {kinds[1]:g} = 1")
+            return (values == kinds[1]).astype(np.float64), ()
+        return values, ()
     if not how.classes:
         raise Refusal("learn.type", f"the label {name!r} holds text, not numbers", where=where,
                       remedy="turn it into numbers, or take the model logistic or multinomial")  # fmt: skip

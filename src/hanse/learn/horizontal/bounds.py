@@ -1,18 +1,18 @@
 """Whether each party's part is as small as it was declared to be, found on shares: one bit a party.
 
-A part of up to 2,048 elements is checked itself: every element, and the exact norm. A longer one is checked in four
-*sketches*: the seats draw, after all parts were handed in and committed to, for each element a bucket out of 1,024
-and a sign, and add the elements up; that is linear, so each seat does it on its own part. A part passes if every
-bucket is below twice the limit and each sketch's norm below sqrt(3) times.
-Honest parts pass (a norm within the limit fails with probability below 2**-30, unless a handful of elements carry
-it). A cheating party passes with an element of 4 times the limit or more with probability at most 2**-40: whatever
-the others are, at most one bucket may be too large before the largest element falls, and it must fall there. Below
-that no bucket wraps around (64-bit elements), a sketch's squared norm has the right mean and a variance of at most
-2/1,024 of its square, so a norm of 4 times the limit passes each sketch with probability 2**-8.4 (Chebyshev)
-and all four with 2**-33. For 32-bit elements the first bound holds and the second is not proved.
+A part of up to 768 elements is checked itself: every element, and the exact norm. A longer one is checked in six
+*sketches*: the seats draw, after all parts were handed in and committed to, for each element a bucket out of
+128 and a sign, and add the elements up; that is linear, so each seat does it on its own part. A part passes if
+every bucket is below twice the limit and each sketch's norm below sqrt(3) times. Honest parts pass (a norm
+within the limit fails with probability below 2**-60, unless three or four elements carry nearly all of it). A
+cheating party passes with an element of 4 times the limit or more with probability at most 2**-42: whatever the
+others are, at most one bucket may be too large before the largest element falls, and it must fall there. Below
+that no bucket wraps around (64-bit elements), a sketch's squared norm has the right mean and a variance of at
+most 2/128 of its square, so a norm of 4 times the limit passes each sketch with probability 2**-5.4 (Chebyshev)
+and all six with 2**-32. For 32-bit elements the first bound holds and the second is not proved.
 Reveals: nothing here; `gate.sums` opens one bit a party to the seats. Assumes: semi-honest seats, honest majority.
-Source: Charikar, Chen, Farach-Colton 2002 (count sketch; its variance: Thorup and Zhang 2004); the idea of checking
-norms of secret updates by random projections: Zhu et al. 2023, "RiseFL".
+Source: Charikar, Chen, Farach-Colton 2002 (count sketch; its variance: Thorup and Zhang 2004); checking norms of
+secret updates by random projections: Zhu et al. 2023, "RiseFL".
 """
 
 from __future__ import annotations
@@ -25,18 +25,20 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from hanse.engine.compare import RIPPLE_ROWS, ring_bits, sign_bit
+from hanse.engine.boolean import any_plane, or_
+from hanse.engine.compare import sign_bit
 from hanse.engine.fixed import truncate
 from hanse.engine.masks import Stream
 from hanse.engine.multiply import dot, reshare
 from hanse.engine.session import Session
-from hanse.engine.shares import U64, Bits, Ring, join_elements
+from hanse.engine.shares import U64, Bits, Ring
 from hanse.gate.sums import Terms, Words
 
-DIRECT = 2048  # elements: up to here they are checked themselves
-SKETCHES = 4
-BUCKETS = 1024
+SKETCHES = 6
+BUCKETS = 128
+DIRECT = SKETCHES * BUCKETS  # elements: up to here they are checked themselves
 _NARROW = 25  # bits of an element before it is squared
+_LANES = 64
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -47,14 +49,14 @@ def _compiled(function: F) -> F:
 
 @_compiled
 def _sketch(part: NDArray[Any], chance: U64, lift: int, out: U64) -> None:
-    """out[4, 1024] += part, each element under four signs in four buckets: 16 bits of chance a time."""
+    """out[6, 128] += part, each element under six signs in six buckets: 8 bits of chance a time."""
     for i in range(part.size):
         word = chance[i]
         value = np.uint64(part[i]) << np.uint64(lift)
-        for k in range(4):
-            bits = word >> np.uint64(16 * k)
-            bucket = np.int64(bits & np.uint64(1023))
-            if bits & np.uint64(1 << 15):
+        for k in range(6):
+            bits = word >> np.uint64(8 * k)
+            bucket = np.int64(bits & np.uint64(127))
+            if bits & np.uint64(128):
                 out[k, bucket] -= value
             else:
                 out[k, bucket] += value
@@ -79,7 +81,7 @@ def rows_of(parts: list[Words], terms: Terms, coin: bytes) -> U64:
 
 
 def beyond(s: Session, parts: list[Words], terms: Terms, coin: bytes) -> Bits:
-    """A plane with one bit a party: 1 if its part breaks the declared bound. About 26 rounds."""
+    """Words [parties] whose lowest bit is 1 if the party's part breaks the declared bound. About 25 rounds."""
     lift = 64 - terms.width
     direct = terms.length <= DIRECT
     rows = rows_of(parts, terms, coin)
@@ -95,12 +97,36 @@ def beyond(s: Session, parts: list[Words], terms: Terms, coin: bytes) -> Bits:
     edge = s.public_ring(np.full(x.size, most << lift, np.uint64))
     allowed = _allowed(terms, shift - lift, buckets, direct)
     ceiling = s.public_ring(np.full(norms.size, allowed, np.uint64))
-    signs = join_elements([x + edge, edge - x, ceiling - norms])
-    broken = _signs(s, signs, "broken")
-    every = parties * sketches * buckets
-    found = broken[: 2 * every].reshape(2, parties, sketches * buckets).sum(axis=2).sum(axis=0)
-    found = found + broken[2 * every :].reshape(parties, sketches).sum(axis=1)
-    return sign_bit(s, -found, "any")
+    signs = [part.reshape(parties, -1) for part in (x + edge, edge - x, ceiling - norms)]
+    return _any_negative(s, _beside(signs))
+
+
+def _beside(parts: list[Ring]) -> Ring:
+    """Columns of [parties, n] side by side, with zeros up to a whole number of words."""
+    width = sum(part.shape[1] for part in parts)
+    spare = np.zeros((parts[0].shape[0], -width % _LANES), np.uint64)
+    left = np.concatenate([*(part.left for part in parts), spare], axis=1)
+    right = np.concatenate([*(part.right for part in parts), spare], axis=1)
+    return Ring(left, right)
+
+
+def _any_negative(s: Session, x: Ring) -> Bits:
+    """Words [parties]: the lowest bit is 1 if any of a party's elements [parties, n] is negative."""
+    parties, width = x.shape
+    plane = sign_bit(s, x, "signs")
+    left, right = (_by_word(part, parties, width // _LANES) for part in (plane.left, plane.right))
+    by_word = Bits(left, right, _LANES)
+    folded = any_plane(s, by_word, "words")
+    for shift in (32, 16, 8, 4, 2, 1):
+        move = np.uint64(shift)
+        moved = Bits(folded.left >> move, folded.right >> move, _LANES)
+        folded = or_(s, folded, moved, f"lanes.{shift}")
+    lowest = np.uint64(1)
+    return Bits(folded.left & lowest, folded.right & lowest, _LANES)
+
+
+def _by_word(plane: U64, parties: int, words: int) -> U64:
+    return np.ascontiguousarray(plane.reshape(parties, words).T)
 
 
 def _allowed(terms: Terms, shift: int, buckets: int, direct: bool) -> int:
@@ -108,13 +134,3 @@ def _allowed(terms: Terms, shift: int, buckets: int, direct: bool) -> int:
     limit = (terms.limit >> shift) + 1
     squared = limit * limit if direct else 3 * limit * limit
     return squared if shift == 0 else squared + 4 * limit * math.isqrt(buckets) + buckets
-
-
-def _signs(s: Session, x: Ring, step: str) -> Ring:
-    """The sign bits of elements [n] as ring elements; in portions that take few rounds."""
-    portions = []
-    for first in range(0, x.size, RIPPLE_ROWS - 64):
-        part = x[first : first + RIPPLE_ROWS - 64]
-        bits = sign_bit(s, part, f"{step}.{first}")
-        portions.append(ring_bits(s, bits.reshape(1, -1), f"{step}.{first}.ring")[0])
-    return join_elements(portions)

@@ -24,7 +24,7 @@ class EstimatorModel:
 
     def __init__(self, kind: Kind, columns: int, estimator: Any, *, epochs: int = 1) -> None:
         if kind.name not in ("linear", "logistic", "multinomial"):
-            raise Refusal("learn.estimator", f"scikit-learn's linear models are not averaged for {kind.name} labels",
+            raise Refusal("learn.estimator", f"scikit-learn's models are not averaged for {kind.name} labels",
                           remedy="use the generalised linear model of this package")  # fmt: skip
         if not hasattr(estimator, "fit"):
             raise Refusal(

@@ -78,6 +78,7 @@ class Scaling:
     stretch: float
     total: int
     held: int
+    keep_missing: bool = False  # for trees; else missing values become the mean
 
     def rows(self, home: Home, held: bool) -> Rows:
         """The party's rows to learn from, or those held out."""
@@ -88,7 +89,7 @@ class Scaling:
         """Raw columns [rows, columns] in the model's units."""
         safe = np.where(self.spread > 0, self.spread, 1.0)
         z = np.where(self.spread > 0, (x - self.mean) / safe, 0.0)
-        return np.where(np.isnan(z), 0.0, z)
+        return z if self.keep_missing else np.where(np.isnan(z), 0.0, z)
 
     def label(self, mean: F64) -> F64:
         """Expected labels as they were before."""
@@ -100,9 +101,15 @@ class Scaling:
         raw = np.where(self.spread > 0, beta[1:] / safe, 0.0)
         return np.concatenate([[beta[0] - raw @ self.mean], raw])
 
-    def from_raw(self, raw: F64) -> F64:
-        """The other way round."""
-        return np.concatenate([[raw[0] + raw[1:] @ self.mean], raw[1:] * self.spread])
+    def adopted(self, raw: F64) -> F64:
+        """Parameters of a linear model of raw columns and labels, intercept first, in the model's units."""
+        beta = np.concatenate([[raw[0] + raw[1:] @ self.mean], raw[1:] * self.spread])
+        if self.kind.name == "linear":
+            beta = beta / self.stretch
+            beta[0] -= self.shift / self.stretch
+        elif self.kind.log_link:
+            beta[0] -= np.log(self.stretch)
+        return beta
 
 
 def as_given(home: Home, kind: Kind) -> Scaling:

@@ -22,7 +22,7 @@ _LOGIT = 30.0
 
 @dataclass(frozen=True)
 class Kind:
-    """A family of labels. ``power`` of a log link is the variance's power of the mean; ``classes`` multinomial's."""
+    """A family of labels. ``power``: of the mean, in the variance of a log link; ``classes``: of a multinomial."""
 
     name: str
     power: float = 0.0

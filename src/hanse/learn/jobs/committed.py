@@ -104,11 +104,11 @@ class Verified:
     seat: int
     providers: Mapping[int, str]
     commitments: Mapping[str, str]  # by party
+    role: int = -1
     _awaited: dict[int, _Awaited] = field(default_factory=dict)
 
-    @property
-    def role(self) -> int:
-        return self.inner.role
+    def __post_init__(self) -> None:
+        self.role = self.inner.role
 
     def send(self, to: int, step: str, array: Array) -> None:
         self.inner.send(to, step, array)

@@ -30,6 +30,7 @@ from hanse.learn.jobs.terms import (
     HomeRows,
     Terms,
     lots,
+    read_question,
     recipients_of,
     release_of,
     split_rows,
@@ -44,7 +45,6 @@ from hanse.learn.linear.keys import common_keys, send_elements
 from hanse.learn.linear.penalties import matrix_of
 from hanse.learn.linear.plan import BETA, LEAST_ROWS, ROWS_PER_COLUMN, Plan, Provider
 from hanse.learn.linear.rows import open_rows, packed, values_of
-from hanse.learn.scoring.batch import read_question
 from hanse.wire import Channel
 
 SEAT_ROLES = (0, 1, 2)
@@ -84,6 +84,11 @@ class LinearPlan:
         return self.terms.policy.epsilon if self.hidden else 0.0
 
     @property
+    def committed(self) -> bool:
+        """Whether uploads are made before the job is signed; open rows are shared in an order found in it."""
+        return self.hidden
+
+    @property
     def hidden(self) -> bool:
         return self.terms.clause.alignment == "hidden"
 
@@ -112,7 +117,10 @@ def plan(parameters: Mapping[str, Any], contract: Contract) -> LinearPlan:
         needed = max(LEAST_ROWS, ROWS_PER_COLUMN * wide.width * family.classes)
         wide = replace(wide, least_rows=max(clause.least_rows, needed))
     wide.check()
-    return LinearPlan(terms, question, wide, release_of(terms, _told(contract, terms, wide)))
+    besides = () if clause.alignment == "hidden" else ("training.keys", "holdout.keys")
+    return LinearPlan(
+        terms, question, wide, release_of(terms, _told(contract, terms, wide), besides)
+    )
 
 
 def _told(contract: Contract, terms: Terms, plan: Plan) -> list[Told]:
@@ -248,7 +256,7 @@ def share(
         table = packed(split.ids, split.values, linear.numbers(number), layout, capacity, entropy)
         send_rows(channel, SEAT_ROLES, f"{home.party}.{part}", table, entropy)
         if part == "training":
-            send_elements(channel, f"{home.party}.penalty", matrix_of(home.basis, linear), entropy)
+            send_elements(channel, home.party, "penalty", matrix_of(home.basis, linear), entropy)
 
 
 def share_open(
@@ -265,11 +273,11 @@ def share_open(
         order = np.searchsorted(split.ids, found)
         values = {name: value[order] for name, value in split.values.items()}
         elements, planes = open_rows(values, linear.numbers(number), found.size)
-        send_elements(channel, f"{home.party}.{part}", elements, entropy)
+        send_elements(channel, home.party, part, elements, entropy)
         if number == 0 and planes.size:
             send_rows(channel, SEAT_ROLES, f"{home.party}.{part}.flags", planes, entropy)
         if part == "training":
-            send_elements(channel, f"{home.party}.penalty", matrix_of(home.basis, linear), entropy)
+            send_elements(channel, home.party, "penalty", matrix_of(home.basis, linear), entropy)
 
 
 # --- what a party reads -----------------------------------------------------------------------------

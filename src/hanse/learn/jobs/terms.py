@@ -9,15 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from hanse.align import JoinPolicy
 from hanse.contracts import Contract, JobRequest, ModelClause, Use
+from hanse.contracts.fields import Document
 from hanse.contracts.model_check import clause_called
 from hanse.contracts.models import is_personal, parties_of
+from hanse.contracts.problems import refusal
 from hanse.contracts.terms import Column
 from hanse.errors import Refusal
 from hanse.gate.scores import ModelRelease, Told
@@ -25,6 +28,7 @@ from hanse.wire import digest
 
 F64 = NDArray[np.float64]
 U64 = NDArray[np.uint64]
+Q = TypeVar("Q", bound=Document)
 
 
 class Table(Protocol):
@@ -154,9 +158,9 @@ def _term(column: Column) -> Term:
     return Term(column.name, column.kind, column.values)
 
 
-def release_of(terms: Terms, told: Iterable[Told]) -> ModelRelease:
+def release_of(terms: Terms, told: Iterable[Told], besides: tuple[str, ...] = ()) -> ModelRelease:
     """The release of these outputs; those that nobody may read are left out."""
-    return ModelRelease(tuple(t for t in told if t.to and t.size), terms.k)
+    return ModelRelease(tuple(t for t in told if t.to and t.size), terms.k, besides)
 
 
 def recipients_of(release: ModelRelease) -> tuple[str, ...]:
@@ -206,6 +210,12 @@ class HomeRows:
     texts: Any = None  # ids as written, if scores are to be handed back
 
 
-def as_parameters(question: Mapping[str, Any]) -> dict[str, Any]:
-    """A question as the request carries it: without what is left at its default."""
-    return {key: value for key, value in question.items() if value is not None}
+def read_question(kind: type[Q], parameters: Mapping[str, Any]) -> Q:
+    """Parameters as the question they are; `Refusal` ``question.malformed`` naming the key."""
+    try:
+        return kind.model_validate(dict(parameters))
+    except ValidationError as error:
+        keys = kind.model_fields
+        raise refusal(
+            "question.malformed", "the question", error, dict(parameters), keys
+        ) from error

@@ -15,20 +15,28 @@ import numpy as np
 
 from hanse.engine.fixed import truncate
 from hanse.engine.functions import clip, power_below, product
-from hanse.engine.matrices import INVERSE_BITS, MATRIX_BITS, inverse, mean_gram, weighted
+from hanse.engine.matrices import (
+    INVERSE_BITS,
+    MATRIX_BITS,
+    inverse,
+    mean_gram,
+    weighted,
+    weighted_gram,
+)
 from hanse.engine.multiply import matmul
 from hanse.engine.session import Session
 from hanse.engine.shares import Ring, join_elements
+from hanse.errors import Fault
 from hanse.learn.linear.families import WEIGHT
+from hanse.learn.linear.links import Response
 from hanse.learn.linear.plan import BETA, Plan
 from hanse.learn.linear.rows import Rows
 
 GRADIENT = 30  # fraction bits of a gradient and of the penalty
 LONGEST_STEP = 16 << BETA
 FLOOR = 16
-INVERSE_STEPS = FLOOR + 4
 SCALE, MOST_SCALE = 22, 10  # fraction and whole bits of what the curvature is times: 2**-22 .. 2**10
-AT_ONCE = 1 << 16  # rows that are weighted at a time: each takes several words a column
+AT_ONCE = 1 << 15  # rows of all classes that are weighted at a time
 
 
 @dataclass(frozen=True, repr=False)
@@ -80,7 +88,7 @@ def newton(s: Session, slope: Ring, steered: Steer, classes: int) -> Ring:
 
 
 def curvature(
-    s: Session, rows: Rows, weight: Ring | None, plan: Plan, penalty: Ring, *, bare: bool = False
+    s: Session, rows: Rows, answer: Response, plan: Plan, penalty: Ring, *, bare: bool = False
 ) -> Ring:
     """X' W X / 2**scale + penalty, [classes * width]**2, with `MATRIX_BITS` fraction bits.
 
@@ -88,58 +96,77 @@ def curvature(
     vanish, and steps would grow without end.
     """
     f = plan.family
-    total: Ring | None = None
-    for first in range(0, max(1, rows.count), AT_ONCE):
-        last = min(rows.count, first + AT_ONCE)
-        part = s.fork(f"curve{first}")
-        some = None if weight is None else weight[:, first:last]
-        found = _gram(part, rows.part(first, last), some, plan, scale_of(rows), 0 if bare else 1)
-        total = found if total is None else total + found
-    if total is None:
-        raise ValueError("no rows")
-    shrunk = truncate(s, penalty, GRADIENT - MATRIX_BITS, "curve.penalty")
-    if f.classes == 1:
-        return total + shrunk
-    return total + _classes(s, shrunk, plan)
-
-
-def _gram(s: Session, rows: Rows, weight: Ring | None, plan: Plan, scale: int, more: int) -> Ring:
-    f, x = plan.family, rows.columns
-    cut = 2 * f.x + scale - MATRIX_BITS
-    if weight is None and not plan.weights:
-        return mean_gram(s, x, x, plan.curvature_bits, cut, "gram")
-    fraction = plan.weight_fraction
-    if weight is None:
-        one = truncate(s, rows.more["weight"].reshape(1, rows.count), WEIGHT - fraction, "weight.cut")
+    cut = 2 * f.x + scale_of(rows) - MATRIX_BITS - round(math.log2(answer.level))
+    found = []
+    if answer.weight is None and not plan.weights:
+        found.append(mean_gram(s, rows.columns, rows.columns, plan.curvature_bits, cut, "gram"))
     else:
-        unit = s.public_ring(np.full(weight.shape, more, np.uint64))
-        one = truncate(s, weight, f.mean - fraction, "weight.cut") + unit
-    both = one
-    if weight is not None and plan.weights:
-        both = product(s, one, rows.more["weight"].reshape(1, rows.count), WEIGHT, "weight.row")
-    if f.classes == 1:
-        heavy = weighted(s, x, both[0], "weighted")
-        return mean_gram(s, x, heavy, plan.curvature_bits, cut + fraction, "gram")
-    return _many(s, rows, one, both, plan, cut + fraction)
+        size = rows.count if f.classes == 1 else AT_ONCE // f.classes
+        for first in range(0, rows.count, max(1, size)):
+            some = slice(first, first + size)
+            curve = None if answer.weight is None else answer.weight[:, some]
+            own = rows.more["weight"][some].reshape(1, -1) if plan.weights else None
+            weights = _Weights(curve, own, 0 if bare else 1)
+            found.append(_gram(s.fork(f"curve{first}"), rows, first, weights, plan, cut))
+    total = truncate(s, penalty, GRADIENT - MATRIX_BITS, "curve.penalty")
+    if f.classes > 1:
+        total = _classes(s, total, plan)
+    for part in found:
+        total = total + part
+    return total
 
 
-def _many(s: Session, rows: Rows, shares: Ring, weights: Ring, plan: Plan, cut: int) -> Ring:
+@dataclass(frozen=True, repr=False)
+class _Weights:
+    """Of some rows [classes, some], in the curvature, or None where all are one; their own; units that are added."""
+
+    curve: Ring | None
+    own: Ring | None
+    more: int
+
+
+def _gram(s: Session, rows: Rows, first: int, weights: _Weights, plan: Plan, cut: int) -> Ring:
+    """Of so many rows from ``first`` on as there are weights."""
+    one, own, fraction = weights.curve, weights.own, plan.weight_fraction
+    if one is not None:
+        more = s.public_ring(np.full(one.shape, weights.more, np.uint64))
+        one = truncate(s, one, plan.family.mean - fraction, "weight.cut") + more
+        both = one if own is None else product(s, one, own, WEIGHT, "weight.row")
+    elif own is not None:
+        fraction = 6  # rows weigh up to 64 here, not a quarter of it
+        one = both = truncate(s, own, WEIGHT - fraction, "weight.cut")
+    else:
+        raise Fault("learn.curve", "rows that weigh alike are not weighted")
+    if plan.family.classes > 1:
+        return _many(s, rows, first, (one, both), plan, cut + fraction)
+    return weighted_gram(
+        s, rows.columns, both[0], plan.curvature_bits, cut + fraction, "gram"
+    )
+
+
+def _many(
+    s: Session, rows: Rows, first: int, weights: tuple[Ring, Ring], plan: Plan, cut: int
+) -> Ring:
     """Of several classes: the weighted sums of each on the diagonal, less those of all pairs."""
-    f, width = plan.family, plan.width
-    classes, fraction = f.classes, plan.weight_fraction
-    light = [weighted(s, rows.columns, shares[c], f"shares{c}") for c in range(classes)]
-    heavy = light if not plan.weights else [
-        weighted(s, rows.columns, weights[c], f"weights{c}") for c in range(classes)
-    ]  # fmt: skip
-    bits = plan.curvature_bits
-    own = [mean_gram(s, rows.columns, heavy[c], bits - fraction, cut, f"own{c}") for c in range(classes)]
-    pairs = mean_gram(s, join_elements(light), join_elements(heavy), bits, cut + fraction, "pairs")
-    out = -pairs
+    width, classes, x = plan.width, plan.family.classes, rows.columns
+    bits, fraction = plan.curvature_bits, plan.weight_fraction
+    light = heavy = [weighted(s, x, weights[0][c], f"shares{c}", first) for c in range(classes)]
+    if plan.weights:
+        heavy = [weighted(s, x, weights[1][c], f"weights{c}", first) for c in range(classes)]
+    some = _some(x, first, light[0].shape[1])
+    own = [mean_gram(s, some, heavy[c], bits - fraction, cut, f"own{c}") for c in range(classes)]
+    out = -mean_gram(s, join_elements(light), join_elements(heavy), bits, cut + fraction, "pairs")
     for c in range(classes):
         place = slice(c * width, (c + 1) * width)
         out.left[place, place] += own[c].left
         out.right[place, place] += own[c].right
     return out
+
+
+def _some(x: Ring, first: int, count: int) -> Ring:
+    if first == 0 and count == x.shape[1]:
+        return x
+    return Ring(*(np.ascontiguousarray(side[:, first : first + count]) for side in (x.left, x.right)))
 
 
 def _classes(s: Session, penalty: Ring, plan: Plan) -> Ring:

@@ -53,7 +53,7 @@ from hanse.wire import Channel
 
 SETTLED = 1 << (BETA - 14)
 Telling = Callable[[Channel, Record, Ring, str, tuple[int, str], str], None]
-REFRESH = (1, 2, 3, 4)  # iterations that look at the curvature anew, and every other one after them
+REFRESH = (1, 2, 3, 5)  # iterations that look at the curvature anew, and every other one from 6 on
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _in_the_open(s: Session, record: Record, plan: Plan, part: str) -> tuple[Row
     for number, name in enumerate(names):
         numbers = plan.numbers(number)
         shape = (sum(not n.flag for n in numbers), count)
-        elements.append(receive_elements(s, SEATS + number, f"{name}.{part}", shape))
+        elements.append(receive_elements(s, SEATS + number, name, part, shape))
         planes = sum(n.flag for n in numbers) - 1  # all but "here": everybody is
         if number == 0 and planes:
             flags = receive_rows(s, SEATS, f"{name}.{part}.flags", planes, words_for(count))
@@ -169,7 +169,7 @@ def fit(
         answer = _answer(step, rows, beta, plan, number)
         slope = _gradient(step, rows, answer.residual, beta, plan, penalties.square)
         if steered is None or _refreshed(number, plan):
-            curve = curvature(step, rows, answer.weight, plan, penalties.square)
+            curve = curvature(step, rows, answer, plan, penalties.square)
             steered = steer(step, curve, floor)
         if penalties.thresholds is None:
             new = Held(held.z - newton(step, slope, steered, plan.family.classes), held.u)
@@ -186,7 +186,7 @@ def _refreshed(number: int, plan: Plan) -> bool:
     """An old curvature is too small where means have grown, and steps then overshoot: a log link wants it new."""
     if plan.family.flat:
         return number == 1
-    return plan.family.log_link or number in REFRESH or number % 2 == 0
+    return plan.family.log_link or number in REFRESH or (number > 5 and number % 2 == 0)
 
 
 def _answer(s: Session, rows: Rows, beta: Ring, plan: Plan, number: int) -> Response:
@@ -239,7 +239,7 @@ def _variances(
     log2 of the rows on shares, rounded up."""
     eta = predictor(s, rows, beta, plan)
     answer = responses(s, rows, eta, plan)
-    curve = curvature(s, rows, answer.weight, plan, penalties.square, bare=True)
+    curve = curvature(s, rows, answer, plan, penalties.square, bare=True)
     dispersion = dispersion_of(s, rows, eta, answer, plan)
     found = variances(s, steer(s, curve), penalties.turns, dispersion, plan)
     return [join_elements([s.public_ring(np.full(1, scale_of(rows), np.uint64)), f]) for f in found]

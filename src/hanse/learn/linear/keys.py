@@ -59,14 +59,14 @@ def rows_in_common(s: Session, names: list[str], part: str) -> int:
     return int(told[0][0])
 
 
-def send_elements(channel: Channel, name: str, values: U64, entropy: Entropy) -> None:
+def send_elements(channel: Channel, name: str, what: str, values: U64, entropy: Entropy) -> None:
     """Share ring elements with the seats, roles 0 to 2: two components are streams of seeds, the third is sent."""
     seeds = [entropy.take(KEY_BYTES) for _ in range(2)]
     last = values.copy()
     for seed in seeds:
         last -= Stream(seed).take(values.size).reshape(values.shape)
     first, second = (np.frombuffer(seed, np.uint8) for seed in seeds)
-    step = f"elements.{name}"
+    step = f"elements.{name}.{what}"
     channel.send(0, f"{step}.0", first)
     channel.send(0, f"{step}.1", second)
     channel.send(1, f"{step}.1", second)
@@ -75,9 +75,9 @@ def send_elements(channel: Channel, name: str, values: U64, entropy: Entropy) ->
     channel.send(2, f"{step}.0", first)
 
 
-def receive_elements(s: Session, role: int, name: str, shape: tuple[int, ...]) -> Ring:
+def receive_elements(s: Session, role: int, name: str, what: str, shape: tuple[int, ...]) -> Ring:
     """A seat's share of a provider's elements; components are compared between their holders."""
-    step, count = f"elements.{name}", int(np.prod(shape))
+    step, count = f"elements.{name}.{what}", int(np.prod(shape))
     held, parts = [], []
     for component in (s.seat, (s.seat + 1) % SEATS):
         if component == 2:

@@ -9,7 +9,7 @@ Reveals: nothing. Source: McCullagh and Nelder 1989; Tweedie 1984; Boehning 1992
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,12 +29,13 @@ COARSE, FINE = 9, 47  # degrees of a logistic mean
 @dataclass(frozen=True, repr=False)
 class Response:
     """Of rows, [classes, rows], with the family's fraction bits of a mean: residuals, times the rows' own weights;
-    what a row weighs in the curvature, before those, None where that is the same for all; and bare residuals.
+    what a row weighs in the curvature, before those, None where that is ``level`` for all; and bare residuals.
     """
 
     residual: Ring
     weight: Ring | None
     bare: Ring
+    level: float = 1.0  # what each row weighs where all weigh the same, a power of two
 
 
 def responses(s: Session, rows: Rows, eta: Ring, plan: Plan, degree: int = FINE) -> Response:
@@ -83,12 +84,9 @@ def first_responses(s: Session, rows: Rows, plan: Plan) -> Response | None:
         return None
     mean = 0 if f.name == "linear" else round((1 << f.mean) / max(2, f.classes))
     residual = _public(s, mean, rows) - label_of(rows, f)
-    weight = None
-    if f.name == "logistic":
-        weight = _public(s, 1 << (f.mean - 2), rows)
-    elif f.classes > 1:
-        weight = _public(s, mean, rows)
-    return _weighed(s, rows, residual, weight, plan)
+    weight = _public(s, mean, rows) if f.classes > 1 else None
+    found = _weighed(s, rows, residual, weight, plan)
+    return replace(found, level=f.start_weight) if weight is None else found
 
 
 def _first(s: Session, rows: Rows, plan: Plan) -> Ring | None:

@@ -1,7 +1,7 @@
 """How good a linear model is, from rows on shares: a few sums that only the party with the label reads.
 
-`evaluation.judging.judge` and `read` have all figures of two classes and of numbers (AUC, KS, log-loss, gain curve,
-calibration; RMSE, MAE, R2, P30, a given deviance), `evaluation.classes` those of several classes.
+Two classes and numbers have all figures of `evaluation.judging`, with the gain and calibration curve, several
+classes those of `evaluation.classes`; where rows are weighted, there are the sums below.
 """
 
 from __future__ import annotations
@@ -10,26 +10,41 @@ import numpy as np
 
 from hanse.engine.compare import ring_bits, sign_bit
 from hanse.engine.fixed import decode, truncate
-from hanse.engine.functions import product
+from hanse.engine.functions import product, sigmoid
 from hanse.engine.multiply import multiply
 from hanse.engine.ratios import log_sum
 from hanse.engine.session import Session
 from hanse.engine.shares import U64, Ring, join_elements
 from hanse.errors import Fault
+from hanse.learn.evaluation.classes import (
+    JudgedClasses,
+    judge_classes,
+    read_classes,
+    sums_of_classes,
+)
+from hanse.learn.evaluation.judging import Judged, judge, sums_of
+from hanse.learn.evaluation.judging import read as judged_figures
 from hanse.learn.evaluation.ranking import RANKING_SUMS, absolute, ranking, read_ranking
+from hanse.learn.evaluation.report import Curve
 from hanse.learn.linear.families import ETA, WEIGHT
-from hanse.learn.linear.links import log_terms, mean_of
+from hanse.learn.linear.links import FINE, log_terms, mean_of
 from hanse.learn.linear.plan import Plan
 from hanse.learn.linear.rows import Rows
 
 
 def measured(s: Session, rows: Rows, eta: Ring, plan: Plan) -> tuple[Ring, str]:
     """(sums to open to the label party, what they are in words), of predictors [classes, rows]; see `read`."""
-    if plan.family.name == "logistic":
-        if rows.label_bit is None:
-            raise Fault("learn.label", "a ranking wants labels of one bit")
+    if plan.family.name == "logistic" and rows.label_bit is None:
+        raise Fault("learn.label", "a ranking wants labels of one bit")
+    if _judged(plan):
+        what = "the model's figures and ten bands of its score, exact, with the rows they come from"
+        return judge(s, _as_judged(s, rows, eta.reshape(rows.count), plan)), what
+    if plan.family.name == "logistic" and rows.label_bit is not None:
         what = "AUC and KS of the model, exact, with the rows they come from"
         return ranking(s, eta.reshape(rows.count), rows.here_bit, rows.label_bit), what
+    if plan.family.classes > 1 and not plan.weights:
+        what = "the model's log loss, right answers and each class's AUC, exact, with the rows they come from"
+        return judge_classes(s, JudgedClasses(eta, rows.label, rows.here, rows.here_bit)), what
     if plan.family.classes > 1:
         what = "the model's log loss and right answers, exact, with the rows they come from"
         return _classified(s, rows, eta, plan), what
@@ -39,9 +54,48 @@ def measured(s: Session, rows: Rows, eta: Ring, plan: Plan) -> tuple[Ring, str]:
 
 def figures_of(plan: Plan) -> int:
     """How many sums there are."""
+    if _judged(plan):
+        return sums_of(classes=plan.family.name == "logistic", deviance=plan.family.log_link)
+    if plan.family.classes > 1 and not plan.weights:
+        return sums_of_classes(plan.family.classes)
     if plan.family.name == "logistic":
         return RANKING_SUMS
     return 3 + plan.family.log_link + plan.weights
+
+
+def _judged(plan: Plan) -> bool:
+    return plan.family.classes == 1 and not plan.weights
+
+
+def _as_judged(s: Session, rows: Rows, eta: Ring, plan: Plan) -> Judged:
+    f, half = plan.family, None
+    label = rows.label.reshape(rows.count)
+    if f.name == "logistic":
+        mean = sigmoid(s, eta, ETA, FINE, f.mean, "sigmoid")
+        return Judged(
+            eta, mean, label.times(1 << f.mean), rows.here, rows.here_bit, rows.label_bit, f.mean
+        )
+    mean = mean_of(s, eta, plan)
+    if f.log_link:
+        off = multiply(s, rows.here, mean - label, "off")
+        each = _half_deviance(s, rows, eta, off, plan)
+        half = multiply(s, rows.here, each, "deviance.here").sum().reshape(1)
+    return Judged(eta, mean, label, rows.here, rows.here_bit, None, f.mean, half)
+
+
+def curve_of(sums: U64, plan: Plan, scale: float, shift: float = 0.0) -> Curve | None:
+    """The bands of the score that opened sums have, in the label's units; None where they have none."""
+    return _read(sums, plan, scale, shift)[1] if _judged(plan) else None
+
+
+def _read(
+    sums: U64, plan: Plan, scale: float, shift: float
+) -> tuple[dict[str, float | None], Curve]:
+    f = plan.family
+    return judged_figures(
+        sums, classes=f.name == "logistic", deviance=f.log_link, fraction=f.mean, scale=scale, shift=shift,
+        deviance_scale=scale ** (2 - f.power),
+    )  # fmt: skip
 
 
 def read(sums: U64, plan: Plan, scale: float) -> dict[str, float | None]:
@@ -50,8 +104,15 @@ def read(sums: U64, plan: Plan, scale: float) -> dict[str, float | None]:
     Rows count by their weights, if they have any; AUC and KS count each once.
     """
     f = plan.family
+    if _judged(plan):
+        told = _read(sums, plan, scale, 0.0)[0]
+        if f.name == "linear":
+            del told["p30"]  # the label was centred at home: 30 % of that is not 30 % of the truth
+        return told
     if f.name == "logistic":
         return read_ranking(sums)
+    if f.classes > 1 and not plan.weights:
+        return read_classes(sums, f.classes)
     rows = float(sums.view(np.int64)[0])
     real = decode(sums[1:], f.mean).tolist()
     count = max(2.0**-f.mean, real.pop(0)) if plan.weights else max(1.0, rows)
@@ -67,7 +128,7 @@ def read(sums: U64, plan: Plan, scale: float) -> dict[str, float | None]:
 
 
 def _errors(s: Session, rows: Rows, eta: Ring, plan: Plan) -> Ring:
-    """[rows, weights if there are any, squared errors, absolute errors, of a log link half the deviance], summed."""
+    """[rows, weights if there are any, squared and absolute errors, of a log link half the deviance], summed."""
     label = rows.label.reshape(rows.count)
     off = multiply(s, rows.here, mean_of(s, eta, plan) - label, "off")
     sums = [product(s, off, off, plan.family.mean, "squares"), absolute(s, off, "absolute")]

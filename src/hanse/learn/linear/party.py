@@ -61,7 +61,7 @@ def run_party(
     """The part of provider ``number``, whose role is 3 + ``number``; ``label`` at the first one."""
     name = plan.providers[number].name
     _share(channel, plan, number, party, label, "training", entropy)
-    send_elements(channel, f"{name}.penalty", matrix_of(party.basis, plan), entropy)
+    send_elements(channel, name, "penalty", matrix_of(party.basis, plan), entropy)
     if plan.holdout:
         _share(channel, plan, number, party, label, "holdout", entropy)
     block = plan.blocks()[number]
@@ -88,12 +88,12 @@ def _share(
     shared = party.basis.shared(party.table.columns.values[chosen])
     own = None if label is None else label.part(chosen)
     values = values_of(shared, own, plan.family, chosen.size)
-    name = f"{plan.providers[number].name}.{part}"
+    name = plan.providers[number].name
     if not plan.open:
         rows = packed(ids, values, plan.numbers(number), plan.layout(number), ids.size, entropy)
-        send_rows(channel, (0, 1, 2), name, rows, entropy)
+        send_rows(channel, (0, 1, 2), f"{name}.{part}", rows, entropy)
         return
     elements, flags = open_rows(values, plan.numbers(number), chosen.size)
-    send_elements(channel, name, elements, entropy)
+    send_elements(channel, name, part, elements, entropy)
     if number == 0 and flags.shape[0]:
-        send_rows(channel, (0, 1, 2), f"{name}.flags", flags, entropy)
+        send_rows(channel, (0, 1, 2), f"{name}.{part}.flags", flags, entropy)

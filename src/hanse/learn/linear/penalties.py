@@ -61,7 +61,9 @@ def receive_penalties(s: Session, rows: Rows, plan: Plan) -> Penalties:
     for number, provider in enumerate(plan.providers):
         columns = provider.columns
         end = first + columns
-        matrix = receive_elements(s, SEATS + number, f"{provider.name}.penalty", widths_of(columns, plan))
+        matrix = receive_elements(
+            s, SEATS + number, provider.name, "penalty", widths_of(columns, plan)
+        )
         left[first:end, first:end] = matrix.left[:, :columns]
         right[first:end, first:end] = matrix.right[:, :columns]
         if plan.l1:

@@ -26,6 +26,7 @@ from hanse.engine.stage import agree, on_stage
 from hanse.entropy import SeededEntropy
 from hanse.errors import Fault, HanseError, Refusal
 from hanse.gate.record import Record
+from hanse.learn.evaluation.report import Curve
 from hanse.learn.linear import metrics
 from hanse.learn.linear.certainty import Certainty, certainty_of
 from hanse.learn.linear.families import Family, Label, family_of, label_of
@@ -72,6 +73,7 @@ class Outcome:
     notes: tuple[str, ...]
     certainty: dict[str, dict[str, Certainty]] = field(default_factory=dict)
     error_difference: float = 0.0  # largest relative one of any standard error from the plain model's
+    curve: Curve | None = None  # of the score, in ten bands
 
     def body(self) -> dict[str, Any]:
         """Plain values for JSON: metrics also as ``auc``, ``plaintext_auc``, ``alone_auc`` and so on."""
@@ -329,6 +331,7 @@ def _outcome(
         seen.settled, standard, raw, intercepts, metrics.read(told[0].sums, plan, label.scale),
         plain, alone, float(gaps.max(initial=0.0)), fit.settled, spent[0], spent[1], spent[2],
         spent[3], tuple(record.body()), tuple(_notes(plan, parties, seen, fit)), certainty, off,
+        metrics.curve_of(told[0].sums, plan, label.scale, label.shift),
     )  # fmt: skip
 
 

@@ -7,10 +7,10 @@
  5. home    the sums go back into the receiver's own order of rows (`align.programs.brought_home`)
  6. out     under every provider's lock, to the receiver alone (`gate.scores`)
 
-Reveals: to the receiver the exact predictor of each of its rows that all parties have, and which these are; with two
-parties it can take its own part off and read the other's. To the seats, noised numbers of rows in common, once per
-bucket; a person is in one bucket, so that the price is that of one alignment. Never a part without the others: a row
-that a party lacks has no score, and a party that is missing ends the job.
+Reveals: to the receiver the exact predictor of each of its rows that all parties have, and which these are; with
+two parties it can take its own part off and read the other's. To the seats, noised numbers of rows in common, once
+per bucket; a person is in one bucket, so that the price is that of one alignment. Never a part without the others:
+a row that a party lacks has no score, and a party that is missing ends the job.
 Assumes: semi-honest seats, honest majority.
 """
 
@@ -30,16 +30,16 @@ from hanse.align.upload import receive_rows, send_rows
 from hanse.contracts import Contract, Use
 from hanse.contracts.fields import Document, Hash, Name, Slug
 from hanse.contracts.models import LINEAR_KINDS
-from hanse.contracts.problems import refusal
 from hanse.engine.add import add_bits
 from hanse.engine.boolean import and_
 from hanse.engine.session import Session
-from hanse.engine.shares import SEATS, Bits, Words, join_planes
+from hanse.engine.shares import SEATS, Bits, Ring, Words, join_planes
 from hanse.entropy import Entropy
 from hanse.errors import Fault, Refusal
 from hanse.gate.record import Record
-from hanse.gate.scores import ModelRelease, Told
-from hanse.learn.jobs.terms import F64, U64, Terms, release_of, terms_of
+from hanse.gate.scores import ModelRelease, Told, flat
+from hanse.learn.jobs.terms import F64, U64, Terms, read_question, release_of, terms_of
+from hanse.learn.linear.keys import receive_elements, send_elements
 from hanse.wire import Channel
 
 FRACTION = 20  # bits of a predictor
@@ -66,6 +66,7 @@ class ScoringPlan:
     classes: int
     buckets: int
     release: ModelRelease
+    committed: bool = True  # uploads are made before the job is signed
 
     @property
     def uses(self) -> tuple[Use, ...]:
@@ -112,20 +113,33 @@ def plan(parameters: Mapping[str, Any], contract: Contract) -> ScoringPlan:
         "scores", f"the predictors of the rows of {question.receiver} that all parties have, exact",
         (question.receiver,), size, words=True,
     )  # fmt: skip
-    return replace(made, release=release_of(terms, [told]))
+    return replace(made, release=release_of(terms, [told, *units_told(terms, question.receiver)]))
 
 
-def read_question(kind: Any, parameters: Mapping[str, Any]) -> Any:
-    """Parameters as the question they are; `Refusal` ``question.malformed`` naming the key."""
-    from pydantic import ValidationError  # noqa: PLC0415
+def units_told(terms: Terms, receiver: str) -> list[Told]:
+    """Predictors of a linear model are in deviations of the label: what they are, its party tells the receiver."""
+    if terms.clause.kind != "linear" or receiver == terms.label_party:
+        return []
+    what = "the label's mean and deviation in the rows that were learned from"
+    return [Told("units", what, (receiver,), 2)]
 
-    try:
-        return kind.model_validate(dict(parameters))
-    except ValidationError as error:
-        keys = kind.model_fields
-        raise refusal(
-            "question.malformed", "the question", error, dict(parameters), keys
-        ) from error
+
+# --- the label's units ------------------------------------------------------------------------------
+
+
+def share_units(
+    channel: Channel, release: ModelRelease, terms: Terms, party: str, units: F64, entropy: Entropy
+) -> None:
+    """At the label's party: shift and scale [2] as they are, if they are told at all."""
+    if party == terms.label_party and any(t.step == "units" for t in release.told):
+        send_elements(channel, party, "units", flat(units), entropy)
+
+
+def receive_units(s: Session, release: ModelRelease, terms: Terms) -> dict[str, Ring]:
+    """At a seat."""
+    if not any(t.step == "units" for t in release.told):
+        return {}
+    return {"units": receive_elements(s, SEATS, terms.label_party, "units", (2,))}
 
 
 # --- at a provider ----------------------------------------------------------------------------------
@@ -140,9 +154,16 @@ class Places:
 
 
 def share(
-    channel: Channel, plan: ScoringPlan, party: str, ids: U64, partial: F64, entropy: Entropy
+    channel: Channel,
+    plan: ScoringPlan,
+    party: str,
+    ids: U64,
+    partial: F64,
+    units: F64,
+    entropy: Entropy,
 ) -> Places:
     """Send every bucket's rows to the seats. ``ids`` [rows] rise, ``partial`` [rows, classes]."""
+    share_units(channel, plan.release, plan.terms, party, units, entropy)
     scaled = np.rint(partial * float(1 << FRACTION))
     if not (np.abs(scaled) < float(1 << (_WHOLE + FRACTION))).all():
         raise Fault(
@@ -183,14 +204,15 @@ def bucket_edges(ids: U64, buckets: int) -> NDArray[np.int64]:
 # --- at a seat --------------------------------------------------------------------------------------
 
 
-def compute(s: Session, record: Record, plan: ScoringPlan) -> dict[str, Words]:
+def compute(s: Session, record: Record, plan: ScoringPlan) -> dict[str, Words | Ring]:
     """The sums in the receiver's order, [classes * buckets * rows] words: flag in bit `BITS`, sum below."""
+    units = receive_units(s, plan.release, plan.terms)
     found: list[list[Words]] = [[] for _ in range(plan.classes)]
     for bucket in range(plan.buckets):
         s.report("bucket", bucket / plan.buckets)
         for c, words in enumerate(_bucket(s.fork(f"bucket{bucket}"), record, plan, bucket)):
             found[c].append(words)
-    return {"scores": _joined(part for parts in found for part in parts)}
+    return {"scores": _joined(part for parts in found for part in parts), **units}
 
 
 def _bucket(s: Session, record: Record, plan: ScoringPlan, bucket: int) -> Iterable[Words]:
@@ -236,7 +258,7 @@ def _joined(parts: Iterable[Words]) -> Words:
 
 
 def read(plan: ScoringPlan, words: U64, places: Places, rows: int) -> tuple[F64, NDArray[np.bool_]]:
-    """(predictors [rows, classes], whether all parties have the row [rows]) in the order of the receiver's table."""
+    """(predictors [rows, classes], whether all parties have the row [rows]) in the order of the receiver's rows."""
     shaped = words.reshape(plan.classes, plan.buckets, -1)
     eta, matched = np.full((rows, plan.classes), np.nan), np.zeros(rows, bool)
     for bucket in range(plan.buckets):

@@ -26,9 +26,15 @@ from hanse.entropy import Entropy
 from hanse.errors import Refusal
 from hanse.gate.record import Opening, Record
 from hanse.gate.scores import ModelRelease, Told
-from hanse.learn.jobs.terms import F64, Terms, release_of, terms_of
+from hanse.learn.jobs.terms import F64, Terms, read_question, release_of, terms_of
 from hanse.learn.linear.keys import receive_elements, send_elements
-from hanse.learn.scoring.batch import FRACTION, ScoringQuestion, read_question
+from hanse.learn.scoring.batch import (
+    FRACTION,
+    ScoringQuestion,
+    receive_units,
+    share_units,
+    units_told,
+)
 from hanse.wire import Channel
 
 _U64 = np.dtype("<u8")
@@ -43,6 +49,7 @@ class OnlinePlan:
     classes: int
     release: ModelRelease
     epsilon_join: float = 0.0
+    committed: bool = False
 
     @property
     def uses(self) -> tuple[Use, ...]:
@@ -63,7 +70,8 @@ def plan(parameters: Mapping[str, Any], contract: Contract) -> OnlinePlan:
     classes = len(terms.target.values) if terms.clause.kind == "multinomial" else 1
     what = f"the predictor of the row that {question.receiver} asked for, exact"
     told = Told("score", what, (question.receiver,), classes)
-    return OnlinePlan(terms, question, classes, release_of(terms, [told]))
+    release = release_of(terms, [told, *units_told(terms, question.receiver)], ("asked",))
+    return OnlinePlan(terms, question, classes, release)
 
 
 # --- at a provider ----------------------------------------------------------------------------------
@@ -82,7 +90,14 @@ def asked(channel: Channel, plan: OnlinePlan) -> int:
     return int(channel.receive(SEATS + receiver, "asked", _U64, (1,))[0])
 
 
-def share(channel: Channel, party: str, partial: F64 | None, entropy: Entropy) -> None:
+def share(
+    channel: Channel,
+    plan: OnlinePlan,
+    party: str,
+    partial: F64 | None,
+    units: F64,
+    entropy: Entropy,
+) -> None:
     """Share this party's part of the predictor [classes]; `Refusal` ``model.no-row`` if it has no such row."""
     if partial is None:
         raise Refusal(
@@ -94,7 +109,8 @@ def share(channel: Channel, party: str, partial: F64 | None, entropy: Entropy) -
     if not np.isfinite(partial).all():
         raise Refusal("model.no-row", f"{party}'s row for the id that was asked for has missing values",
                       remedy="fill them in at home", where=party)  # fmt: skip
-    send_elements(channel, f"{party}.part", encode(partial, FRACTION), entropy)
+    share_units(channel, plan.release, plan.terms, party, units, entropy)
+    send_elements(channel, party, "part", encode(partial, FRACTION), entropy)
 
 
 # --- at a seat and the receiver -----------------------------------------------------------------------
@@ -106,13 +122,14 @@ def compute(s: Session, record: Record, plan: OnlinePlan) -> dict[str, Ring]:
     record.write(
         Opening("asked", "which row is asked for, by its hashed id, told by the receiver", seen, 1)
     )
+    found = receive_units(s, plan.release, plan.terms)
     total: Ring | None = None
     for number, party in enumerate(plan.terms.parties):
-        part = receive_elements(s, SEATS + number, f"{party}.part", (plan.classes,))
+        part = receive_elements(s, SEATS + number, party, "part", (plan.classes,))
         total = part if total is None else total + part
     if total is None:
         raise Refusal("model.parties", "a model without parties cannot score")
-    return {"score": total}
+    return {"score": total, **found}
 
 
 def read(words: U64) -> F64:

@@ -23,7 +23,7 @@ from hanse.places.crowd.federation import Federation
 
 F64 = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-LEAST_DAYS = 28  # a place teaches the rhythm from so many known days on
+LEAST_DAYS = 42  # a place teaches the rhythm from so many known days on
 _WINSOR = 0.5  # a log residual beyond this teaches no more than this
 _RIDGE_DAY = 0.1  # places' worth of prior that a day's loadings are 0
 _NOISE = 0.0064  # first guess of the residual variance

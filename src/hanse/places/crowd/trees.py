@@ -34,13 +34,14 @@ BINS = 12
 class TreeSettings:
     """How to boost, the same at all parties."""
 
-    trees: int = 80
+    trees: int = 100
     depth: int = 3
     rate: float = 0.08
     l2: float = 1.0
     column_share: float = 0.4
     row_share: float = 0.75
-    clip: float = 0.25  # residuals teach no more than this many deviations
+    clip: float = 0.3  # residuals of the level teach no more than this many deviations
+    clip_traits: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)

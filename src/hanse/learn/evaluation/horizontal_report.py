@@ -1,0 +1,164 @@
+"""A rehearsal of a model over several parties' rows, as a report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from hanse.errors import Refusal
+from hanse.learn.evaluation.asked import LEAST_MATCHED, Asked
+from hanse.learn.evaluation.linear_report import learner, penalty
+from hanse.learn.evaluation.linear_report import judge as judge_of
+from hanse.learn.evaluation.report import Report
+from hanse.learn.evaluation.rivals import Rivals, of_rows
+from hanse.learn.features.reading import Prepared
+from hanse.learn.horizontal.home import Home
+from hanse.learn.horizontal.rehearsal import Outcome, rehearse
+from hanse.learn.horizontal.roles import Plan
+from hanse.learn.horizontal.trees import Boosting
+
+_OWN = (
+    "rounds",
+    "converged",
+    "each",
+    "choices",
+    "epsilon",
+    "delta",
+    "contributors",
+    "bytes_by_role",
+    "method",
+)
+
+
+def horizontal(parties: Sequence[Prepared], asked: Asked, notes: list[str]) -> Report:
+    """Train over the parties' rows; columns have the same names at all of them."""
+    homes, more = homes_of(parties, asked.holdout)
+    notes = [*notes, *more]
+    learning = sum(int((~h.held).sum()) for h in homes)
+    if learning < max(LEAST_MATCHED, asked.minimum_rows or 0):
+        raise Refusal("learn.rows", f"{learning} rows to learn from are too few",
+                      remedy="bring more rows, or keep fewer for the test (--holdout)")  # fmt: skip
+    labels = np.concatenate([h.y for h in homes])
+    if np.unique(labels).size < 2:
+        raise Refusal("learn.label", "the label has one value only at all parties",
+                      remedy="a model needs rows of at least two kinds")  # fmt: skip
+    model, homes, classes = _family(asked, homes, labels)
+    l2, firm = penalty(asked, learning, 1 + len(homes[0].columns))
+    plan = Plan(
+        tuple(h.party for h in homes),
+        model=model,
+        l2=l2,
+        power=asked.power,
+        classes=max(3, classes),
+    )
+    if asked.model == "boosting":
+        plan = replace(
+            plan,
+            method="boosting",
+            l2=1e-6,
+            boosting=Boosting(trees=asked.trees, depth=asked.depth),
+        )
+        firm = []
+    elif model == "multinomial":
+        plan = replace(plan, method="average", learner="network")
+    started = time.process_time()
+    outcome = rehearse(homes, plan, seed=asked.seed)
+    spent = time.process_time() - started
+    rivals = None
+    if asked.model != "boosting":
+        rivals = _rivals(homes, model, plan.l2, asked.power, classes)
+    return _reported(outcome, homes, rivals, spent, [*notes, *firm], asked.model)
+
+
+def homes_of(parties: Sequence[Prepared], holdout: float) -> tuple[list[Home], list[str]]:
+    """(parties' rows in one order of columns, notes). A column a text value made at some parties only is 0 at others;
+    `Refusal` where other columns differ.
+    """
+    tables = [p.table for p in parties]
+    every = list(dict.fromkeys(name for t in tables for name in t.columns.names))
+    made = {name for name in every if "=" in name}
+    homes, notes = [], []
+    for table in tables:
+        own = {name: table.columns.values[:, n] for n, name in enumerate(table.columns.names)}
+        missing = [name for name in every if name not in own and name not in made]
+        if missing:
+            raise Refusal("learn.columns", f"there is no column {missing[0]!r}, which another party has",
+                          where=table.name, remedy="give all parties the same columns, or leave it out with "
+                          f"--without {missing[0]}")  # fmt: skip
+        if table.label is None:
+            raise Refusal("learn.label", "there is no label", where=table.name,
+                          remedy="horizontal learning needs the label in every file")  # fmt: skip
+        zeros = np.zeros(table.rows)
+        x = (
+            np.stack([own.get(name, zeros) for name in every], axis=1)
+            if every
+            else np.empty((table.rows, 0))
+        )
+        homes.append(Home(table.name, tuple(every), x, table.label, table.lots < holdout))
+    differing = sorted(made - set.intersection(*(set(t.columns.names) for t in tables)))
+    if differing:
+        notes.append(f"{len(differing)} columns of text values or gaps are not in every file; they are 0 elsewhere: "
+                     f"{', '.join(differing[:5])}")  # fmt: skip
+    return homes, notes
+
+
+def _family(asked: Asked, homes: list[Home], labels: Any) -> tuple[str, list[Home], int]:
+    """(the family, labels of classes as 0, 1, ..., how many classes)."""
+    kinds = np.unique(labels)
+    model = asked.model
+    if model == "boosting":
+        model = "logistic" if kinds.size == 2 else "linear"
+    if model == "logistic" and kinds.size > 2:
+        raise Refusal("learn.label", f"the label has {kinds.size} values, not two classes",
+                      remedy="take another model, such as multinomial for classes or linear for numbers")  # fmt: skip
+    if model not in ("logistic", "multinomial"):
+        return model, homes, 1
+    coded = [replace(h, y=np.searchsorted(kinds, h.y).astype(np.float64)) for h in homes]
+    return model, coded, int(kinds.size)
+
+
+def _rivals(homes: Sequence[Home], model: str, l2: float, power: float, classes: int) -> Rivals:
+    """Each party's own plain model, filled with its own means."""
+
+    def filled(home: Home, rows: Any) -> tuple[Any, Any]:
+        gone = np.isnan(home.x)
+        known = np.where(gone, 0.0, home.x).sum(axis=0) / np.maximum(1, (~gone).sum(axis=0))
+        return np.where(gone, known, home.x)[rows], home.y[rows]
+
+    parts = {h.party: filled(h, ~h.held) for h in homes}
+    tests = [filled(h, h.held if h.held.any() else ~h.held) for h in homes]
+    if model == "multinomial" or any(np.unique(y).size < 2 for _, y in parts.values()):
+        return Rivals({}, {}, {})
+    return of_rows(
+        parts, tests, learner(model, l2, power, classes), judge_of(model, power, classes)
+    )
+
+
+def _reported(
+    outcome: Outcome,
+    homes: Sequence[Home],
+    rivals: Rivals | None,
+    cpu: float,
+    notes: list[str],
+    model: str,
+) -> Report:
+    body = outcome.body()
+    alone: dict[str, Mapping[str, float | None]] = {outcome.parties[0]: outcome.alone}
+    if rivals is not None and rivals.alone:
+        alone = {**rivals.alone, **alone}
+    y = np.concatenate([h.y[h.held] if h.held.any() else h.y for h in homes])
+    positive = (
+        float((y == y.max(initial=0.0)).sum()) if outcome.model == "logistic" else float(y.size)
+    )
+    told = [n for n in outcome.notes if "does not beat" not in n]  # the report's own words say it
+    return Report(
+        model, "horizontal", outcome.parties, outcome.metrics, outcome.plaintext, alone, outcome.ensemble,
+        main={"logistic": "auc", "linear": "rmse", "multinomial": "log_loss"}.get(outcome.model, "deviance"),
+        rows_tested=(positive, float(y.size) - positive), wall_s=outcome.wall_s, cpu_s=cpu,
+        plaintext_s=outcome.plaintext_s, bytes=outcome.bytes, openings=tuple(outcome.openings),
+        notes=(*told, *notes), extra={"rows": outcome.rows, **{n: body[n] for n in _OWN if n in body}},
+    )  # fmt: skip

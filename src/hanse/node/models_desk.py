@@ -1,0 +1,289 @@
+"""What one party brings to model jobs, and what it takes home: rows shared, parts kept, scores written.
+
+    prepare   before anybody signs: read the rows, share them into a recorder, answer with the commitment
+    send      in the job: what was recorded, or, where keys are open, rows in the order that all parties found
+    finish    at the end: this party's part of the model with its card into the store, or scores into a file
+
+The same at a node and in a rehearsal. What was prepared waits in memory for its job, not for ever.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hanse.catalog import Dataset
+from hanse.catalog.numbers import NumberRequest, read_numbers
+from hanse.clock import Clock
+from hanse.contracts import Contract, JobRequest
+from hanse.contracts.models import SCORE_ONE, TRAIN
+from hanse.engine.shares import octets
+from hanse.entropy import Entropy
+from hanse.errors import Fault, Refusal
+from hanse.gate.record import Record
+from hanse.gate.scores import draw_lock, send_lock_seeds
+from hanse.learn.jobs import linear
+from hanse.learn.jobs.blocks import LinearBlock
+from hanse.learn.jobs.committed import Recorder, Upload
+from hanse.learn.jobs.terms import HomeRows, Side, Terms
+from hanse.learn.scoring import batch, online
+from hanse.node.models import ModelShelf
+from hanse.node.models_card import Made, card_of
+from hanse.node.roles import Job
+from hanse.node.scoring import Lookup, OneScore, Scored, partial_rows, units_of, write_scores
+from hanse.wire import Channel
+
+_WAITS_SECONDS = 300.0
+_MOST_WAITING = 8
+Opened = Mapping[str, NDArray[np.uint64]]
+
+
+@dataclass
+class Prepared:
+    """What waits for a job: how to send it, and what stays at home."""
+
+    send: Callable[[Channel], None]
+    seeds: tuple[bytes, bytes, bytes]
+    home: Any
+    at: float
+
+
+@dataclass
+class ModelDesk:
+    """``dataset`` gives one of this party's datasets by name, ``tell`` adds a line to a job's log at this party.
+
+    ``folder`` is where scores are written.
+    """
+
+    party: str
+    shelf: ModelShelf
+    dataset: Callable[[str], Dataset]
+    clock: Clock
+    entropy: Entropy
+    folder: Path | None
+    tell: Callable[[JobRequest, str], None]
+    _waiting: dict[str, Prepared] = field(default_factory=dict)
+    _private: dict[str, str] = field(default_factory=dict)  # ids that this party asks about, by job
+    _lookups: dict[str, Lookup] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    # --- before the job -------------------------------------------------------------------------
+
+    def prepare(self, plan: Any, contract: Contract, request: JobRequest) -> dict[str, str]:
+        """Commitments by dataset of what this party will send; nothing if it is no party of the model."""
+        terms: Terms = plan.terms
+        if self.party not in terms.parties:
+            return {}
+        side = terms.side(self.party)
+        if (
+            request.computation == SCORE_ONE
+        ):  # what is shared hangs on the id, which nobody knows yet
+            return {side.dataset: ""}
+        seeds = draw_lock(self.entropy)
+        if request.computation == TRAIN:
+            commitment, send, home = self._training(plan, contract, side, seeds)
+        else:
+            commitment, send, home = self._scoring(plan, contract, side, seeds)
+        now = self.clock.monotonic()
+        with self._lock:
+            fresh = {k: p for k, p in self._waiting.items() if now - p.at < _WAITS_SECONDS}
+            self._waiting = dict(list(fresh.items())[-_MOST_WAITING + 1 :])
+            self._waiting[commitment] = Prepared(send, seeds, home, now)
+        return {side.dataset: commitment}
+
+    def _training(
+        self,
+        plan: linear.LinearPlan,
+        contract: Contract,
+        side: Side,
+        seeds: tuple[bytes, bytes, bytes],
+    ) -> tuple[str, Callable[[Channel], None], Any]:
+        rows = self._read(plan.terms, contract, side, target=self.party == plan.terms.label_party)
+        home, parts = linear.at_home(plan, self.party, rows, contract.id)
+        if plan.hidden:
+            recorder = Recorder()
+            send_lock_seeds(recorder, self.party, seeds)
+            linear.share(recorder, plan, home, parts, self.entropy)
+            upload = Upload.of(self.party, recorder, self.entropy)
+            return upload.commitment, upload.send, home
+        nonce = self.entropy.take(32)
+        held = (
+            octets(rows.ids),
+            octets(rows.values),
+            octets(np.zeros(0) if rows.target is None else rows.target),
+        )
+        commitment = hashlib.sha256(
+            b"hanse-rows-v1|" + nonce + b"".join(map(bytes, held))
+        ).hexdigest()
+
+        def send(channel: Channel) -> None:
+            send_lock_seeds(channel, self.party, seeds)
+            linear.share_open(channel, plan, home, parts, self.entropy)
+
+        return commitment, send, home
+
+    def _scoring(
+        self,
+        plan: batch.ScoringPlan,
+        contract: Contract,
+        side: Side,
+        seeds: tuple[bytes, bytes, bytes],
+    ) -> tuple[str, Callable[[Channel], None], Any]:
+        block = self._block(plan.question.training)
+        receiver = plan.question.receiver == self.party
+        wanted = _wanted(plan.terms, contract, side, target=False, texts=receiver)
+        rows = partial_rows(self.dataset(side.dataset), wanted, block)
+        recorder = Recorder()
+        send_lock_seeds(recorder, self.party, seeds)
+        places = batch.share(
+            recorder, plan, self.party, rows.ids, rows.partial, units_of(block), self.entropy
+        )
+        upload = Upload.of(self.party, recorder, self.entropy)
+        return upload.commitment, upload.send, (rows, places)
+
+    def _read(self, terms: Terms, contract: Contract, side: Side, *, target: bool) -> HomeRows:
+        wanted = _wanted(terms, contract, side, target=target)
+        rows = read_numbers(self.dataset(side.dataset), wanted)
+        features = len(side.terms)
+        label = rows.values[:, features] if target else None
+        return HomeRows(rows.ids, rows.values[:, :features], label, rows.texts)
+
+    def _block(self, training: str) -> LinearBlock:
+        return LinearBlock.of(self.shelf.document(training)["block"])
+
+    def expect(self, job: str, asked: str) -> None:
+        """Remember which id this party's own job is about; it is in no request."""
+        with self._lock:
+            self._private[job] = asked
+
+    # --- in the job -----------------------------------------------------------------------------
+
+    def send(self, job: Job) -> Callable[[Channel], list[bytes]]:
+        """How this party shares what it brings."""
+        if job.request.computation == SCORE_ONE:
+            return lambda channel: self._send_one(channel, job)
+
+        def send(channel: Channel) -> list[bytes]:
+            prepared = self._prepared(job)
+            prepared.send(channel)
+            return list(prepared.seeds)
+
+        return send
+
+    def _prepared(self, job: Job) -> Prepared:
+        side = job.plan.terms.side(self.party)
+        commitment = job.request.commitments.get(side.dataset, "")
+        with self._lock:
+            found = self._waiting.get(commitment)
+        if found is None:
+            raise Refusal(
+                "model.prepared",
+                f"{self.party} has not prepared these rows, or gave them up meanwhile",
+                remedy="ask again; a job uses what its parties prepared for it, once",
+                where=self.party,
+            )
+        return found
+
+    def _send_one(self, channel: Channel, job: Job) -> list[bytes]:
+        plan: online.OnlinePlan = job.plan
+        seeds = draw_lock(self.entropy)
+        send_lock_seeds(channel, self.party, seeds)
+        block = self._block(plan.question.training)
+        lookup = self._lookup(job, block)
+        if self.party == plan.question.receiver:
+            with self._lock:
+                text = self._private.pop(job.request.job_hash, None)
+            if text is None:
+                raise Refusal("model.no-row", f"{self.party} was asked for the score of no row",
+                              remedy="ask at the receiver's own node")  # fmt: skip
+            hashed = lookup.hashed(text)
+            online.ask(channel, plan, hashed)
+        else:
+            hashed = online.asked(channel, plan)
+        online.share(
+            channel, plan, self.party, lookup.partial(hashed), units_of(block), self.entropy
+        )
+        return list(seeds)
+
+    def _lookup(self, job: Job, block: LinearBlock) -> Lookup:
+        """This party's partial predictors by id, kept until its data change."""
+        plan = job.plan
+        side = plan.terms.side(self.party)
+        dataset = self.dataset(side.dataset)
+        wanted = _wanted(plan.terms, job.contract, side, target=False)
+        key = plan.question.training
+        with self._lock:
+            known = self._lookups.get(key)
+        if known is None or not known.is_fresh(dataset):
+            known = Lookup.of(dataset, wanted, block)
+            with self._lock:
+                self._lookups = dict(list(self._lookups.items())[-3:]) | {key: known}
+        return known
+
+    # --- after the job --------------------------------------------------------------------------
+
+    def finish(self, job: Job, opened: Opened, record: Record) -> Any:
+        """What this party was told becomes its part of the model, or its scores; the job's result."""
+        if job.request.computation == TRAIN:
+            return self._keep(job, dict(opened), record)
+        plan = job.plan
+        family = plan.terms.clause.kind
+        units = units_of(None, opened.get("units"))
+        if plan.question.receiver == plan.terms.label_party:
+            units = units_of(self._block(plan.question.training))
+        if job.request.computation == SCORE_ONE:
+            return OneScore.of(plan, online.read(opened["score"]), family, units)
+        rows, places = self._prepared(job).home
+        eta, matched = batch.read(plan, opened["scores"], places, rows.ids.size)
+        scored = Scored(
+            plan.question.model, family, plan.terms.target.values, rows, eta, matched, units
+        )
+        self.release(job)
+        if self.folder is None:
+            raise Fault("model.folder", "this node has no folder for scores",
+                        remedy="open the node by its folder")  # fmt: skip
+        return write_scores(self.folder, job.request.job_hash, scored)
+
+    def _keep(self, job: Job, opened: dict[str, NDArray[np.uint64]], record: Record) -> Made:
+        plan: linear.LinearPlan = job.plan
+        home = self._prepared(job).home if self.party in plan.terms.parties else None
+        metrics = linear.measured(plan, home, opened)
+        note, card = card_of(
+            job, self.party, self.clock.now(), metrics, linear.facts(opened), record
+        )
+        block: dict[str, Any] = {}
+        if home is not None and f"model.{self.party}" in opened:
+            block = linear.block_of(plan, home, opened).body()
+            card["constant"] = list(home.constant)
+            self.shelf.keep(note, block, card)
+        self.release(job)
+        return Made(card, block)
+
+    def release(self, job: Job) -> None:
+        """Forget what was prepared for the job: it has ended."""
+        terms = job.plan.terms
+        if self.party in terms.parties:
+            with self._lock:
+                self._waiting.pop(
+                    job.request.commitments.get(terms.side(self.party).dataset, ""), None
+                )
+                self._private.pop(job.request.job_hash, None)
+
+
+def _wanted(
+    terms: Terms, contract: Contract, side: Side, *, target: bool, texts: bool = False
+) -> NumberRequest:
+    """What is read of a dataset: the feature columns, and behind them the target's."""
+    columns = [*side.terms, *([terms.target] if target else [])]
+    values = {t.name: t.values for t in columns if t.values}
+    names = tuple(t.name for t in columns)
+    return NumberRequest(
+        contract.join.id_type, contract.join.hash, side.capacity, names, values, texts
+    )

@@ -1,0 +1,129 @@
+"""From a log prediction and its deviation to what is published: point, interval, confidence, or nothing.
+
+Errors of days that were told beforehand, over their deviations, are counted in a histogram that is added over
+owners; so quantiles and probabilities are those of all owners' places, and nobody's errors are seen. From it
+
+    point       the number that most of the time is within 30 % of the truth (below the median where errors are wide)
+    confidence  how often it is: the expected P30, checked against how often it was
+    interval    90 %, by conformal quantiles of the same errors
+    published   only where the confidence reaches the asked one
+
+Source: split conformal prediction with normalised scores (Papadopoulos et al. 2002; Lei et al. 2018).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hanse.places.crowd.federation import Federation
+
+F64 = NDArray[np.float64]
+NEAR = (float(np.log(0.7)), float(np.log(1.3)))  # predicted over true, within 30 %
+EDGES = np.concatenate([np.linspace(-8, 8, 161)])  # of an error over its deviation
+SCALES = np.geomspace(0.02, 3.0, 60)  # deviations for which points are worked out
+_SHIFTS = np.linspace(-0.4, 0.15, 111)
+_BINS = 10  # of confidence, when checked
+COVERAGE = 0.90
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Calibration of one kind of place: ``low`` and ``high`` quantiles of truth over prediction in deviations,
+    the best ``shift`` and expected ``p30`` for every deviation of `SCALES`, and ``checked`` confidence by bin."""
+
+    low: float
+    high: float
+    shift: F64
+    p30: F64
+    checked: F64
+
+    def judge(self, log: F64, deviation: F64) -> Judged:
+        """What to publish of predictions ``log`` [n] with ``deviation`` [n]."""
+        at = np.log(np.clip(deviation, SCALES[0], SCALES[-1]))
+        grid = np.log(SCALES)
+        shift, expected = np.interp(at, grid, self.shift), np.interp(at, grid, self.p30)
+        centres = (np.arange(_BINS) + 0.5) / _BINS
+        confidence = np.interp(expected, centres, self.checked)
+        point = np.exp(log + shift)
+        return Judged(point, np.exp(log + self.low * deviation), np.exp(log + self.high * deviation), confidence)
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """``point``, interval ``low`` to ``high`` in people, ``confidence`` of being within 30 %; all [n]."""
+
+    point: F64
+    low: F64
+    high: F64
+    confidence: F64
+
+
+def calibrate(federation: Federation, error: F64, deviation: F64, name: str) -> Scores:
+    """From log errors (truth minus prediction) [n] of this owner's places and their deviations [n]."""
+    fine = np.isfinite(error) & np.isfinite(deviation) & (deviation > 0)
+    score = error[fine] / deviation[fine]
+    mine, _ = np.histogram(np.clip(score, EDGES[0] + 1e-9, EDGES[-1] - 1e-9), EDGES)
+    count = federation.sum(f"{name}.scores", mine.astype(np.float64))
+    if count.sum() < 30:
+        count = count + 30 * _normal()
+    mass = count / count.sum()
+    low, high = _quantile(mass, (1 - COVERAGE) / 2), _quantile(mass, (1 + COVERAGE) / 2)
+    shift, p30 = _best(mass)
+    plain = Scores(low, high, shift, p30, (np.arange(_BINS) + 0.5) / _BINS)
+    return _checked(federation, plain, error[fine], deviation[fine], name)
+
+
+def _checked(federation: Federation, scores: Scores, error: F64, deviation: F64, name: str) -> Scores:
+    """Confidence as it turned out, by bins of confidence as expected, made monotone."""
+    judged = scores.judge(np.zeros(error.size), deviation)
+    ratio = judged.point / np.exp(error)
+    hit = (np.abs(ratio - 1) <= 0.3).astype(np.float64)
+    bin_ = np.minimum((judged.confidence * _BINS).astype(np.int64), _BINS - 1)
+    mine = np.stack([np.bincount(bin_, hit, minlength=_BINS), np.bincount(bin_, minlength=_BINS).astype(float)])
+    hits, count = federation.sum(f"{name}.checked", mine)
+    prior = 20.0
+    centre = (np.arange(_BINS) + 0.5) / _BINS
+    rate = (hits + prior * centre) / (count + prior)
+    return Scores(scores.low, scores.high, scores.shift, scores.p30, monotone(rate, count + prior))
+
+
+def monotone(rate: F64, weight: F64) -> F64:
+    """The non-decreasing sequence nearest to ``rate`` in weighted squares (pool adjacent violators)."""
+    blocks: list[list[float]] = []
+    for value, mass in zip(rate, weight, strict=True):
+        blocks.append([float(value), float(mass), 1.0])
+        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
+            value_b, mass_b, size_b = blocks.pop()
+            value_a, mass_a, size_a = blocks.pop()
+            total = mass_a + mass_b
+            blocks.append([(value_a * mass_a + value_b * mass_b) / total, total, size_a + size_b])
+    return np.concatenate([np.full(int(size), value) for value, _, size in blocks])
+
+
+def _best(mass: F64) -> tuple[F64, F64]:
+    """(shift, P30) for each deviation of `SCALES`, for errors distributed as ``mass`` over `EDGES`."""
+    # Errors to either side count alike: a bias of the days told beforehand need not be that of the day to tell.
+    smooth = np.convolve((mass + mass[::-1]) / 2, [0.25, 0.5, 0.25], mode="same")
+    cumulative = np.concatenate([[0.0], np.cumsum(smooth / smooth.sum())])
+    # predicted / true = exp(shift - deviation * score): near 1 for scores between these two
+    low = (_SHIFTS[None, :] - NEAR[1]) / SCALES[:, None]
+    high = (_SHIFTS[None, :] - NEAR[0]) / SCALES[:, None]
+    p30 = np.interp(high, EDGES, cumulative) - np.interp(low, EDGES, cumulative)
+    # the smallest of all shifts that are as good as the best: small deviations leave many
+    good = p30 >= p30.max(axis=1, keepdims=True) - 0.002
+    smallest = np.where(good, np.abs(_SHIFTS)[None, :], np.inf).argmin(axis=1)
+    return _SHIFTS[smallest], p30.max(axis=1)
+
+
+def _quantile(mass: F64, share: float) -> float:
+    cumulative = np.concatenate([[0.0], np.cumsum(mass)])
+    return float(np.interp(share, cumulative + np.arange(cumulative.size) * 1e-12, EDGES))
+
+
+def _normal() -> F64:
+    centre = (EDGES[1:] + EDGES[:-1]) / 2
+    mass = np.exp(-0.5 * centre**2)
+    return np.asarray(mass / mass.sum())

@@ -1,0 +1,287 @@
+"""The crowd of every place, every day: the joint model on one page.
+
+    train   1. the shared rhythm of the days, and each place's traits at home        (`rhythm`)
+            2. what to expect of places without counts, from everybody's columns     (`newcomers`, `trees`)
+            3. how the rules did on days told beforehand: their blend                (`regulars`)
+            4. how far off that was: points, intervals, confidence                   (`judgement`)
+    day     5. the newest days of the rhythm, as the counts come in                  (sums)
+            6. the outlook for the day to tell, from calendar, weather, other years  (public)
+            7. places with history by the blend, others by their posterior           (at home)
+            8. published, or not
+
+Every owner runs this over its own places. What crosses between owners are the sums that each part names, through
+`Federation.sum`; what crosses from map, operator and payments are histograms in `trees`. Nothing else does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hanse.places.crowd.federation import Federation
+from hanse.places.crowd.ground import Calendar, Ground
+from hanse.places.crowd.judgement import Judged, Scores, calibrate
+from hanse.places.crowd.newcomers import Posterior, Prior, after, expect, tell
+from hanse.places.crowd.outlook import Kernels, Outlook, outlook
+from hanse.places.crowd.regulars import NAIVE, RULES, Signal, blend_weights, drift, rules
+from hanse.places.crowd.rhythm import Rhythm, Traits, at_home, day_rows, fit_rhythm
+from hanse.places.crowd.trees import Binned, Histograms, TreeSettings
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+SIMULATED = (0, 1, 2, 3, 5, 7, 14, 28)  # counted days of newcomers that calibration plays through
+
+
+@dataclass(frozen=True)
+class CrowdSettings:
+    """The same at all owners."""
+
+    factors: int = 5
+    window: int = 400  # days that traits are fitted on
+    judged: int = 63  # days told beforehand that blend and calibration rest on
+    history: int = 90  # days in which a place must have
+    least: int = 14  # so many counted days to count as one with a history
+    boosted: int = 4  # traits that trees are grown for, besides the level
+    publish: float = 0.6  # least confidence of what is published
+    trees: TreeSettings = field(default_factory=TreeSettings)
+    seed: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """One day of some places: ``log`` prediction, ``deviation``, what is made of it, and the naive rules [n, 2]."""
+
+    log: F64
+    deviation: F64
+    judged: Judged
+    published: Flags
+    naive: F64
+
+
+class Crowd:
+    """One owner's side of the model. ``own`` int64: the numbers of its places in ``ground``."""
+
+    def __init__(
+        self, federation: Federation, ground: Ground, calendar: Calendar, own: I64,
+        columns: tuple[Binned, Histograms] | None, settings: CrowdSettings | None = None,
+        kernels: Kernels | None = None,
+    ) -> None:  # fmt: skip
+        self.settings = settings or CrowdSettings()
+        self.own = own
+        self._federation = federation
+        self._ground = ground
+        self._calendar = calendar
+        self._columns = columns
+        self._kernels = kernels or Kernels(calendar)
+        self._newest = -1
+
+    # --- training ---------------------------------------------------------------------------------
+
+    def train(self, logs: F64, weather: F64, newest: int, lag: int, signal: Signal | None = None) -> None:
+        """From ``logs`` [own places, days], known up to the day ``newest``; ``lag`` days before the day to tell."""
+        settings, stop = self.settings, newest + 1
+        window = slice(max(0, stop - settings.window), stop)
+        start = contrasts(self._calendar, window)
+        self.rhythm, self.traits = fit_rhythm(self._federation, logs[:, window], start, settings.factors)
+        self._days = np.full((self._calendar.size, 1 + self.rhythm.factors), np.nan)
+        self._days[window] = self.rhythm.days
+        self._newest = newest
+        self._rows_before(logs, window.start)
+        self.prior = self._expect()
+        self._told: dict[int, Outlook] = {}
+        self._review(logs, weather, newest, lag, signal)
+
+    def _rows_before(self, logs: F64, first: int) -> None:
+        """Days before the window, from the traits of today: for what earlier years teach."""
+        if first <= 0:
+            return
+        past = logs[:, :first]
+        self._days[:first] = day_rows(self._federation, past, self.traits, self._teaching(past), "before")
+
+    def _teaching(self, logs: F64) -> Flags:
+        return np.isfinite(logs) & self.traits.teach[:, None]
+
+    def _expect(self) -> Prior | None:
+        if self._columns is None:
+            return None
+        binned, histograms = self._columns
+        return expect(self._federation, self._ground, binned, histograms, self.own, self.traits,
+                      self.settings.trees, self.settings.boosted, self.settings.seed)  # fmt: skip
+
+    # --- days told beforehand: blend and calibration ------------------------------------------------
+
+    def _review(self, logs: F64, weather: F64, newest: int, lag: int, signal: Signal | None) -> None:
+        """Tell the last known days as they would have been told, and learn from the errors."""
+        self._lag = lag
+        first = max(lag + 70, newest + 1 - self.settings.judged)
+        self._errors = np.full((len(logs), 0, len(RULES)), np.nan)
+        self._judged_days: list[int] = []
+        for day in range(first, newest + 1):
+            told = outlook(self._kernels, self._days, weather, day, day - lag)
+            self._told[day] = told
+            self._note(logs, day, told, lag, signal)
+        self._weigh(logs, signal)
+        if self.prior is not None:
+            self._newcomer_scores = self._simulate(logs, newest)
+
+    def _note(self, logs: F64, day: int, told: Outlook, lag: int, signal: Signal | None) -> None:
+        change = self._change(signal, day, lag)
+        said = rules(self._kernels, logs, self._days, self.traits, told, day, day - lag, change)
+        said[~self._regular(logs, day - lag)] = np.nan
+        self._errors = np.concatenate([self._errors, (logs[:, day, None] - said)[:, None]], axis=1)
+        self._judged_days.append(day)
+        keep = self.settings.judged
+        self._errors, self._judged_days = self._errors[:, -keep:], self._judged_days[-keep:]
+
+    def _weigh(self, logs: F64, signal: Signal | None) -> None:
+        """Weights of the rules, deviations of the places, calibration of both."""
+        usable = np.array([rule != "area" or signal is not None for rule in RULES])
+        self.weights = blend_weights(self._federation, self._errors.reshape(-1, len(RULES)), "blend", usable)
+        error = self._errors @ self.weights
+        self._deviation = self._deviations(error)
+        off = self._calendar.off[self._judged_days] if self._judged_days else np.zeros(0, np.bool_)
+        deviation = np.where(off[None, :], self._deviation[:, 1:], self._deviation[:, :1])
+        self._regular_scores = calibrate(self._federation, error.reshape(-1), deviation.reshape(-1), "regular")
+
+    def _deviations(self, error: F64) -> F64:
+        """[own places, 2]: size of the error on working and on free days, drawn to the average place's."""
+        off = self._calendar.off[self._judged_days] if self._judged_days else np.zeros(0, np.bool_)
+        out = np.zeros((len(error), 2))
+        for column, group in enumerate((~off, off)):
+            square = np.where(np.isfinite(error[:, group]), np.clip(error[:, group], -1, 1) ** 2, 0.0)
+            count = np.isfinite(error[:, group]).sum(axis=1)
+            total = self._federation.sum("deviation", np.array([square.sum(), float(count.sum())]))
+            average = total[0] / total[1] if total[1] > 0 else 0.02
+            average = max(average, 1e-4)
+            draw = 8.0
+            out[:, column] = np.sqrt((square.sum(axis=1) + draw * average) / (count + draw))
+        return out
+
+    def _simulate(self, logs: F64, newest: int) -> dict[int, Scores]:
+        """Play own places as if they were new, with 0, 1, 2, ... counted days, on the days told beforehand."""
+        prior, scores = self.prior, dict[int, Scores]()
+        if prior is None:
+            return scores
+        days = [day for day in self._told if day <= newest]
+        ahead = np.array([self._told[day].row for day in days]).reshape(len(days), -1)
+        pool = np.arange(max(0, newest - 150), max(1, newest - self.settings.judged + 1))
+        chance = np.random.default_rng(self.settings.seed)
+        for count in SIMULATED:
+            played, kept = [], []
+            for row, place in enumerate(self.own):
+                picked = chance.choice(pool, min(count, pool.size), replace=False)
+                if not self.traits.teach[row]:
+                    continue
+                played.append(self._posterior(place, prior.left_out[place], picked, logs[row, picked]))
+                kept.append(row)
+            log, deviation = tell(played, ahead, self.rhythm.noise)
+            error = logs[np.ix_(kept, days)] - log
+            scores[count] = calibrate(self._federation, error.ravel(), deviation.ravel(), f"new.{count}")
+        return scores
+
+    # --- every day --------------------------------------------------------------------------------
+
+    def learn(self, logs: F64, newest: int) -> None:
+        """Take in the days that became known since, up to ``newest``."""
+        if newest <= self._newest:
+            return
+        fresh = slice(self._newest + 1, newest + 1)
+        part = logs[:, fresh]
+        self._days[fresh] = day_rows(self._federation, part, self.traits, self._teaching(part), "day")
+        self._newest = newest
+
+    def review(self, logs: F64, day: int, lag: int, signal: Signal | None = None) -> None:
+        """Take a day that was told by `day` and is known now into blend and calibration."""
+        told = self._told.get(day)
+        if told is not None:
+            self._note(logs, day, told, lag, signal)
+
+    def weigh(self, logs: F64, signal: Signal | None = None) -> None:
+        """Renew blend and calibration from what `review` took in."""
+        self._weigh(logs, signal)
+
+    def ahead(self, weather: F64, target: int) -> Outlook:
+        """The outlook for ``target`` from what is known; kept for `review`."""
+        told = outlook(self._kernels, self._days, weather, target, self._newest)
+        self._told[target] = told
+        return told
+
+    def day(self, logs: F64, weather: F64, target: int, signal: Signal | None = None) -> Told:
+        """Own places with a history on ``target``; not a number for places without."""
+        told = self.ahead(weather, target)
+        lag = max(1, target - self._newest)
+        change = self._change(signal, target, lag)
+        said = rules(self._kernels, logs, self._days, self.traits, told, target, self._newest, change)
+        said[~self._regular(logs, self._newest)] = np.nan
+        log = said @ self.weights
+        if signal is not None and change is not None:
+            log = log + self._drift(signal, target, lag) * (said[:, NAIVE[2]] - log)
+        off = int(self._calendar.off[target])
+        judged = self._regular_scores.judge(log, self._deviation[:, off])
+        return Told(log, self._deviation[:, off], judged, judged.confidence >= self.settings.publish, said[:, NAIVE[:2]])
+
+    def newcomer(self, place: int, days: I64, logs: F64) -> Posterior:
+        """What is known of a place from its counted ``days`` and their ``logs``; `newcomers_on` tells from it."""
+        if self.prior is None:
+            raise ValueError("the model was trained without newcomers")
+        return self._posterior(place, self.prior.mean[place], days, logs)
+
+    def newcomers_on(self, target: int, posteriors: Sequence[Posterior], counts: Sequence[int]) -> Told:
+        """Places with ``counts`` counted days each, on ``target``; `ahead` must have told it."""
+        log, deviation = (a[:, 0] for a in tell(posteriors, self._told[target].row[None], self.rhythm.noise))
+        kind = np.array([max(c for c in SIMULATED if c <= n) for n in counts], np.int64)
+        judged = Judged(*np.zeros((4, kind.size)))
+        for count in np.unique(kind):
+            part = kind == count
+            found = self._newcomer_scores[int(count)].judge(log[part], deviation[part])
+            for name in ("point", "low", "high", "confidence"):
+                getattr(judged, name)[part] = getattr(found, name)
+        blank = np.full((kind.size, 2), np.nan)
+        return Told(log, deviation, judged, judged.confidence >= self.settings.publish, blank)
+
+    # --- parts ------------------------------------------------------------------------------------
+
+    def _posterior(self, place: int, mean: F64, days: I64, logs: F64) -> Posterior:
+        prior = self.prior
+        assert prior is not None  # noqa: S101 (for the type checker)
+        scale = np.ones(mean.size)
+        scale[0] = prior.spread[place]
+        covariance = prior.covariance * np.outer(scale, scale)
+        rows = self._days[days] if len(days) else np.zeros((0, mean.size))
+        return after(mean, covariance, rows, logs, self.rhythm.noise)
+
+    def _regular(self, logs: F64, newest: int) -> Flags:
+        recent = logs[:, max(0, newest + 1 - self.settings.history) : newest + 1]
+        return np.asarray(np.isfinite(recent).sum(axis=1) >= self.settings.least)
+
+    def _change(self, signal: Signal | None, target: int, lag: int) -> F64 | None:
+        return None if signal is None else signal.change(self._kernels, target, lag)[self.own]
+
+    def _drift(self, signal: Signal, target: int, lag: int) -> float:
+        past = range(max(0, target - 120), target + 1)
+        changes = np.full(target + 1, np.nan)
+        for day in past:
+            column = signal.change(self._kernels, day, lag)
+            if np.isfinite(column).any():
+                changes[day] = float(np.nanmedian(column))
+        return drift(changes, target)
+
+
+def contrasts(calendar: Calendar, window: slice) -> F64:
+    """[days, 7] first guesses of loadings: free days, the last day of the weekend, season, trend, the first free."""
+    off = calendar.off[window].astype(np.float64)
+    like = calendar.like[window]
+    turn = calendar.days[window].astype(np.int64) / 365.25 * 2 * np.pi
+    columns = [off, like == int(like.max()), np.linspace(-1, 1, off.size), np.sin(turn), np.cos(turn), like == 4,
+               off * np.sin(turn)]  # fmt: skip
+    table = np.stack([np.asarray(c, np.float64) for c in columns], axis=1)
+    return np.asarray(table - table.mean(axis=0))
+
+
+def traits_of(rhythm: Rhythm, logs: F64) -> Traits:
+    """Level and traits of places that took no part in training, from their ``logs`` [places, days]."""
+    return at_home(logs, rhythm.days, rhythm.noise)

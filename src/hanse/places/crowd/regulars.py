@@ -1,0 +1,138 @@
+"""Places with a recent history: rules of thumb, corrected by the rhythm, and a blend of them that cannot lose to one.
+
+Each rule tells the log crowd of the target day from the place's own known days, at home:
+
+    same week      the last known day of the same weekday (naive)
+    carry          the last known day (naive)
+    weekdays       the mean of recent days of the same weekday, as they were
+    level          the mean of the last days' levels, plus the outlook
+    near, mid, far means of the same weekday with half-lives of 7, 21 and 60 days, plus the outlook
+    area           the same weekday's mean, times the change of a fresh area signal since then
+
+Crosses between owners: the sum over places and recent days of products of the rules' errors (rules x rules), from
+which the blend's weights follow (no weight below 0, their sum 1). Errors are those of days told beforehand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hanse.places.crowd.federation import Federation
+from hanse.places.crowd.outlook import Kernels, Outlook
+from hanse.places.crowd.rhythm import Traits
+
+F64 = NDArray[np.float64]
+RULES = ("same week", "carry", "weekdays", "level", "near", "mid", "far", "area")
+NAIVE = (0, 1, 7)
+SAFE = 5  # the rule that stands in where another cannot tell
+_CUT = 0.6  # a log error teaches no more than this
+_EVEN = 0.05  # weight of "all corrected rules alike", in mean squared errors
+_LEVEL = 5.0  # days of half-life
+_WIDE, _FULL = 2.5, 5.0  # drifts, in ordinary deviations, from which and at which the signal takes over
+
+
+@dataclass(frozen=True, eq=False)
+class Signal:
+    """A fresh signal at every place: ``logs`` float64 [places, days], not a number where not known yet."""
+
+    logs: F64
+
+    def change(self, kernels: Kernels, target: int, lag: int) -> F64:
+        """[places]: log change of the target day over the same weekday's mean at the truth's lateness.
+
+        Where the target day is not there yet, the newest day of the last week is compared with its own weekday.
+        """
+        for day in range(target, max(target - 7, 0) - 1, -1):
+            if day - lag < 0 or not np.isfinite(self.logs[:, day]).any():
+                continue
+            before = means(self.logs, kernels.same(lag, 14.0)[day])
+            return np.asarray(self.logs[:, day] - before)
+        return np.full(self.logs.shape[0], np.nan)
+
+
+def drift(changes: F64, target: int) -> float:
+    """0 in ordinary times to 1: how far the median place's change is out of what it was on earlier days.
+
+    ``changes`` [days] are median changes, not a number where unknown.
+    """
+    past = changes[max(0, target - 365) : target]
+    past = past[np.isfinite(past)]
+    now = changes[target]
+    if past.size < 28 or not np.isfinite(now):
+        return 0.0
+    usual = max(1.4826 * float(np.median(np.abs(past - np.median(past)))), 0.02)
+    return float(np.clip((abs(now) / usual - _WIDE) / (_FULL - _WIDE), 0.0, 1.0))
+
+
+def means(values: F64, weights: F64) -> F64:
+    """[places]: means of ``values`` [places, days] by ``weights`` [days] over what is known; nan without."""
+    used = np.nonzero(weights > 0)[0]
+    if used.size == 0:
+        return np.full(values.shape[0], np.nan)
+    part, weight = values[:, used], weights[used]
+    known = np.isfinite(part)
+    count = known @ weight
+    total = np.where(known, part, 0.0) @ weight
+    return np.asarray(np.where(count > 1e-9 * weight.max(), total / np.maximum(count, 1e-300), np.nan))
+
+
+def rules(
+    kernels: Kernels, logs: F64, days: F64, traits: Traits, told: Outlook, target: int, newest: int,
+    change: F64 | None = None,
+) -> F64:  # fmt: skip
+    """[own places, rules]: what each rule says of the day ``target`` from ``logs`` known up to ``newest``."""
+    lag = max(1, target - newest)
+    stop = newest + 1
+    seen, rows = logs[:, :stop], days[:stop]
+    ones = traits.ones
+    rest = seen - ones @ rows.T  # not a number on days whose row is not known
+    ahead = ones @ told.row
+    out = np.full((len(logs), len(RULES)), np.nan)
+    out[:, 0] = means(seen, kernels.same(lag, 0.25)[target, :stop])
+    out[:, 1] = means(seen, kernels.every(lag, 0.05)[target, :stop])
+    out[:, 2] = means(seen, kernels.same(lag, 14.0)[target, :stop])
+    out[:, 3] = ahead + means(rest, kernels.every(lag, _LEVEL)[target, :stop])
+    for number, half_life in enumerate((7.0, 21.0, 60.0), start=4):
+        out[:, number] = ahead + means(rest, kernels.same(lag, half_life)[target, :stop])
+    if change is not None:
+        out[:, 7] = out[:, 2] + change
+    stand_in = np.where(np.isfinite(out[:, SAFE]), out[:, SAFE], out[:, 3])
+    return np.where(np.isfinite(out), out, stand_in[:, None])
+
+
+def blend_weights(federation: Federation, errors: F64, name: str, usable: NDArray[np.bool_]) -> F64:
+    """[rules] weights from ``errors`` [rows, rules] of this owner's places on days told beforehand.
+
+    ``usable`` [rules], the same at all owners, says which rules may take part.
+    """
+    fine = np.isfinite(errors).all(axis=1)
+    cut = np.clip(errors[fine], -_CUT, _CUT)
+    size = len(RULES)
+    total = federation.sum(name, np.concatenate([[float(len(cut))], (cut.T @ cut).reshape(-1)]))
+    even = np.where(usable, np.isin(np.arange(size), (4, 5, 6)), 0.0)
+    even = even / even.sum()
+    if total[0] < 100:
+        return even
+    gram = total[1:].reshape(size, size) / total[0]
+    pull = _EVEN * float(np.trace(gram[np.ix_(usable, usable)])) / max(int(usable.sum()), 1)
+    return simplex_minimum(gram + pull * np.eye(size), pull * even, usable)
+
+
+def simplex_minimum(square: F64, linear: F64, usable: NDArray[np.bool_]) -> F64:
+    """The w >= 0 with sum 1 that minimises w'square w - 2 linear'w, by taking out what falls below 0."""
+    active = usable.copy()
+    size = square.shape[0]
+    while True:
+        index = np.nonzero(active)[0]
+        system = np.zeros((index.size + 1, index.size + 1))
+        system[:-1, :-1] = square[np.ix_(index, index)] + np.eye(index.size) * 1e-12
+        system[-1, :-1] = system[:-1, -1] = 1.0
+        solved = np.linalg.solve(system, np.r_[linear[index], 1.0])[:-1]
+        if index.size == 1 or solved.min() >= -1e-9:
+            out = np.zeros(size)
+            out[index] = np.maximum(solved, 0.0)
+            return out / out.sum()
+        active[index[solved.argmin()]] = False
