@@ -1,10 +1,13 @@
-"""Boosting by the clock, for `bench/learn.py`: ours beside LightGBM in one place, or beside SecretFlow's SGB.
+"""Boosting by the clock, for `bench/learn.py`: ours beside LightGBM in one place, and beside SecretFlow's SGB.
 
 Two parties with ``--columns`` each, labels from both, all parties in one process (a thread each, two workers at the
 feature holder), re-randomising inside the clock. The clock starts with columns in memory and unbinned and kernels
-compiled, and stops with the model at both parties. ``plaintext``: LightGBM with the same trees in an environment
-of its own (`bench/peers.py`), its clock from raw columns to the model; ``plain_*`` is our own boosting
-with all columns in one place. Bytes are those of all messages, without frame heads.
+compiled, and stops with the model at both parties; of ``--repeats`` runs the median is told. Every peer but
+``none``: ``plaintext_*`` is LightGBM with the same trees in an environment of its own (`bench/peers.py`), its clock
+from raw columns to the model, as often repeated. ``--peer sgb``: SecretFlow with the same trees, once
+(`bench/peer_sgb.py`; ``--peer-python`` or HANSE_SECRETFLOW_PYTHON names a Python 3.10 with secretflow-lite).
+``plain_*`` is our own boosting with all columns in one place. Bytes are those of all messages, without frame heads;
+peak memory is that of all parties together, with the data.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import argparse
 import json
 import os
 import resource
+import statistics
 import subprocess
 import tempfile
 import time
@@ -23,6 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hanse.errors import Fault
 from hanse.learn.boosting import Rows, Settings, fit
 from peers import ensure
 
@@ -57,69 +62,106 @@ def auc(y: F64, score: F64) -> float:
     return float((ranks[y == 1].sum() - ones * (ones + 1) / 2) / (ones * (y.size - ones)))
 
 
-def boosting(rows: int, columns: int, settings: Settings, peer: str) -> dict[str, Any]:
-    """Ours, our own in one place, and LightGBM if asked, one after another."""
+def boosting(rows: int, columns: int, settings: Settings, repeats: int) -> dict[str, Any]:
+    """Ours, and our own in one place."""
     x, y = made(rows, columns)
     guest, host = parties_of(x)
-    small = parties_of(x[:, :2_000])
-    fit(
-        small[0], y[:2_000], small[1:], replace(settings, trees=1)
-    )  # compiles kernels, once a machine
-
-    wall, cpu = time.perf_counter(), time.process_time()
-    model = fit(guest, y, [host], settings)
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    walls, cpus = [], []
+    for _ in range(repeats):
+        wall, cpu = time.perf_counter(), time.process_time()
+        model = fit(guest, y, [host], settings)
+        walls.append(time.perf_counter() - wall)
+        cpus.append(time.process_time() - cpu)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     out: dict[str, Any] = {
+        "wall_s": statistics.median(walls),
+        "cpu_s": statistics.median(cpus),
+        "bytes": sum(model.bytes.values()),
+        "peak_rss_mib": peak,
         "columns": [columns, columns],
         "trees": settings.trees,
         "depth": settings.depth,
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0],
-        "wall_s": wall,
-        "cpu_s": cpu,
-        "wall_s_per_tree": wall / settings.trees,
-        "bytes": sum(model.bytes.values()),
+        "walls_s": walls,
+        "wall_s_per_tree": statistics.median(walls) / settings.trees,
         "bytes_by_kind": model.bytes,
-        "peak_rss_mib": peak,
-        "auc": auc(y, model.predict(guest, [host])),
     }
+    begun = time.perf_counter()
+    out["auc"] = auc(y, model.predict(guest, [host]))
+    out["scoring_s"] = time.perf_counter() - begun
     together = Rows("all", guest.keys, {f"x{i}": c for i, c in enumerate(x)}, personal=False)
     begun = time.perf_counter()
     pooled = fit(together, y, [], settings)
     out["plain_s"] = time.perf_counter() - begun
     out["plain_auc"] = auc(y, pooled.predict(together))
     out["alone_auc"] = auc(y, fit(guest, y, [], settings).predict(guest))
-    if peer == "plaintext":
-        out |= lightgbm(x, y, settings)
-        out["plaintext_ratio"] = wall / out["plaintext_s"]
     return out
 
 
-def lightgbm(x: F64, y: F64, settings: Settings) -> dict[str, float]:
+def warm(columns: int, settings: Settings) -> None:
+    """Compile kernels, once a machine, or load them."""
+    x, y = made(2_000, columns)
+    guest, host = parties_of(x)
+    fit(guest, y, [host], replace(settings, trees=1))
+
+
+def lightgbm(x: F64, y: F64, settings: Settings, repeats: int) -> dict[str, float]:
     """LightGBM's seconds and AUC, in a process and an environment of its own."""
-    python = ensure("lightgbm")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rows.npz"
-        np.savez(path, x=x.T, y=y)
-        asked = {
-            "num_iterations": settings.trees,
-            "max_depth": settings.depth,
-            "num_leaves": 1 << settings.depth,
-            "learning_rate": settings.learning_rate,
-            "max_bin": settings.bins,
-            "lambda_l2": settings.l2,
-            "min_data_in_leaf": settings.minimum_rows,
-        }
-        command = [str(python), str(HERE / "peer_lightgbm.py"), str(path), json.dumps(asked)]
-        ran = subprocess.run(command, capture_output=True, text=True, check=True)
-    said = json.loads(ran.stdout.splitlines()[-1])
-    score = np.asarray(said.pop("scores"), np.float64)
+    asked = {
+        "num_iterations": settings.trees,
+        "max_depth": settings.depth,
+        "num_leaves": 1 << settings.depth,
+        "learning_rate": settings.learning_rate,
+        "max_bin": settings.bins,
+        "lambda_l2": settings.l2,
+        "min_data_in_leaf": settings.minimum_rows,
+        "repeats": repeats,
+    }
+    said = _peer(ensure("lightgbm"), "peer_lightgbm.py", x, y, asked)
     return {
         "plaintext_s": said["wall_s"],
         "plaintext_cpu_s": said["cpu_s"],
-        "plaintext_auc": auc(y, score),
+        "plaintext_auc": auc(y, np.asarray(said["scores"], np.float64)),
     }
+
+
+def sgb(x: F64, y: F64, settings: Settings, python: str) -> dict[str, float]:
+    """SecretFlow's seconds and AUC for the same trees."""
+    if not python:
+        raise Fault(
+            "peer.python",
+            "no Python with SecretFlow is named",
+            remedy="make an environment of Python 3.10, install secretflow-lite==1.13.0b0 with pre-releases "
+            "allowed, and name its Python with --peer-python or HANSE_SECRETFLOW_PYTHON",
+        )
+    asked = {
+        "num_boost_round": settings.trees,
+        "max_depth": settings.depth,
+        "learning_rate": settings.learning_rate,
+        "reg_lambda": settings.l2,
+        "sketch_eps": 1 / settings.bins,
+    }
+    said = _peer(Path(python), "peer_sgb.py", x, y, asked)
+    return {
+        "peer_s": said["wall_s"],
+        "peer_peak_rss_mib": said["peak_rss_mib"],
+        "peer_auc": auc(y, np.asarray(said["scores"], np.float64)),
+    }
+
+
+def _peer(python: Path, script: str, x: F64, y: F64, asked: dict[str, Any]) -> dict[str, Any]:
+    """What a script in another environment says last, given rows and settings."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.npz"
+        np.savez(path, x=x.T, y=y)
+        command = [str(python), str(HERE / script), str(path), json.dumps(asked)]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ran.returncode != 0 or not ran.stdout.strip():
+        raise Fault("peer.run", f"{script} ended with {ran.returncode}: {ran.stderr[-400:]}",
+                    remedy="run it by hand with its environment")  # fmt: skip
+    said: dict[str, Any] = json.loads(ran.stdout.strip().splitlines()[-1])
+    return said
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -128,9 +170,24 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trees", type=int, default=10)
     parser.add_argument("--depth", type=int, default=5)
     parser.add_argument("--bins", type=int, default=32)
+    parser.add_argument("--peer-python", default="", help="a Python in which secretflow-lite is installed")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """The figures of `bench/learn.py`, and what is particular to boosting."""
+    if args.peer not in ("sgb", "plaintext", "none"):
+        raise Fault("peer.unknown", f"boosting is not measured beside {args.peer}",
+                    remedy="use sgb, plaintext or none")  # fmt: skip
     settings = Settings(trees=args.trees, depth=args.depth, bins=args.bins)
-    return boosting(args.rows, args.columns, settings, args.peer)
+    warm(args.columns, settings)
+    out = boosting(args.rows, args.columns, settings, args.repeats)
+    if args.peer == "none":
+        return out
+    x, y = made(args.rows, args.columns)
+    out |= lightgbm(x, y, settings, args.repeats)
+    out["plaintext_ratio"] = out["wall_s"] / out["plaintext_s"]
+    if args.peer == "sgb":
+        python = args.peer_python or os.environ.get("HANSE_SECRETFLOW_PYTHON", "")
+        out |= sgb(x, y, settings, python)
+        out["peer_ratio"] = out["peer_s"] / out["wall_s"]
+    return out

@@ -33,8 +33,8 @@ from hanse.learn.horizontal import (
     Averaging,
     Home,
     Plan,
-    SumPolicy,
     SummingParty,
+    SumPolicy,
     rehearse,
     together,
 )
@@ -124,7 +124,8 @@ def flower(python: str, parameters: int, rounds: int) -> dict[str, Any]:
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = [line for line in ran.stdout.splitlines() if line.startswith("{")]
     if ran.returncode or not lines:
-        raise Fault("peer.failed", "Flower's run ended without figures", remedy="run bench/peer_flower.py by itself",
+        raise Fault("peer.failed", "Flower's run ended without figures",
+                    remedy="run bench/peer_flower.py by itself",
                     detail=ran.stderr[-2000:])  # fmt: skip
     told: dict[str, Any] = json.loads(lines[-1])
     return told
@@ -144,6 +145,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if outcome is None:
         raise Fault("bench.repeats", "there is nothing to run")
     secure, sent, off = secure_rounds(args.parameters, args.rounds, args.width)
+    narrow, narrow_sent, _ = secure_rounds(args.parameters, args.rounds, 32)
     plain = plain_round(args.parameters, args.rounds)
     wall = statistics.median(walls)
     out: dict[str, Any] = {
@@ -154,7 +156,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "plaintext_s": outcome.plaintext_s, "plaintext_ratio": wall / outcome.plaintext_s,
         "method": args.method, "parameters": args.parameters, "width": args.width,
         "secure_round_s": secure, "plain_round_s": plain, "overhead_s": secure - plain, "round_bytes": sent,
-        "largest_error": off, "cores": os.cpu_count(), "load": os.getloadavg()[0],
+        "secure_round_32_s": narrow, "round_32_bytes": narrow_sent, "largest_error": off,
+        "cores": os.cpu_count(), "load": os.getloadavg()[0],
     }  # fmt: skip
     if args.peer == "flower":
         told = flower(

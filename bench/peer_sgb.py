@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import secretflow
@@ -30,12 +31,12 @@ KEYS = {
 }
 
 
-def same(array):
+def same(array: Any) -> Any:
     """What a party reads at home."""
     return array
 
 
-def at_home(x, y, devices):
+def at_home(x: Any, y: Any, devices: dict[str, Any]) -> tuple[Any, ...]:
     """(columns, labels) as SecretFlow has them: each half of the columns at its party, labels at the first."""
     half = x.shape[1] // 2
     ends = {"guest": slice(0, half), "host": slice(half, 2 * half)}
@@ -50,7 +51,7 @@ def at_home(x, y, devices):
     )
 
 
-def train(file, asked, me, ports):
+def train(file: str, asked: dict[str, Any], me: str, ports: list[int]) -> tuple[float, Any]:
     """One party's run; (seconds, scores)."""
     read = np.load(file)
     x, y = read["x"], read["y"]
@@ -76,7 +77,7 @@ def train(file, asked, me, ports):
     return wall, scores
 
 
-def free_ports(count):
+def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on."""
     sockets = [socket.socket() for _ in range(count)]
     for each in sockets:

@@ -39,6 +39,7 @@ REQUIREMENTS: Mapping[str, tuple[str, ...]] = {
     # JAX and numpy are the newest that this SPU takes; pinned so that figures stay comparable.
     "spu": ("spu==0.9.5", "jax==0.4.34", "jaxlib==0.4.34", "numpy==1.26.4"),
     "lightgbm": ("lightgbm==4.7.0", "numpy==2.4.6"),
+    "flower": ("flwr[simulation]==1.42.0", "numpy==2.4.6"),
 }
 TRACE = r"Trace has been written to (/\S+/psi_[\w-]+\.trace)"  # left outside its temporary folder
 OPERATIONS = ("multiply", "less_than", "funnel_sum", "matmul")

@@ -94,7 +94,7 @@ def learn(
         model, l2, holdout, minimum_rows, iterations, power=power, trees=trees, depth=depth
     )
     parties = read_parties(
-        label, features, None if horizontal else id_column, preparing(model, missing, holdout, without),
+        label, features, None if horizontal else id_column, preparing(model, missing, holdout, without, horizontal),
         same_columns=horizontal,
     )  # fmt: skip
     report = train(parties, asked, horizontal=horizontal)
@@ -116,15 +116,19 @@ def require_rehearsal(rehearse: bool) -> None:
         )
 
 
-def preparing(model: str, missing: str, holdout: float, without: list[str] | None) -> Preparing:
+def preparing(
+    model: str, missing: str, holdout: float, without: list[str] | None, horizontal: bool = False
+) -> Preparing:
     """How files are read for a model."""
     from hanse.learn.features.reading import Preparing
 
     if missing not in ("indicator", "refuse"):
         raise typer.BadParameter(f"{missing!r} is not indicator or refuse", param_hint="--missing")
+    keep = missing == "indicator" and (model == "boosting" or horizontal)
     return Preparing(
-        "keep" if model == "boosting" and missing == "indicator" else missing,  # type: ignore[arg-type]
+        "keep" if keep else missing,  # type: ignore[arg-type]
         holdout, model in ("logistic", "multinomial", "boosting"), frozenset(without or ()),
+        rows_apart=horizontal,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ import typer
 from hanse import __version__
 from hanse.cli import (
     backup_commands,
+    city_command,
     contract_commands,
     crowd_commands,
     dataset_commands,
@@ -33,6 +34,7 @@ from hanse.cli import (
     run_command,
     serve_commands,
     standing_commands,
+    value_commands,
 )
 from hanse.cli.demo import command as demo_command
 from hanse.cli.screen import show_error
@@ -89,9 +91,11 @@ app.command("serve")(serve_commands.serve)
 app.command("publish")(serve_commands.publish)
 app.add_typer(serve_commands.consumers, name="consumer")
 app.add_typer(serve_commands.webhooks, name="webhook")
+app.add_typer(value_commands.app, name="value")
 app.command("doctor")(doctor_command.doctor)
 app.add_typer(evidence_commands.app, name="evidence")
 app.command("demo")(demo_command.demo)
+app.command("city")(city_command.city)
 
 
 def invoke(arguments: Sequence[str]) -> int:

@@ -49,6 +49,7 @@ def describe(contract: Contract) -> str:
         *([("Which models", _models(contract))] if contract.models else []),
         ("What protects people in the results", _protection(contract)),
         ("What the seats see while computing", _seats(contract)),
+        *([("What it costs", _prices(contract))] if contract.prices is not None else []),
         ("Whom you trust", [TRUST, f"The parties state: {contract.independence}"]),
     ]
     blocks = []
@@ -193,6 +194,29 @@ def _seats(contract: Contract) -> list[str]:
         f"{join.epsilon_budget:g} per period. A seat that also receives results knows both.",
         *_rosters(contract),
     ]
+
+
+_UNITS = {
+    "job": "for every job with a result",
+    "dataset-use": "for every job that reads {dataset!r}",
+    "epsilon": "for every unit of privacy budget spent on its people",
+    "training": "for every training of a model",
+    "thousand-values": "for every thousand values that are served to other systems",
+    "month": "for every month begun",
+}
+
+
+def _prices(contract: Contract) -> list[str]:
+    if contract.prices is None:
+        return []
+    currency = contract.prices.currency
+    lines = []
+    for price in contract.prices.terms:
+        payer = "Whoever asks" if price.payer == "analyst" else _who(contract, price.payer)
+        unit = _UNITS[price.unit].format(dataset=price.dataset)
+        only = f" of {price.computation!r}" if price.computation else ""
+        lines.append(f"{payer} pays {_who(contract, price.payee)} {currency} {price.amount} {unit}{only}.")
+    return lines
 
 
 def _rosters(contract: Contract) -> list[str]:

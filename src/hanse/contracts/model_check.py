@@ -1,4 +1,4 @@
-"""Whether a contract's clause about a model allows a training or a scoring, and whether a party still holds its part.
+"""Whether a contract's clause about a model allows a training or scoring, and whether a party holds its part.
 
 Pure, like the rest of the room. Clauses of their own, all named in ``where``:
 
@@ -14,7 +14,9 @@ from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 from hanse.contracts.models import (
+    LINEAR_KINDS,
     MODEL_JOBS,
+    SCORE,
     SCORE_ONE,
     TRAIN,
     ModelClause,
@@ -172,7 +174,10 @@ def _check_uses(contract: Contract, clause: ModelClause, request: JobRequest) ->
 
 def _check_price(contract: Contract, clause: ModelClause, request: JobRequest) -> None:
     owners = parties_of(contract, clause)
-    matched = clause.alignment == "hidden" and len(owners) > 1 and request.computation != SCORE_ONE
+    linear = clause.kind in LINEAR_KINDS
+    # Scores of linear models are summed over rows that are matched on shares, however they were aligned to learn.
+    hidden = clause.alignment == "hidden" or (linear and request.computation == SCORE)
+    matched = hidden and len(owners) > 1 and request.computation != SCORE_ONE
     wrong = ""
     if request.noise or request.epsilon != 0:
         wrong = (

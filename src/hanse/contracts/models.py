@@ -73,6 +73,7 @@ class ModelClause(Document):
     maximum_trainings: Annotated[int, Field(ge=1, le=10_000)]
     least_rows: Annotated[int, Field(ge=LEAST_ROWS)]
     expiry_days: Annotated[int, Field(ge=1, le=3650)]
+    maximum_trees: Annotated[int, Field(ge=1, le=10_000)] = 100  # of boosting, in one training
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -189,6 +190,12 @@ def _clause_problems(contract: Contract, clause: ModelClause) -> Iterator[tuple[
     if clause.scores and clause.coefficients and set(clause.coefficients) != own:
         missing = ", ".join(sorted(own - set(clause.coefficients)))
         yield "coefficients", f"leaves out {missing}, without whose part nothing can be scored"
+    if clause.kind in BOOSTING_KINDS:  # what they tell is worked out where the labels and the leaves are
+        label = parties_of(contract, clause)[0]
+        for key, names in (("metrics", clause.metrics), ("scores", clause.scores)):
+            for name in names:
+                if name != label and name in own:
+                    yield key, f"of boosted trees can only be told to {label}, which has the target"
     if clause.p_values and clause.kind not in LINEAR_KINDS:
         yield "p_values", f"a model of kind {clause.kind} has none; leave it out"
 

@@ -34,8 +34,15 @@ from hanse.contracts.fields import (
     Slug,
     Text,
 )
-from hanse.contracts.models import ModelClause, ModelFeatures, ModelTarget, model_problems
+from hanse.contracts.models import (
+    MODEL_JOBS,
+    ModelClause,
+    ModelFeatures,
+    ModelTarget,
+    model_problems,
+)
 from hanse.contracts.places import GazetteerClause
+from hanse.contracts.prices import Price, Prices, Purchase, price_problems
 from hanse.contracts.problems import ProblemsError, refusal
 from hanse.contracts.qualifications import Qualification, QualifyingTest, problems_of
 from hanse.contracts.tomltext import write
@@ -227,6 +234,7 @@ class Contract(Document):
     qualifications: Annotated[tuple[Qualification, ...], Field(max_length=64)] = ()
     models: Annotated[tuple[ModelClause, ...], Field(max_length=64)] = ()
     truths: Annotated[tuple[TruthClause, ...], Field(max_length=16)] = ()
+    prices: Prices | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -340,6 +348,7 @@ _KNOWN_KEYS = frozenset(
         *(GazetteerClause, Qualification, QualifyingTest),
         *(ModelClause, ModelTarget, ModelFeatures),
         TruthClause,
+        *(Prices, Price, Purchase),
     )
     for key in model.model_fields
 )
@@ -379,6 +388,8 @@ def _contract_problems(contract: Contract) -> Iterator[tuple[str, str]]:
     if not contract.computations and not contract.models:
         yield "computations", "is missing; a contract allows at least one computation or model"
     yield from model_problems(contract)
+    names = {item.name for item in contract.computations} | set(MODEL_JOBS)
+    yield from price_problems(contract.prices, parties, datasets, names)
     yield from _join_delta_problems(contract)
 
 

@@ -72,4 +72,6 @@ def _scalar(value: object) -> str:
     if isinstance(value, str):
         # JSON's escapes are a subset of TOML's, but TOML also forbids a bare DEL.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
+    if isinstance(value, Sequence):  # an array in an array
+        return "[" + ", ".join(_scalar(item) for item in value) + "]"
     raise TypeError(f"cannot write a {type(value).__name__} as TOML")

@@ -14,7 +14,7 @@ Corrigan-Gibbs and Boneh 2017, "Prio".
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,7 @@ MOST_LENGTH = 1 << 26
 WIDTHS: dict[int, np.dtype[Any]] = {32: np.dtype("<u4"), 64: np.dtype("<u8")}
 Words = NDArray[Any]  # of 32 or 64 bits: integers modulo 2**width
 _U8 = np.dtype("u1")
+_PORTION = 1 << 15  # elements; an even number, so that portions of 32 bits are whole words
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,8 @@ class SumsDoor:
                 self._channel.send(role, f"{step}.total", part)
             return
         seed = self._entropy.take(KEY_BYTES)
-        part += stream_of(seed, terms)
+        for where, mask in masks(seed, terms):
+            part[where] += mask
         s.send(SEATS - 1, "masked", part)
         for role in listeners:
             self._channel.send(role, f"{step}.mask", np.frombuffer(seed, np.uint8))
@@ -180,11 +182,15 @@ def read_sum(channel: Channel, number: int, terms: Terms) -> Words:
     total = channel.receive(SEATS - 1, f"{step}.total", terms.dtype, (terms.length,)).copy()
     for seat in range(SEATS - 1):
         seed = channel.receive(seat, f"{step}.mask", _U8, (KEY_BYTES,)).tobytes()
-        total -= stream_of(seed, terms)
+        for where, mask in masks(seed, terms):
+            total[where] -= mask
     return total
 
 
-def stream_of(seed: bytes, terms: Terms) -> Words:
-    """The uniform elements [length] that a seed stands for."""
-    words = -(-terms.length * terms.width // 64)
-    return np.asarray(Stream(seed).take(words).view(terms.dtype)[: terms.length])
+def masks(seed: bytes, terms: Terms) -> Iterator[tuple[slice, Words]]:
+    """The uniform elements that a seed stands for, in portions that stay in the processor's cache."""
+    stream = Stream(seed)
+    for first in range(0, terms.length, _PORTION):
+        count = min(_PORTION, terms.length - first)
+        words = stream.take(-(-count * terms.width // 64))
+        yield slice(first, first + count), words.view(terms.dtype)[:count]

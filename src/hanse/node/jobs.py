@@ -29,7 +29,14 @@ from hanse.node.exchange import Exchange
 from hanse.node.greeting import reported
 from hanse.node.roles import Job, Progress, run_provider, run_recipient, run_seat
 from hanse.node.running import Running, own_error, state_after
-from hanse.node.training import run_model_provider, run_model_recipient, run_model_seat
+from hanse.node.training import (
+    run_model_provider,
+    run_model_recipient,
+    run_model_seat,
+    run_open_provider,
+    run_open_recipient,
+    run_open_seat,
+)
 from hanse.wire import Channel
 
 _log = logging.getLogger("hanse.node.jobs")
@@ -310,6 +317,18 @@ class Runner(Asker):
     ) -> None:
         job, desk = running.job, self._office.desk
         role, party = job.roles[number]
+        if job.plan.way == "open":
+            if number < 3:
+                record = run_open_seat(job, running.commit, progress)
+            elif role == "provider":
+                record = run_open_provider(
+                    channel, party, job, desk.play(job), running.commit, progress
+                )
+            else:
+                record = run_open_recipient(channel, party, job, progress)
+                running.result = desk.finish(job, {}, record)
+            running.facts.setdefault("openings", record.body())
+            return
         if number < 3:
             record, meter = run_model_seat(
                 channel, number, job, self._entropy, running.commit, progress

@@ -153,3 +153,47 @@ def run_model_recipient(
     }
     progress("done", 1.0)
     return opened, record
+
+
+# --- models that are trained in the open, between their parties ---------------------------------------
+
+
+def open_record(plan: Any) -> Record:
+    """What every party commits to before an open job begins: what it tells at most."""
+    record = Record()
+    for opening in plan.openings:
+        record.write(opening)
+    return record
+
+
+def run_open_seat(
+    job: Job, commit: Callable[[Record], None], progress: Progress
+) -> Record:
+    """A seat has no part in the work: it has permitted the job, and writes down what is told."""
+    record = open_record(job.plan)
+    commit(record)
+    progress("done", 1.0)
+    return record
+
+
+def run_open_provider(
+    channel: Channel, party: str, job: Job, play: Callable[[Channel], None],
+    commit: Callable[[Record], None], progress: Progress,
+) -> Record:  # fmt: skip
+    """A party's whole part. ``play`` works on a channel whose roles are the model's parties, and keeps the result."""
+    record = open_record(job.plan)
+    commit(record)
+    progress("with the other parties", 0.0)
+    terms = job.plan.terms
+    play(Renumbered(channel, [job.provider_role(p) for p in terms.parties]))
+    if party in job.request.recipients:  # this party's own other role
+        channel.send(job.recipient_role(party), "played", np.ones(1, np.uint8))
+    progress("done", 1.0)
+    return record
+
+
+def run_open_recipient(channel: Channel, party: str, job: Job, progress: Progress) -> Record:
+    """Wait for this party's own work; its result lies at home."""
+    channel.receive(job.provider_role(party), "played", np.dtype("u1"), (1,))
+    progress("done", 1.0)
+    return open_record(job.plan)

@@ -116,9 +116,16 @@ def check_matched(matched: Matched, asked: Asked) -> None:
                       remedy="a model needs rows of at least two kinds")  # fmt: skip
     kinds = np.unique(matched.y).size
     if asked.model == "logistic" and kinds > 2:
-        raise Refusal("learn.label", f"the label has {kinds} values, not two classes", where=next(iter(matched.blocks)),
-                      remedy="take another model, such as multinomial for classes or linear for numbers")  # fmt: skip
+        raise not_two_classes(kinds, next(iter(matched.blocks)))
     _check_leaks(matched)
+
+
+def not_two_classes(kinds: int, where: str = "") -> Refusal:
+    """The refusal of a logistic model of other labels."""
+    return Refusal(
+        "learn.label", f"the label has {kinds} values, not two classes", where=where,
+        remedy="take another model, such as multinomial for classes or linear for numbers",
+    )  # fmt: skip
 
 
 def _check_leaks(matched: Matched) -> None:

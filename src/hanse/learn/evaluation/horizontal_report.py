@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from hanse.errors import Refusal
-from hanse.learn.evaluation.asked import LEAST_MATCHED, Asked
-from hanse.learn.evaluation.linear_report import learner, penalty
+from hanse.learn.evaluation.asked import LEAST_MATCHED, Asked, Matrix, not_two_classes
 from hanse.learn.evaluation.linear_report import judge as judge_of
+from hanse.learn.evaluation.linear_report import learner, penalty
 from hanse.learn.evaluation.report import Report
 from hanse.learn.evaluation.rivals import Rivals, of_rows
-from hanse.learn.features.reading import Prepared
+from hanse.learn.features.reading import MISSING, Prepared, coding
 from hanse.learn.horizontal.home import Home
 from hanse.learn.horizontal.rehearsal import Outcome, rehearse
 from hanse.learn.horizontal.roles import Plan
@@ -75,35 +75,53 @@ def horizontal(parties: Sequence[Prepared], asked: Asked, notes: list[str]) -> R
 
 
 def homes_of(parties: Sequence[Prepared], holdout: float) -> tuple[list[Home], list[str]]:
-    """(parties' rows in one order of columns, notes). A column a text value made at some parties only is 0 at others;
-    `Refusal` where other columns differ.
+    """(parties' rows in one order of columns, labels coded alike, notes).
+
+    A column that a text value made at some parties is 0 at the others; `Refusal` where other columns differ.
     """
     tables = [p.table for p in parties]
     every = list(dict.fromkeys(name for t in tables for name in t.columns.names))
-    made = {name for name in every if "=" in name}
-    homes, notes = [], []
-    for table in tables:
+    made = [name for name in every if "=" in name]
+    labels, notes = _labels(parties)
+    homes = []
+    kept = [name for name in every if name not in _left_out(made)]
+    for table, y in zip(tables, labels, strict=True):
         own = {name: table.columns.values[:, n] for n, name in enumerate(table.columns.names)}
         missing = [name for name in every if name not in own and name not in made]
         if missing:
             raise Refusal("learn.columns", f"there is no column {missing[0]!r}, which another party has",
                           where=table.name, remedy="give all parties the same columns, or leave it out with "
                           f"--without {missing[0]}")  # fmt: skip
-        if table.label is None:
-            raise Refusal("learn.label", "there is no label", where=table.name,
-                          remedy="horizontal learning needs the label in every file")  # fmt: skip
         zeros = np.zeros(table.rows)
         x = (
-            np.stack([own.get(name, zeros) for name in every], axis=1)
-            if every
+            np.stack([own.get(name, zeros) for name in kept], axis=1)
+            if kept
             else np.empty((table.rows, 0))
         )
-        homes.append(Home(table.name, tuple(every), x, table.label, table.lots < holdout))
-    differing = sorted(made - set.intersection(*(set(t.columns.names) for t in tables)))
-    if differing:
-        notes.append(f"{len(differing)} columns of text values or gaps are not in every file; they are 0 elsewhere: "
-                     f"{', '.join(differing[:5])}")  # fmt: skip
+        homes.append(Home(table.name, tuple(kept), x, y, table.lots < holdout))
     return homes, notes
+
+
+def _left_out(made: Sequence[str]) -> set[str]:
+    """Of each text column one value, the first in order; a mark of gaps stays."""
+    groups: dict[str, list[str]] = {}
+    for name in made:
+        base, _, value = name.partition("=")
+        groups.setdefault(base, []).append(value)
+    return {f"{base}={min(values)}" for base, values in groups.items() if set(values) != {MISSING}}
+
+
+def _labels(parties: Sequence[Prepared]) -> tuple[list[Matrix], list[str]]:
+    """(labels by party, notes): words of all parties are coded in one order."""
+    found, words = [], sorted({word for p in parties for word in p.classes})
+    for party in parties:
+        y = party.table.label
+        if y is None or bool(words) != bool(party.classes):
+            raise Refusal("learn.label", "the label is missing, or numbers here and text at another party",
+                          where=party.table.name, remedy="give all files the label, written alike")  # fmt: skip
+        place = np.array([words.index(word) for word in party.classes], np.float64)
+        found.append(place[y.astype(np.int64)] if words else y)
+    return found, [coding("label", words)] if words else []
 
 
 def _family(asked: Asked, homes: list[Home], labels: Any) -> tuple[str, list[Home], int]:
@@ -113,8 +131,7 @@ def _family(asked: Asked, homes: list[Home], labels: Any) -> tuple[str, list[Hom
     if model == "boosting":
         model = "logistic" if kinds.size == 2 else "linear"
     if model == "logistic" and kinds.size > 2:
-        raise Refusal("learn.label", f"the label has {kinds.size} values, not two classes",
-                      remedy="take another model, such as multinomial for classes or linear for numbers")  # fmt: skip
+        raise not_two_classes(kinds.size)
     if model not in ("logistic", "multinomial"):
         return model, homes, 1
     coded = [replace(h, y=np.searchsorted(kinds, h.y).astype(np.float64)) for h in homes]

@@ -275,7 +275,8 @@ def _one_hot(
     if not made:
         notes.append(f"the column {name!r} has one value only and is left out")
         return []
-    notes.append(f"the text column {name!r} is one column a value, beside {ranked[0]!r}")
+    beside = "" if how.rows_apart else f", beside {ranked[0]!r}"
+    notes.append(f"the text column {name!r} is one column a value{beside}")
     return made
 
 
@@ -339,17 +340,27 @@ def _label(
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         values = _numbers(column, name, where)
         kinds = np.unique(values)
-        if how.classes and not how.rows_apart and kinds.size == 2 and not np.isin(kinds, (-1, 0, 1)).all():
+        if (
+            how.classes
+            and not how.rows_apart
+            and kinds.size == 2
+            and not np.isin(kinds, (-1, 0, 1)).all()
+        ):
             notes.append(f"the label {name!r} is coded {kinds[0]:g} = 0, {kinds[1]:g} = 1")
             return (values == kinds[1]).astype(np.float64), ()
         return values, ()
     if not how.classes:
         raise Refusal("learn.type", f"the label {name!r} holds text, not numbers", where=where,
                       remedy="turn it into numbers, or take the model logistic or multinomial")  # fmt: skip
-    values = sorted(set(column.to_pylist()))
-    place = {value: float(number) for number, value in enumerate(values)}
-    notes.append(
-        f"the label {name!r} is coded "
-        + ", ".join(f"{v!r} = {n}" for n, v in enumerate(values[:12]))
+    words = sorted(set(column.to_pylist()))
+    place = {word: float(number) for number, word in enumerate(words)}
+    if not how.rows_apart:
+        notes.append(coding(name, words))
+    return np.array([place[w] for w in column.to_pylist()]), tuple(words)
+
+
+def coding(name: str, words: Sequence[str]) -> str:
+    """How classes are coded, in words."""
+    return f"the label {name!r} is coded " + ", ".join(
+        f"{w!r} = {n}" for n, w in enumerate(words[:12])
     )
-    return np.array([place[v] for v in column.to_pylist()]), tuple(values)

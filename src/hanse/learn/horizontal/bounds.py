@@ -18,7 +18,7 @@ secret updates by random projections: Zhu et al. 2023, "RiseFL".
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -62,29 +62,44 @@ def _sketch(part: NDArray[Any], chance: U64, lift: int, out: U64) -> None:
                 out[k, bucket] += value
 
 
-_AT_ONCE = 1 << 17
+_AT_ONCE = 1 << 15
 
 
-def rows_of(parts: list[Words], terms: Terms, coin: bytes) -> U64:
-    """[parties, sketches, buckets] of one seat's parts [length] each; elements are lifted to the top of 64 bits."""
-    lift = 64 - terms.width
-    if terms.length <= DIRECT:
-        lifted = [part.astype(np.uint64) << np.uint64(lift) for part in parts]
-        return np.stack(lifted)[:, None, :]
-    out = np.zeros((len(parts), SKETCHES, BUCKETS), np.uint64)
-    stream = Stream(coin)
-    for first in range(0, terms.length, _AT_ONCE):
-        chance = stream.take(min(_AT_ONCE, terms.length - first))
-        for number, part in enumerate(parts):
-            _sketch(part[first : first + _AT_ONCE], chance, lift, out[number])
-    return out
+class Rows:
+    """One seat's parts, added up and sketched one after another: a part itself need not be kept.
+
+    ``total`` [length] is the sum; ``sketches`` [parties, sketches, buckets] are lifted to the top of 64 bits.
+    """
+
+    def __init__(self, terms: Terms, coin: bytes) -> None:
+        self.total = np.zeros(terms.length, terms.dtype)
+        self._terms = terms
+        self._coin = coin
+        self._lift = 64 - terms.width
+        self._found: list[U64] = []
+
+    def add(self, portions: Iterable[tuple[slice, Words]]) -> None:
+        """A party's part, in portions of at most 32,768 elements in order."""
+        direct = self._terms.length <= DIRECT
+        out = np.zeros((1, self._terms.length) if direct else (SKETCHES, BUCKETS), np.uint64)
+        stream = Stream(self._coin)
+        for where, part in portions:
+            self.total[where] += part
+            if direct:
+                out[0, where] = part.astype(np.uint64) << np.uint64(self._lift)
+            else:
+                _sketch(part, stream.take(part.size), self._lift, out)
+        self._found.append(out)
+
+    @property
+    def sketches(self) -> U64:
+        return np.stack(self._found)
 
 
-def beyond(s: Session, parts: list[Words], terms: Terms, coin: bytes) -> Bits:
+def beyond(s: Session, rows: U64, terms: Terms) -> Bits:
     """Words [parties] whose lowest bit is 1 if the party's part breaks the declared bound. About 25 rounds."""
     lift = 64 - terms.width
     direct = terms.length <= DIRECT
-    rows = rows_of(parts, terms, coin)
     parties, sketches, buckets = rows.shape
     flat = rows.reshape(-1)
     z = flat + s.left.take(flat.size) - s.right.take(flat.size)

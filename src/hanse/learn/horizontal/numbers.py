@@ -19,6 +19,7 @@ from hanse.gate.sums import MOST_LENGTH, WIDTHS, SumPolicy, Terms, Words
 F64 = NDArray[np.float64]
 SLACK = 4  # a cheating party's norm, in units of the bound (`bounds`)
 _MOST_BITS = 48  # of the norm: a double has 53
+_PORTION = 1 << 14  # elements at a time: they stay in the processor's cache
 _NOISE_REACH = 30  # deviations of noise that must not wrap
 
 
@@ -31,13 +32,17 @@ class Scale:
 
     def encode(self, vector: F64) -> Words:
         """Elements [length] of finite reals whose norm is within the bound."""
-        whole = np.rint(vector * 2.0**self.fraction).astype(np.int64)
-        return np.asarray(whole.view(np.uint64).astype(self.terms.dtype))
+        out = np.empty(vector.size, self.terms.dtype)
+        factor = 2.0**self.fraction
+        for first in range(0, vector.size, _PORTION):
+            part = slice(first, first + _PORTION)
+            out[part] = np.rint(vector[part] * factor).astype(np.int64).view(np.uint64)
+        return out
 
     def decode(self, elements: Words) -> F64:
         """The reals that summed elements stand for."""
         signed = elements.view(np.dtype(f"<i{self.terms.width // 8}"))
-        return np.asarray(signed.astype(np.float64) * 2.0**-self.fraction)
+        return np.asarray(signed * 2.0**-self.fraction, np.float64)
 
 
 def scale_of(policy: SumPolicy, name: str, length: int, norm: float, width: int) -> Scale:

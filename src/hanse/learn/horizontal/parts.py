@@ -18,7 +18,7 @@ from hanse.engine.masks import KEY_BYTES
 from hanse.engine.shares import SEATS, octets
 from hanse.entropy import Entropy
 from hanse.errors import Foul
-from hanse.gate.sums import MOST_LENGTH, WIDTHS, Terms, Words, stream_of
+from hanse.gate.sums import MOST_LENGTH, WIDTHS, Terms, Words, masks
 from hanse.wire import Channel, Frame, canonical, parse_document
 
 _U8 = np.dtype("u1")
@@ -52,7 +52,8 @@ def send_part(channel: Channel, number: int, terms: Terms, part: Words, entropy:
     """Share ``part`` [length], changed in place."""
     seeds = [entropy.take(KEY_BYTES) for _ in range(SEATS - 1)]
     for seed in seeds:
-        part -= stream_of(seed, terms)
+        for where, mask in masks(seed, terms):
+            part[where] -= mask
     shares = [*(np.frombuffer(seed, np.uint8) for seed in seeds), part]
     held = [hashlib.sha256(octets(share)).hexdigest() for share in shares]
     send_head(channel, number, Head(SUM, terms, (held[0], held[1], held[2])))

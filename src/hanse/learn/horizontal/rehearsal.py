@@ -133,7 +133,7 @@ def homes_of(tables: Sequence[Table], holdout: float) -> list[Home]:
     for table in tables:
         differing = sorted(set(columns) ^ set(table.columns.names))
         if differing:
-            raise Refusal("learn.columns", f"{', '.join(differing[:5])}: not a column at all parties",
+            raise Refusal("learn.columns", f"not at all parties: {', '.join(differing[:5])}",
                           where=table.name, remedy="give all parties the same columns, texts as numbers")  # fmt: skip
         if table.label is None:
             raise Refusal("learn.label", "a party has no label", where=table.name,

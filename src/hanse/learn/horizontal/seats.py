@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,8 +25,8 @@ from hanse.engine.session import Session
 from hanse.entropy import Entropy
 from hanse.errors import Foul, HanseError
 from hanse.gate.record import Record
-from hanse.gate.sums import SumPolicy, SumsDoor, Terms, Words, open_whether, stream_of
-from hanse.learn.horizontal.bounds import beyond
+from hanse.gate.sums import SumPolicy, SumsDoor, Terms, Words, masks, open_whether
+from hanse.learn.horizontal.bounds import Rows, beyond
 from hanse.learn.horizontal.numbers import fits
 from hanse.learn.horizontal.parts import END, SUM, Head, head_of, share_of
 from hanse.learn.horizontal.sums import outcome_of
@@ -35,6 +35,7 @@ from hanse.wire import Frame, PatientChannel
 _U8 = np.dtype("u1")
 _MISSED, _IN, _SKIPPED, _ENDED = 0, 1, 2, 3
 _COIN = 32
+_PORTION = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -109,15 +110,15 @@ class SummingSeat:
         if not listeners:
             return
         terms, members, left_out = self._wanted(held, both)
+        total: Words | None = None
         if terms is not None and len(members) >= self._policy.least_contributors:
-            members = self._within(s, terms, members, held, coin, left_out)
-        opened = terms is not None and len(members) >= self._policy.least_contributors
+            members, total = self._within(s, terms, members, held, coin, left_out)
+        opened = total is not None and len(members) >= self._policy.least_contributors
         names = [self._parties[p].name for p in members]
         outcome = outcome_of(terms, names, left_out, opened=opened)
         for role in listeners:
             self._channel.send(role, f"sum.{number}.outcome", outcome)
-        if terms is not None and opened:
-            total = self._total(terms, members, held)
+        if terms is not None and total is not None and opened:
             self._door.open(s, number, terms, total, members, listeners)
             self._progress(terms.name, 1.0)
 
@@ -221,27 +222,33 @@ class SummingSeat:
     def _within(
         self, s: Session, terms: Terms, members: list[int], held: list[_Held], coin: bytes,
         left_out: dict[str, str],
-    ) -> list[int]:  # fmt: skip
-        parts = [self._part(terms, held[p]) for p in members]
-        broken = beyond(s, parts, terms, coin)
-        names = [self._parties[p].name for p in members]
-        fine = open_whether(
-            s, self._record, broken, names, terms, f"bound.{terms.name}.{self.rounds}"
-        )
-        for name, within in zip(names, fine, strict=True):
-            if not within:
-                left_out[name] = "its part was larger than the declared bound"
-        return [p for p, within in zip(members, fine, strict=True) if within]
-
-    def _total(self, terms: Terms, members: list[int], held: list[_Held]) -> Words:
-        total = np.zeros(terms.length, terms.dtype)
+    ) -> tuple[list[int], Words]:  # fmt: skip
+        """(who stays, this seat's part of their sum)."""
+        rows = Rows(terms, coin)
         for p in members:
-            total += self._part(terms, held[p])
-        return total
+            rows.add(_portions(terms, held[p]))
+        broken = beyond(s, rows.sketches, terms)
+        names = [self._parties[p].name for p in members]
+        step = f"bound.{terms.name}.{self.rounds}"
+        fine = open_whether(s, self._record, broken, names, terms, step)
+        total = rows.total
+        for p, within in zip(members, fine, strict=True):
+            if not within:
+                left_out[self._parties[p].name] = "its part was larger than the declared bound"
+                for where, part in _portions(terms, held[p]):
+                    total[where] -= part
+        return [p for p, within in zip(members, fine, strict=True) if within], total
 
-    def _part(self, terms: Terms, held: _Held) -> Words:
-        share = held.share
-        return stream_of(share, terms) if isinstance(share, bytes) else share
+
+def _portions(terms: Terms, held: _Held) -> Iterator[tuple[slice, Words]]:
+    """A party's part at this seat, portion by portion."""
+    share = held.share
+    if isinstance(share, bytes):
+        yield from masks(share, terms)
+        return
+    for first in range(0, terms.length, _PORTION):
+        where = slice(first, first + _PORTION)
+        yield where, share[where]
 
 
 def _round_of(step: str) -> int:

@@ -7,9 +7,9 @@ from typing import Any
 
 from hanse.contracts import Contract
 from hanse.contracts.model_check import clause_called
-from hanse.contracts.models import LINEAR_KINDS
+from hanse.contracts.models import BOOSTING_KINDS, LINEAR_KINDS
 from hanse.errors import Refusal
-from hanse.learn.jobs import linear
+from hanse.learn.jobs import linear, trees
 from hanse.learn.scoring import batch, online
 
 
@@ -18,6 +18,8 @@ def training(parameters: Mapping[str, Any], contract: Contract) -> Any:
     kind = _kind(parameters, contract)
     if kind in LINEAR_KINDS:
         return linear.plan(parameters, contract)
+    if kind in BOOSTING_KINDS:
+        return trees.plan(parameters, contract)
     raise _unsupported(kind, "trained")
 
 
@@ -26,6 +28,8 @@ def scoring(parameters: Mapping[str, Any], contract: Contract) -> Any:
     kind = _kind(parameters, contract)
     if kind in LINEAR_KINDS:
         return batch.plan(parameters, contract)
+    if kind in BOOSTING_KINDS:
+        return trees.scoring(parameters, contract)
     raise _unsupported(kind, "scored")
 
 
@@ -34,6 +38,8 @@ def scoring_one(parameters: Mapping[str, Any], contract: Contract) -> Any:
     kind = _kind(parameters, contract)
     if kind in LINEAR_KINDS:
         return online.plan(parameters, contract)
+    if kind in BOOSTING_KINDS:
+        return trees.scoring(parameters, contract, one=True)
     raise _unsupported(kind, "scored one by one")
 
 
@@ -43,4 +49,4 @@ def _kind(parameters: Mapping[str, Any], contract: Contract) -> str:
 
 def _unsupported(kind: str, what: str) -> Refusal:
     return Refusal("model.kind", f"models of kind {kind!r} cannot be {what} by jobs between nodes yet",
-                   remedy="use a kind that can: " + ", ".join(LINEAR_KINDS))  # fmt: skip
+                   remedy="use a kind that can: " + ", ".join([*LINEAR_KINDS, *BOOSTING_KINDS]))  # fmt: skip

@@ -70,6 +70,7 @@ class LinearPlan:
     question: LinearQuestion
     linear: Plan
     release: ModelRelease
+    way: str = "shares"
 
     @property
     def uses(self) -> tuple[Use, ...]:

@@ -9,7 +9,8 @@
  6. curve    at most iterations: X' W X, inverted on shares (`curve`), never opened
  7. step     b minus inverse * gradient; the inverse only steers: where the gradient is 0, the step is 0.
              With a penalty on absolute values: the minimum of both, still on shares (`sparse`)
- 8. settled  one bit opened an iteration: whether every coefficient moved by less than 2**-14
+ 8. settled  one bit opened an iteration: whether every coefficient moved by less than 2**-14, or the step's
+             promise was less than 2**-31 of loss a row (so that a rare value that tells the label ends too)
  9. out      each party gets the coefficients of its own columns; nobody gets the model. Where the plan says so
              their variances as well (`certainty`)
 10. test     the same for rows kept apart, and metrics from them to the party that has the label (`metrics`)
@@ -29,13 +30,12 @@ import numpy as np
 
 from hanse.align import JoinPolicy, Upload, align
 from hanse.align.upload import receive_rows
-from hanse.engine.compare import sign_bit
+from hanse.engine.compare import ring_bits, sign_bit
 from hanse.engine.fixed import truncate
-from hanse.engine.functions import product
 from hanse.engine.matrices import combined, mean_cross
-from hanse.engine.multiply import matmul
+from hanse.engine.multiply import matmul, multiply
 from hanse.engine.session import Session
-from hanse.engine.shares import SEATS, Bits, Ring, Words, join_elements, words_for
+from hanse.engine.shares import SEATS, Ring, Words, join_elements, words_for
 from hanse.errors import Refusal
 from hanse.gate.model import note_keys, open_whether_all, send_numbers
 from hanse.gate.record import Record
@@ -52,6 +52,7 @@ from hanse.learn.linear.sparse import Held, none_held, proximal, pull_of
 from hanse.wire import Channel
 
 SETTLED = 1 << (BETA - 14)
+PROMISE = 22  # fraction bits of slope and move in what a step promises, half of which is 2**-31 where it is next to none
 Telling = Callable[[Channel, Record, Ring, str, tuple[int, str], str], None]
 REFRESH = (1, 2, 3, 5)  # iterations that look at the curvature anew, and every other one from 6 on
 
@@ -177,7 +178,7 @@ def fit(
             new = proximal(step, slope, held, steered, penalties.thresholds)
         move, held = new.z - held.z, new
         # The first iterations take a coarse mean, so that they cannot tell whether it has settled.
-        if number >= 3 and _settled(step, record, move, number):
+        if number >= 3 and _settled(step, record, move, None if plan.l1 else slope, number):
             return held.z.reshape(plan.family.classes, plan.width), number, True
     return held.z.reshape(plan.family.classes, plan.width), plan.most_iterations, False
 
@@ -219,13 +220,22 @@ def _gradient(
     return (loss + pulled).reshape(loss.size, 1)
 
 
-def _settled(s: Session, record: Record, move: Ring, number: int) -> bool:
+def _settled(s: Session, record: Record, move: Ring, slope: Ring | None, number: int) -> bool:
+    """One bit: no move is long, or what the step promised, slope * move, is next to nothing."""
     least = s.public_ring(np.full(move.size, SETTLED, np.uint64))
-    outside = sign_bit(s, join_elements([least + move, least - move]), "settled.sign")
-    inside = s.invert(outside)
+    far = sign_bit(s, join_elements([least + move, least - move]), "settled.far")
+    value = ring_bits(s, far.reshape(1, far.shape[-1]), "settled.count").sum().reshape(1)
+    if slope is not None:
+        short = truncate(s, slope.reshape(move.size), GRADIENT - PROMISE, "settled.slope")
+        step = truncate(s, move, BETA - PROMISE, "settled.move")
+        promised = multiply(s, short, step, "settled.promise").sum().reshape(1)
+        enough = s.public_ring(np.full(1, 1 << (2 * PROMISE - 30), np.uint64)) - promised
+        poor = ring_bits(s, sign_bit(s, enough, "settled.enough").reshape(1, 1), "settled.poor")[0]
+        value = multiply(s, value, poor, "settled.both")
+    verdict = sign_bit(s, value - s.public_ring(np.ones(1, np.uint64)), "settled.sign")
     return open_whether_all(
-        s, record, Bits(inside.left, inside.right, 2 * move.size),
-        f"whether the model had settled after {number} iterations", f"settled{number}",
+        s, record, verdict, f"whether the model had settled after {number} iterations",
+        f"settled{number}",
     )  # fmt: skip
 
 

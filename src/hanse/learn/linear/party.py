@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +46,7 @@ class Told:
     block: Matrix
     sums: U64
     variances: Matrix | None = None
+    at: float = 0.0  # when it had its coefficients, by `time.perf_counter`
 
 
 def at_home(table: Table, holdout: float, ridge: float, *, whiten: bool = True) -> Party:
@@ -67,12 +69,13 @@ def run_party(
     block = plan.blocks()[number]
     own, classes = block.stop - block.start, plan.family.classes
     opened = read_numbers(channel, own * classes, f"model.{name}")
+    at = time.perf_counter()
     variances = None
     if plan.errors:
         found = read_numbers(channel, 1 + own, f"errors.{name}")
         variances = decode(found[1:], VARIANCE) / 2.0 ** int(found[0])
     sums = read_numbers(channel, metrics.figures_of(plan), "metrics") if number == 0 else NOTHING
-    return Told(decode(opened, BETA).reshape(classes, own), sums, variances)
+    return Told(decode(opened, BETA).reshape(classes, own), sums, variances, at)
 
 
 def _share(

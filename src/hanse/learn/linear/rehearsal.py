@@ -72,7 +72,9 @@ class Outcome:
     openings: tuple[dict[str, Any], ...]
     notes: tuple[str, ...]
     certainty: dict[str, dict[str, Certainty]] = field(default_factory=dict)
-    error_difference: float = 0.0  # largest relative one of any standard error from the plain model's
+    error_difference: float = 0.0  # largest, relative, of a standard error from the plain model's
+    trained_s: float = 0.0  # until all parties had their coefficients, and bytes without those of the metrics
+    trained_bytes: int = 0
     curve: Curve | None = None  # of the score, in ten bands
 
     def body(self) -> dict[str, Any]:
@@ -83,6 +85,7 @@ class Outcome:
             "plaintext_converged": self.plaintext_settled,
             "wall_s": round(self.wall_s, 4), "cpu_s": round(self.cpu_s, 4),
             "plaintext_s": round(self.plaintext_s, 4), "bytes": self.bytes,
+            "trained_s": round(self.trained_s, 4), "trained_bytes": self.trained_bytes,
         }  # fmt: skip
         found |= self.metrics
         found |= {f"plaintext_{name}": _finite(value) for name, value in self.plaintext.items()}
@@ -143,8 +146,9 @@ def rehearse(
     before = time.perf_counter()
     joint, plain, alone = _compared(parties, plan, label)
     spent = time.perf_counter() - before
+    trained = max(t.at for t in told) - started[0]
     return _outcome(plan, parties, label, seen, record, told,
-                    (joint, plain, alone), (wall, cpu, spent, sent))  # fmt: skip
+                    (joint, plain, alone), (wall, cpu, spent, trained), sent)  # fmt: skip
 
 
 def _classes(label: NDArray[np.float64]) -> int:
@@ -192,15 +196,17 @@ def _check(tables: list[Table], l2: float, l1: float, holdout: float, alignment:
 
 def _on_stage(
     plan: Plan, parties: list[Party], label: Label, seed: str
-) -> tuple[Seen, Record, list[Told], int]:
+) -> tuple[Seen, Record, list[Told], tuple[int, int]]:
     """Three seats and all parties at once; (seen, seat 0's record, what parties were told, bytes on the wire)."""
-    sent = [0]
+    sent = [0, 0]  # of all, and of metrics
     lock = threading.Lock()
 
     def weighed(frame: Frame) -> Frame:
         size = frame.body.nbytes if isinstance(frame.body, np.ndarray) else len(frame.body)
         with lock:
             sent[0] += size
+            if frame.step.startswith(("test/", "holdout", "metrics")):
+                sent[1] += size
         return frame
 
     roles: list[Callable[[Channel], Any]] = [_seat(plan, seat, seed) for seat in range(SEATS)]
@@ -208,7 +214,7 @@ def _on_stage(
     names = ("seat 0", "seat 1", "seat 2", *(p.name for p in plan.providers))
     results = _play(roles, names, weighed)
     seen, record = results[0]
-    return seen, record, results[SEATS:], sent[0]
+    return seen, record, results[SEATS:], (sent[0], sent[1])
 
 
 def _play(roles: list[Callable[[Channel], Any]], names: tuple[str, ...], tap: Any) -> list[Any]:
@@ -301,7 +307,7 @@ def _offset(label: Label, family: Family) -> Matrix | None:
 def _outcome(
     plan: Plan, parties: list[Party], label: Label, seen: Seen, record: Record,
     told: list[Told], compared: tuple[Fit, dict[str, float], dict[str, float]],
-    spent: tuple[float, float, float, int],
+    spent: tuple[float, float, float, float], sent: tuple[int, int],
 ) -> Outcome:  # fmt: skip
     (fit, plain, alone), f = compared, plan.family
     standard, raw, intercepts = {}, {}, {}
@@ -330,8 +336,9 @@ def _outcome(
         f.name, tuple(p.name for p in plan.providers), seen.matched, seen.iterations,
         seen.settled, standard, raw, intercepts, metrics.read(told[0].sums, plan, label.scale),
         plain, alone, float(gaps.max(initial=0.0)), fit.settled, spent[0], spent[1], spent[2],
-        spent[3], tuple(record.body()), tuple(_notes(plan, parties, seen, fit)), certainty, off,
-        metrics.curve_of(told[0].sums, plan, label.scale, label.shift),
+        sent[0], tuple(record.body()), tuple(_notes(plan, parties, seen, fit)), certainty, off,
+        curve=metrics.curve_of(told[0].sums, plan, label.scale, label.shift),
+        trained_s=spent[3], trained_bytes=sent[0] - sent[1],
     )  # fmt: skip
 
 

@@ -67,6 +67,7 @@ class ScoringPlan:
     buckets: int
     release: ModelRelease
     committed: bool = True  # uploads are made before the job is signed
+    way: str = "shares"
 
     @property
     def uses(self) -> tuple[Use, ...]:

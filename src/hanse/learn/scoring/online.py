@@ -50,6 +50,7 @@ class OnlinePlan:
     release: ModelRelease
     epsilon_join: float = 0.0
     committed: bool = False
+    way: str = "shares"
 
     @property
     def uses(self) -> tuple[Use, ...]:

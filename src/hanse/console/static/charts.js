@@ -1,0 +1,310 @@
+// Pictures of results with ECharts. Each reads the very rows that the tables below it show; nothing is reckoned anew.
+"use strict";
+(() => {
+  const root = document.getElementById("charts");
+  if (!root || !window.echarts) return;
+  const read = (id) => (id ? JSON.parse(document.getElementById(id).textContent) : null);
+  const told = read(root.dataset.result), words = read(root.dataset.words), areas = read(root.dataset.areas);
+  const drawn = [];
+
+  const look = () => {
+    const style = getComputedStyle(document.documentElement);
+    const of = (name) => style.getPropertyValue(`--${name}`).trim();
+    return { ink: of("ink"), soft: of("soft"), line: of("line"), rule: of("rule"), sheet: of("sheet"), sea: of("sea"),
+      brick: of("brick"), good: of("good"), warn: of("warn"), sans: of("sans"), paper: of("paper") };
+  };
+  const hues = (c) => [c.sea, c.brick, c.warn, c.good, c.soft];
+  const number = (value) => value == null ? "–" : Math.round(value).toLocaleString("en");
+  const percent = (value) => value == null ? "–" : `${(value * 100).toFixed(1)} %`;
+  const unique = (values) => [...new Set(values)];
+
+  // --- a frame: a chart, its choices, its name for who cannot see it ------------------------------------
+
+  function frame(title, option, { tall = false, choices = [] } = {}) {
+    const figure = document.createElement("figure");
+    figure.className = "figure";
+    const bar = document.createElement("div");
+    bar.className = "row noprint";
+    const chosen = {};
+    for (const { key, label, values } of choices) {
+      chosen[key] = values[0].value;
+      if (values.length < 2) continue;
+      const field = document.createElement("div"), name = document.createElement("label"), select = document.createElement("select");
+      field.className = "field";
+      select.id = `choice-${drawn.length}-${key}`;
+      name.htmlFor = select.id;
+      name.textContent = label;
+      for (const { value, text } of values) select.add(new Option(text, value));
+      select.addEventListener("change", () => { chosen[key] = select.value; draw(); });
+      field.append(name, select);
+      bar.append(field);
+    }
+    const box = document.createElement("div");
+    box.className = tall ? "chart tall" : "chart";
+    box.setAttribute("role", "img");
+    if (bar.children.length) figure.append(bar);
+    figure.append(box);
+    root.append(figure);
+    const chart = echarts.init(box, null, { renderer: "canvas" });
+    const draw = () => {
+      const c = look();
+      const made = option(c, chosen);
+      box.setAttribute("aria-label", title(chosen));
+      chart.setOption({
+        textStyle: { fontFamily: c.sans, color: c.ink }, animationDuration: 250,
+        tooltip: { renderMode: "richText", confine: true, backgroundColor: c.sheet, borderColor: c.line, textStyle: { color: c.ink } },
+        ...made,
+      }, true);
+      chart.resize();
+    };
+    draw();
+    drawn.push({ chart, draw });
+  }
+
+  // Whiskers over bars: [place on the category axis, low, high], lying or standing.
+  function whiskers(data, c, { lying = true, offset = 0, xAxisIndex = 0, yAxisIndex = 0, colour } = {}) {
+    return {
+      type: "custom", silent: true, z: 5, xAxisIndex, yAxisIndex, tooltip: { show: false },
+      encode: lying ? { x: [1, 2], y: 0 } : { x: 0, y: [1, 2] }, data,
+      renderItem(_params, api) {
+        const at = api.value(0), ends = [api.value(1), api.value(2)].map((v) => api.coord(lying ? [v, at] : [at, v]));
+        const shift = offset * (lying ? api.size([0, 1])[1] : api.size([1, 0])[0]);
+        const [a, b] = ends.map(([x, y]) => (lying ? [x, y + shift] : [x + shift, y]));
+        const cap = (p) => (lying ? { x1: p[0], y1: p[1] - 4, x2: p[0], y2: p[1] + 4 } : { x1: p[0] - 4, y1: p[1], x2: p[0] + 4, y2: p[1] });
+        const style = { stroke: colour ?? c.ink, lineWidth: 1.5, fill: null };
+        return { type: "group", children: [
+          { type: "line", shape: { x1: a[0], y1: a[1], x2: b[0], y2: b[1] }, style },
+          { type: "line", shape: cap(a), style }, { type: "line", shape: cap(b), style } ] };
+      },
+    };
+  }
+
+  const axes = (c, names, { lying = true, value = {}, category = {} } = {}) => {
+    const values = { type: "value", axisLabel: { color: c.soft }, splitLine: { lineStyle: { color: c.rule } }, nameTextStyle: { color: c.soft }, nameLocation: "middle", nameGap: 28, ...value };
+    const categories = { type: "category", data: names, inverse: lying, axisTick: { show: false }, axisLine: { lineStyle: { color: c.line } },
+      axisLabel: { color: c.ink, width: 190, overflow: "truncate", interval: 0, ...(category.axisLabel ?? {}) } };
+    return lying ? { xAxis: values, yAxis: categories } : { xAxis: categories, yAxis: values };
+  };
+  const grid = { left: 12, right: 90, top: 36, bottom: 36, containLabel: true };
+
+  // --- funnel and report --------------------------------------------------------------------------------
+
+  function funnel(rows) {
+    const group = (r) => [r.leg, r.channel].filter(Boolean).join(" · ");
+    const name = (s) => (s === "all" ? words.all : s);
+    const groups = unique(rows.map(group)), segments = unique(rows.map((r) => r.segment));
+    frame(({ group: g, segment: s }) => `${words.people}: ${[g, name(s)].filter(Boolean).join(", ")}`, (c, { group: g, segment: s }) => {
+      const shown = rows.filter((r) => group(r) === (g ?? "") && r.segment === s);
+      const stages = unique(shown.map((r) => r.stage)), arms = unique(shown.map((r) => r.arm));
+      const series = [];
+      arms.forEach((arm, i) => {
+        const at = (stage) => shown.find((r) => r.arm === arm && r.stage === stage);
+        const colour = hues(c)[i % 5];
+        series.push({
+          name: name(arm), type: "bar", barCategoryGap: "35%", barMaxWidth: 34, itemStyle: { color: colour, borderRadius: [0, 3, 3, 0] },
+          label: { show: true, position: "right", distance: 12, color: c.ink, formatter: ({ data }) => data.row ? (data.row.people == null ? words.suppressed : `${number(data.row.people)}${data.row.rate == null ? "" : `  ${percent(data.row.rate)}`}`) : "" },
+          data: stages.map((stage) => { const row = at(stage); return { value: row?.people ?? 0, row }; }),
+          tooltip: { formatter: ({ data }) => data.row ? lines(data.row) : "" },
+        });
+        const step = 0.65 / arms.length;
+        series.push(whiskers(stages.map((stage, n) => [n, at(stage)?.low, at(stage)?.high]).filter(([, low]) => low != null), c,
+          { offset: arms.length > 1 ? (i - (arms.length - 1) / 2) * step : 0 }));
+      });
+      return { grid: { ...grid, right: 130 }, legend: arms.length > 1 ? { data: arms.map(name), top: 0, left: 0, textStyle: { color: c.ink } } : undefined, ...axes(c, stages, { value: { name: words.people } }), series };
+    }, { choices: [
+      { key: "group", label: words.level, values: groups.map((g) => ({ value: g, text: g || words.all })) },
+      { key: "segment", label: words.segment, values: segments.map((s) => ({ value: s, text: name(s) })) },
+    ] });
+    const lines = (r) => r.people == null ? `${r.stage}\n${words.suppressed}: ${r.suppressed}`
+      : [r.stage, `${number(r.people)} (${number(r.low)}–${number(r.high)})`, r.rate == null ? "" : `${words.rate}: ${percent(r.rate)} (${percent(r.rate_low)}–${percent(r.rate_high)})`].filter(Boolean).join("\n");
+  }
+
+  // --- overlap: an UpSet plot -----------------------------------------------------------------------------
+
+  function upset(rows) {
+    const crowds = rows.filter((r) => r.kind === "crowd"), names = crowds.map((r) => r.crowd);
+    const regions = rows.filter((r) => r.kind === "region").sort((a, b) => (b.people ?? -1) - (a.people ?? -1)).slice(0, 40);
+    const inside = (region, crowd) => region.crowd.split(" + ").includes(crowd);
+    frame(() => `${words.in}: ${regions.map((r) => `${r.crowd} ${number(r.people)}`).join("; ")}`, (c) => {
+      const dots = [], links = [];
+      regions.forEach((region, x) => {
+        const in_ = names.map((n, y) => [n, y]).filter(([n]) => inside(region, n)).map(([, y]) => y);
+        names.forEach((n, y) => dots.push({ value: [x, y], itemStyle: { color: in_.includes(y) ? c.ink : c.rule } }));
+        if (in_.length > 1) links.push([x, Math.min(...in_), Math.max(...in_)]);
+      });
+      const left = "24%", matrix = `${Math.min(44, 8 + 7 * names.length)}%`;
+      const bare = { show: false, type: "category", data: regions.map((_r, i) => i) };
+      const crowdAxis = { type: "category", data: names, inverse: true, axisTick: { show: false }, axisLine: { show: false } };
+      return {
+        grid: [
+          { left, right: 20, top: 24, bottom: `calc(${matrix} + 20px)`, height: undefined },
+          { left, right: 20, height: matrix, bottom: 24 },
+          { left: 12, width: "9%", height: matrix, bottom: 24 },
+        ].map((g, i) => (i === 0 ? { left, right: 20, top: 30, height: `${78 - parseFloat(matrix)}%` } : g)),
+        xAxis: [
+          { ...bare, gridIndex: 0 }, { ...bare, gridIndex: 1 },
+          { type: "value", gridIndex: 2, inverse: true, show: false },
+        ],
+        yAxis: [
+          { type: "value", gridIndex: 0, name: words.in, nameTextStyle: { color: c.soft, align: "left" }, axisLabel: { color: c.soft }, splitLine: { lineStyle: { color: c.rule } } },
+          { ...crowdAxis, gridIndex: 1, axisLabel: { color: c.ink, width: 120, overflow: "truncate", interval: 0 } },
+          { ...crowdAxis, gridIndex: 2, axisLabel: { show: false } },
+        ],
+        series: [
+          { type: "bar", xAxisIndex: 0, yAxisIndex: 0, barMaxWidth: 40, itemStyle: { color: c.sea, borderRadius: [3, 3, 0, 0] },
+            data: regions.map((r) => ({ value: r.people ?? 0, row: r })),
+            label: { show: regions.length < 20, position: "top", distance: 10, color: c.ink, fontSize: 11, formatter: ({ data }) => data.row.people == null ? "·" : number(data.row.people) },
+            tooltip: { formatter: ({ data }) => `${data.row.crowd}\n${data.row.people == null ? `${words.suppressed}: ${data.row.suppressed}` : `${number(data.row.people)} (${number(data.row.low)}–${number(data.row.high)})`}` } },
+          whiskers(regions.map((r, x) => [x, r.low, r.high]).filter(([, low]) => low != null), c, { lying: false }),
+          { type: "custom", xAxisIndex: 1, yAxisIndex: 1, silent: true, data: links, encode: { x: 0, y: [1, 2] },
+            renderItem: (_p, api) => { const a = api.coord([api.value(0), api.value(1)]), b = api.coord([api.value(0), api.value(2)]);
+              return { type: "line", shape: { x1: a[0], y1: a[1], x2: b[0], y2: b[1] }, style: { stroke: c.ink, lineWidth: 3 } }; } },
+          { type: "scatter", xAxisIndex: 1, yAxisIndex: 1, symbolSize: 13, silent: true, data: dots },
+          { type: "bar", xAxisIndex: 2, yAxisIndex: 2, barMaxWidth: 18, itemStyle: { color: c.brick }, data: crowds.map((r) => ({ value: r.people ?? 0, row: r })),
+            tooltip: { formatter: ({ data }) => `${data.row.crowd}\n${words.sizes}: ${number(data.row.people)} (${number(data.row.low)}–${number(data.row.high)})` } },
+        ],
+      };
+    }, { tall: true });
+  }
+
+  // --- portrait: TGI beside 100 -----------------------------------------------------------------------------
+
+  function portrait(rows) {
+    const labels = unique(rows.map((r) => r.label));
+    frame(({ label }) => `${words.tgi}: ${label}`, (c, { label }) => {
+      const shown = rows.filter((r) => r.label === label);
+      const most = Math.max(200, ...shown.map((r) => r.tgi_high ?? r.tgi ?? 0).filter(Number.isFinite));
+      return {
+        grid, ...axes(c, shown.map((r) => r.value), { value: { name: words.tgi, min: 0, max: Math.min(Math.ceil(most / 50) * 50, 1000) } }),
+        series: [
+          { type: "bar", barMaxWidth: 26, stack: "tgi", silent: true, itemStyle: { color: "transparent" }, data: shown.map((r) => r.tgi == null ? 0 : Math.min(100, r.tgi)), tooltip: { show: false } },
+          { type: "bar", barMaxWidth: 26, stack: "tgi", data: shown.map((r) => ({ value: r.tgi == null ? 0 : Math.abs(r.tgi - 100), row: r, itemStyle: { color: (r.tgi ?? 0) >= 100 ? c.sea : c.brick } })),
+            label: { show: true, position: "right", distance: 14, color: c.ink, formatter: ({ data }) => data.row.tgi == null ? words.suppressed : `${Math.round(data.row.tgi)}   ${percent(data.row.crowd_share)} / ${percent(data.row.base_share)}` },
+            tooltip: { formatter: ({ data: { row: r } }) => r.tgi == null ? `${r.value}\n${words.suppressed}: ${r.suppressed}` : `${r.value}\n${words.tgi} ${Math.round(r.tgi)} (${Math.round(r.tgi_low)}–${Math.round(r.tgi_high)})\n${words.share} ${percent(r.crowd_share)} / ${words.base} ${percent(r.base_share)}` },
+            markLine: { silent: true, symbol: "none", data: [{ xAxis: 100 }], lineStyle: { color: c.ink, type: "solid", width: 1 }, label: { formatter: "100", color: c.soft } } },
+          whiskers(shown.map((r, n) => [n, r.tgi_low, r.tgi_high]).filter(([, low]) => low != null), c),
+        ],
+      };
+    }, { choices: [{ key: "label", label: words.label, values: labels.map((l) => ({ value: l, text: l })) }] });
+  }
+
+  // --- lift: differences with their intervals ---------------------------------------------------------------
+
+  function lift(rows) {
+    const shown = rows.filter((r) => r.difference != null);
+    const outcomes = unique(shown.map((r) => r.outcome));
+    if (!outcomes.length) return;
+    frame(({ outcome }) => `${words.difference}: ${outcome}`, (c, { outcome }) => {
+      const of = shown.filter((r) => r.outcome === outcome);
+      const share = of[0].kind === "share";
+      const show = (v) => v == null ? "–" : share ? percent(v) : v.toFixed(2);
+      const arms = unique(of.map((r) => r.arm));
+      const names = of.map((r) => `${r.segment === "all" ? words.all : r.segment}${arms.length > 1 ? ` · ${r.arm}` : ""}`);
+      return {
+        grid: { ...grid, right: 130 },
+        ...axes(c, names, { value: { name: words.difference, scale: true, axisLabel: { color: c.soft, formatter: (v) => share ? `${(v * 100).toFixed(1)} %` : v } } }),
+        series: [
+          whiskers(of.map((r, n) => [n, r.difference_low, r.difference_high]).filter(([, low]) => low != null), c),
+          { type: "scatter", symbolSize: 12, itemStyle: { color: c.sea },
+            data: of.map((r, n) => ({ value: [r.difference, n], row: r, itemStyle: { color: r.difference_low > 0 ? c.good : r.difference_high < 0 ? c.brick : c.soft } })),
+            label: { show: true, position: "top", color: c.ink, formatter: ({ data: { row } }) => show(row.difference) },
+            tooltip: { formatter: ({ data: { row } }) => `${row.segment}\n${show(row.difference)} (${show(row.difference_low)}–${show(row.difference_high)})\np = ${row.p_value == null ? "–" : row.p_value.toPrecision(2)}` },
+            markLine: { silent: true, symbol: "none", data: [{ xAxis: 0 }], lineStyle: { color: c.ink, type: "solid", width: 1 }, label: { show: false } } },
+        ],
+      };
+    }, { choices: [{ key: "outcome", label: words.label, values: outcomes.map((o) => ({ value: o, text: o })) }] });
+  }
+
+  // --- reach and attribution: bars with whiskers ----------------------------------------------------------------
+
+  function reach(rows) {
+    const frequency = rows.filter((r) => r.kind === "frequency");
+    const segments = unique(frequency.map((r) => r.segment));
+    frame(({ segment }) => `${words.times}: ${segment}`, (c, { segment }) => {
+      const of = frequency.filter((r) => r.segment === segment);
+      const last = of.length - 1;
+      return {
+        grid: { ...grid, right: 20 }, ...axes(c, of.map((r, i) => (i === last ? `${r.times} ${words.more}` : `${r.times}`)), { lying: false, value: { name: words.people, nameGap: 55 } }),
+        series: [
+          { type: "bar", barMaxWidth: 46, itemStyle: { color: c.sea, borderRadius: [3, 3, 0, 0] }, data: of.map((r) => ({ value: r.people ?? 0, row: r })),
+            label: { show: of.length < 16, position: "top", distance: 10, color: c.ink, formatter: ({ data }) => data.row.people == null ? "·" : number(data.row.people) },
+            tooltip: { formatter: ({ data: { row: r } }) => r.people == null ? `${words.suppressed}: ${r.suppressed}` : `${words.times} ${r.times}\n${number(r.people)} (${number(r.low)}–${number(r.high)})` } },
+          whiskers(of.map((r, n) => [n, r.low, r.high]).filter(([, low]) => low != null), c, { lying: false }),
+        ],
+      };
+    }, { choices: [{ key: "segment", label: words.segment, values: segments.map((s) => ({ value: s, text: s === "all" ? words.all : s })) }] });
+  }
+
+  function attribution(rows) {
+    const of = rows.filter((r) => !["total", "rounding"].includes(r.channel)).sort((a, b) => (b.conversions ?? -1) - (a.conversions ?? -1));
+    frame(() => words.credit, (c) => ({
+      grid, ...axes(c, of.map((r) => r.channel), { value: { name: words.credit } }),
+      series: [
+        { type: "bar", barMaxWidth: 30, data: of.map((r) => ({ value: r.conversions ?? 0, row: r, itemStyle: { color: r.channel === "unattributed" ? c.soft : c.sea, borderRadius: [0, 3, 3, 0] } })),
+          label: { show: true, position: "right", distance: 12, color: c.ink, formatter: ({ data }) => data.row.conversions == null ? words.suppressed : `${number(data.row.conversions)}  ${percent(data.row.share)}` },
+          tooltip: { formatter: ({ data: { row: r } }) => r.conversions == null ? `${r.channel}\n${words.suppressed}: ${r.suppressed}` : `${r.channel}\n${number(r.conversions)} (${number(r.conversions_low)}–${number(r.conversions_high)})` } },
+        whiskers(of.map((r, n) => [n, r.conversions_low, r.conversions_high]).filter(([, low]) => low != null), c),
+      ],
+    }));
+  }
+
+  // --- concentration: a map, and the ranking ----------------------------------------------------------------
+
+  async function concentration(levels) {
+    if (!levels?.length || !levels.some((l) => l.areas.length)) return;
+    echarts.registerMap("land", await (await fetch(root.dataset.land)).json());
+    const named = levels.map((l, i) => ({ value: String(i), text: `${l.at} · ${l.level}` }));
+    const targets = levels[0].targets.map((t) => ({ value: t, text: t }));
+    const choices = [{ key: "level", label: words.level, values: named }, { key: "target", label: words.target, values: targets }];
+    const said = (a, t) => `${a.label}\n${words.tgi} ${a.tgi[t] == null ? "–" : Math.round(a.tgi[t])}${a.tgi_low[t] == null ? "" : ` (${Math.round(a.tgi_low[t])}–${Math.round(a.tgi_high[t])})`}\n${words.people} ${number(a.people[t])} / ${number(a.base)}`;
+    frame(({ level, target }) => `${words.tgi}: ${target}, ${levels[level].level}`, (c, { level, target }) => {
+      const shown = levels[level].areas.filter((a) => a.tgi[target] != null);
+      const rings = shown.flatMap((a) => a.ring ?? [[a.lon, a.lat]]);
+      const [west, east] = ends(rings.map(([x]) => x)), [south, north] = ends(rings.map(([, y]) => y));
+      const room = Math.max(east - west, north - south, 0.02) * 0.12;
+      const values = shown.map((a) => a.tgi[target]);
+      const item = (a) => ({ value: [a.lon, a.lat, a.tgi[target]], area: a });
+      const common = { coordinateSystem: "geo", tooltip: { formatter: ({ data }) => said(data.area, target) } };
+      return {
+        geo: { map: "land", roam: true, scaleLimit: { min: 0.5, max: 200 }, aspectScale: Math.cos(((south + north) / 2) * Math.PI / 180),
+          boundingCoords: [[west - room, north + room], [east + room, south - room]], silent: true, left: 0, right: 0, top: 0, bottom: 0,
+          itemStyle: { areaColor: c.paper, borderColor: c.line, borderWidth: 1 }, label: { show: false } },
+        visualMap: { min: Math.min(50, ...values), max: Math.min(300, Math.max(150, ...values)), dimension: 2, calculable: true, right: 8, bottom: 12, text: [words.tgi, ""],
+          textStyle: { color: c.ink }, inRange: { color: ["#2d6a8f", "#9fc5cf", "#f0e6d2", "#e0a070", "#9c3a21"] } },
+        graphic: [{ type: "text", left: 8, bottom: 6, silent: true, style: { text: words.land + (levels[level].left_out ? ` · ${levels[level].left_out} ${words.left}` : ""), fill: c.soft, fontSize: 11 } }],
+        series: shown.length && shown[0].ring ? [{
+          ...common, type: "custom", data: shown.map(item), encode: { tooltip: [2] },
+          renderItem(params, api) {
+            const points = shown[params.dataIndex].ring.map((p) => api.coord(p));
+            return { type: "polygon", shape: { points }, style: { fill: api.visual("color"), stroke: c.sheet, lineWidth: 0.6, opacity: 0.9 } };
+          },
+        }] : [{ ...common, type: "scatter", data: shown.map(item), itemStyle: { borderColor: c.sheet, borderWidth: 1 },
+          symbolSize: (v, p) => 6 + 18 * Math.sqrt(p.data.area.base / Math.max(...shown.map((a) => a.base))) }],
+      };
+    }, { tall: true, choices });
+    frame(({ level, target }) => `${words.tgi}: ${target}, ${levels[level].level}`, (c, { level, target }) => {
+      const top = levels[level].areas.filter((a) => a.tgi[target] != null).sort((a, b) => b.tgi[target] - a.tgi[target]).slice(0, 20);
+      return {
+        grid, ...axes(c, top.map((a) => a.label), { value: { name: words.tgi } }),
+        series: [
+          { type: "bar", barMaxWidth: 18, itemStyle: { color: c.sea, borderRadius: [0, 3, 3, 0] }, data: top.map((a) => ({ value: a.tgi[target], area: a })),
+            tooltip: { formatter: ({ data }) => said(data.area, target) },
+            markLine: { silent: true, symbol: "none", data: [{ xAxis: 100 }], lineStyle: { color: c.ink, type: "solid" }, label: { formatter: "100", color: c.soft } } },
+          whiskers(top.map((a, n) => [n, a.tgi_low[target], a.tgi_high[target]]).filter(([, low]) => low != null), c),
+        ],
+      };
+    }, { tall: true, choices });
+  }
+
+  const ends = (values) => [Math.min(...values), Math.max(...values)];
+
+  const draws = {
+    funnel: () => funnel(told.rows), journey: () => funnel(told.rows.filter((r) => !r.breakdown || r.breakdown === "all")),
+    overlap: () => upset(told.rows), portrait: () => portrait(told.rows), lift: () => lift(told.rows), reach: () => reach(told.rows),
+    attribution: () => attribution(told.rows), concentration: () => concentration(areas),
+  };
+  draws[told.computation]?.();
+  window.addEventListener("resize", () => drawn.forEach(({ chart }) => chart.resize()));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn.forEach(({ draw }) => draw()));
+  window.addEventListener("beforeprint", () => drawn.forEach(({ chart }) => chart.resize()));
+})();
