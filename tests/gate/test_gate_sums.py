@@ -94,7 +94,7 @@ def test_prices_add_up_as_zcdp() -> None:
 
 @pytest.mark.parametrize("width", [32, 64])
 def test_the_seats_add_three_halves_of_the_promised_variance(width: int) -> None:
-    """Noise of any two seats is 0.7 times the norm bound; of all three sqrt(3/2) times that. n = 4,000, 6 errors."""
+    """Noise of two seats is 0.7 times the norm bound, of all three sqrt(3/2) times that. n = 4,000, 6 errors."""
     policy = SumPolicy(PARTIES, noise=0.7)
 
     def work(party: SummingParty) -> Any:
@@ -110,7 +110,7 @@ def test_the_seats_add_three_halves_of_the_promised_variance(width: int) -> None
 
 @pytest.mark.parametrize("noise", [-1.0, 0.001, 5000.0])
 def test_noise_out_of_range_is_refused(noise: float) -> None:
-    with pytest.raises(Refusal, match="0.01 to 1000"):
+    with pytest.raises(Refusal, match=r"0\.01 to 1000"):
         SumPolicy(PARTIES, noise=noise).check()
 
 

@@ -198,3 +198,33 @@ def test_the_same_gradients_look_different_in_every_tree() -> None:
         assert (
             stats.kstest(difference / Q, "uniform").pvalue > 1e-6
         )  # equal secrets would leave two small errors
+
+
+def test_partitions_tell_labels_to_who_knows_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the claims admit: a feature holder that knows 5 % of the labels guesses the others by leaf mates,
+    nearly as well as the model. A tree that is the label holder's own is not seen."""
+    seen: list[Partition] = []
+
+    class Kept(Partition):
+        def __init__(self, *given: object) -> None:
+            super().__init__(*given)
+            seen.append(self)
+
+    monkeypatch.setattr(features, "Partition", Kept)  # the feature holder's, not the label holder's
+    here = world(4_000, 34)
+    y = here.y["logistic"]
+    settings = Settings(trees=12, depth=4, learning_rate=0.3, own_trees=1)
+    model = fit(here.guest, y, here.hosts, settings, entropy=lambda _: SystemEntropy())
+    assert len(seen) == settings.trees - 1
+    known = np.zeros(y.size, np.bool_)
+    known[np.random.default_rng(35).choice(y.size, 200, replace=False)] = True
+    guess = np.zeros(y.size)
+    for grown in seen:
+        for leaf in grown.nodes:
+            rows = grown.rows(leaf)
+            mates = rows[known[rows]]
+            guess[rows] += (y[mates].sum() + 0.5) / (mates.size + 1)
+    mine = auc(y[~known], guess[~known])
+    theirs = auc(y[~known], model.predict(here.guest, here.hosts)[~known])
+    assert theirs - 0.08 < mine < theirs + 0.02
+    assert mine > 0.65

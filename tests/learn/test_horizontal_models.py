@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from hanse.learn.horizontal.own import choose
 from hanse.learn.horizontal.quantiles import KEYS, edges_of
 from hanse.learn.horizontal.roles import own_model, trained
 from hanse.learn.horizontal.servers import Server
+from hanse.learn.horizontal.stored import chosen_document, chosen_of
 from hanse.learn.horizontal.trees import Trees
 
 QUICK = Patience(deadline=0.5, grace=0.05)
@@ -159,15 +161,20 @@ def test_a_networks_gradient_is_the_losss() -> None:
         assert abs((loss(vector + step) - loss(vector - step)) / 2e-6 - slope[place]) < 1e-6
 
 
+@pytest.mark.filterwarnings("ignore:.*failed to converge")
 @pytest.mark.parametrize("name", ["SGDClassifier", "LogisticRegression", "Ridge", "SGDRegressor"])
 def test_scikit_learns_linear_models_are_averaged(name: str) -> None:
     linear_model = pytest.importorskip("sklearn.linear_model")
-    options = {"SGDClassifier": {"loss": "log_loss", "learning_rate": "constant", "eta0": 0.01, "random_state": 1}, "LogisticRegression": {"max_iter": 5},
-               "Ridge": {}, "SGDRegressor": {"random_state": 1}}  # fmt: skip
+    options = {
+        "SGDClassifier": {"loss": "log_loss", "learning_rate": "constant", "eta0": 0.01},
+        "LogisticRegression": {"max_iter": 5}, "Ridge": {}, "SGDRegressor": {},
+    }  # fmt: skip
     model = "linear" if name in ("Ridge", "SGDRegressor") else "logistic"
 
     def make(kind: Any, columns: int) -> EstimatorModel:
-        return EstimatorModel(kind, columns, getattr(linear_model, name)(**options[name]))
+        return EstimatorModel(
+            kind, columns, getattr(linear_model, name)(**options[name], random_state=1)
+        )
 
     plan = Plan(PARTIES, model=model, method="average", learner=name, averaging=Averaging(rounds=6))
     given = homes(model, 900)
@@ -330,6 +337,33 @@ def test_bins_are_quantiles_of_the_pooled_values() -> None:
     assert KEYS % 2 == 1
 
 
+# --- stored ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "learner", "model"),
+    [
+        ("newton", "glm", "poisson"),
+        ("average", "network", "multinomial"),
+        ("boosting", "glm", "linear"),
+    ],
+)
+def test_a_stored_model_predicts_the_same(method: str, learner: str, model: str) -> None:
+    given = homes(model, 400)
+    plan = Plan(PARTIES, model=model, method=method, learner=learner, averaging=Averaging(rounds=1),  # type: ignore[arg-type]
+                boosting=Boosting(trees=3))  # fmt: skip
+    chosen = rehearse(given, plan).results[0].chosen  # type: ignore[union-attr]
+    document = json.loads(json.dumps(chosen_document(chosen), allow_nan=False))
+    assert np.array_equal(chosen_of(document).predict(given[1].x), chosen.predict(given[1].x))
+    for broken in (
+        {},
+        document | {"own": {}},
+        document | {"common": document["common"] | {"format": 9}},
+    ):
+        with pytest.raises(Fault, match="stored"):
+            chosen_of(broken)
+
+
 # --- drop-outs, too few, noise --------------------------------------------------------------------------
 
 
@@ -397,7 +431,7 @@ def test_a_diverged_local_model_sits_the_rounds_out() -> None:
     )
     outcome = rehearse(given, plan, make=_Diverging)
     assert outcome.contributors == [("anna", "clara", "dora")] * 2
-    assert outcome.results[1].chosen.what == "common"  # type: ignore[union-attr]
+    assert outcome.results[1].chosen.what != "own"  # type: ignore[union-attr]
     with pytest.raises(
         Refusal, match="took part"
     ):  # of three parties, one that cannot leaves too few

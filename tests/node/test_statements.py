@@ -76,7 +76,8 @@ def contract_with(identities: dict[str, Identity], prices: dict[str, Any] | None
             ],
             "datasets": [{"name": "exposures", "provider": "media-house", **common},
                          {"name": "purchases", "provider": "retail-chain", **common}],
-            "computations": [{"name": "overlap", "recipients": list(PARTIES), "datasets": ["exposures", "purchases"]}],
+            "computations": [{"name": "overlap", "recipients": list(PARTIES),
+                              "datasets": ["exposures", "purchases"]}],
             **({"prices": prices} if prices else {}),
         }
     )  # fmt: skip

@@ -9,7 +9,6 @@ The same at a node and in a rehearsal. What was prepared waits in memory for its
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +23,6 @@ from hanse.catalog.numbers import NumberRequest, read_numbers
 from hanse.clock import Clock
 from hanse.contracts import Contract, JobRequest
 from hanse.contracts.models import SCORE_ONE, TRAIN
-from hanse.engine.shares import octets
 from hanse.entropy import Entropy
 from hanse.errors import Fault, Refusal
 from hanse.gate.record import Record
@@ -32,12 +30,23 @@ from hanse.gate.scores import draw_lock, send_lock_seeds
 from hanse.learn.jobs import linear
 from hanse.learn.jobs.blocks import LinearBlock
 from hanse.learn.jobs.committed import Recorder, Upload
-from hanse.learn.jobs.terms import HomeRows, Side, Terms
+from hanse.learn.jobs.terms import F64, HomeRows, Side, Terms
 from hanse.learn.scoring import batch, online
+from hanse.node import models_open
 from hanse.node.models import ModelShelf
 from hanse.node.models_card import Made, card_of
+from hanse.node.models_open import OpenHome, rows_digest
 from hanse.node.roles import Job
-from hanse.node.scoring import Lookup, OneScore, Scored, partial_rows, units_of, write_scores
+from hanse.node.scoring import (
+    Lookup,
+    OneScore,
+    Scored,
+    WholeLookup,
+    Written,
+    partial_rows,
+    units_of,
+    write_scores,
+)
 from hanse.wire import Channel
 
 _WAITS_SECONDS = 300.0
@@ -71,7 +80,8 @@ class ModelDesk:
     tell: Callable[[JobRequest, str], None]
     _waiting: dict[str, Prepared] = field(default_factory=dict)
     _private: dict[str, str] = field(default_factory=dict)  # ids that this party asks about, by job
-    _lookups: dict[str, Lookup] = field(default_factory=dict)
+    _lookups: dict[str, Lookup | WholeLookup] = field(default_factory=dict)
+    _ones: dict[str, F64] = field(default_factory=dict)  # scores of single rows, by job
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     # --- before the job -------------------------------------------------------------------------
@@ -87,7 +97,9 @@ class ModelDesk:
         ):  # what is shared hangs on the id, which nobody knows yet
             return {side.dataset: ""}
         seeds = draw_lock(self.entropy)
-        if request.computation == TRAIN:
+        if plan.way == "open":
+            commitment, send, home = self._open(plan, contract, side, request)
+        elif request.computation == TRAIN:
             commitment, send, home = self._training(plan, contract, side, seeds)
         else:
             commitment, send, home = self._scoring(plan, contract, side, seeds)
@@ -113,21 +125,24 @@ class ModelDesk:
             linear.share(recorder, plan, home, parts, self.entropy)
             upload = Upload.of(self.party, recorder, self.entropy)
             return upload.commitment, upload.send, home
-        nonce = self.entropy.take(32)
-        held = (
-            octets(rows.ids),
-            octets(rows.values),
-            octets(np.zeros(0) if rows.target is None else rows.target),
-        )
-        commitment = hashlib.sha256(
-            b"hanse-rows-v1|" + nonce + b"".join(map(bytes, held))
-        ).hexdigest()
+        commitment = rows_digest(rows, self.entropy.take(32))
 
         def send(channel: Channel) -> None:
             send_lock_seeds(channel, self.party, seeds)
             linear.share_open(channel, plan, home, parts, self.entropy)
 
         return commitment, send, home
+
+    def _open(
+        self, plan: Any, contract: Contract, side: Side, request: JobRequest
+    ) -> tuple[str, Callable[[Channel], None], Any]:
+        train = request.computation == TRAIN
+        owner = self.party == plan.terms.label_party
+        rows = self._read(
+            plan.terms, contract, side, target=train and owner,
+            texts=not train and plan.question.receiver == self.party,
+        )  # fmt: skip
+        return rows_digest(rows, self.entropy.take(32)), _nothing, OpenHome(rows)
 
     def _scoring(
         self,
@@ -148,15 +163,21 @@ class ModelDesk:
         upload = Upload.of(self.party, recorder, self.entropy)
         return upload.commitment, upload.send, (rows, places)
 
-    def _read(self, terms: Terms, contract: Contract, side: Side, *, target: bool) -> HomeRows:
-        wanted = _wanted(terms, contract, side, target=target)
+    def _read(
+        self, terms: Terms, contract: Contract, side: Side, *, target: bool, texts: bool = False
+    ) -> HomeRows:
+        wanted = _wanted(terms, contract, side, target=target, texts=texts)
         rows = read_numbers(self.dataset(side.dataset), wanted)
         features = len(side.terms)
         label = rows.values[:, features] if target else None
         return HomeRows(rows.ids, rows.values[:, :features], label, rows.texts)
 
+    def _document(self, training: str) -> dict[str, Any]:
+        block: dict[str, Any] = self.shelf.document(training)["block"]
+        return block
+
     def _block(self, training: str) -> LinearBlock:
-        return LinearBlock.of(self.shelf.document(training)["block"])
+        return LinearBlock.of(self._document(training))
 
     def expect(self, job: str, asked: str) -> None:
         """Remember which id this party's own job is about; it is in no request."""
@@ -176,6 +197,57 @@ class ModelDesk:
             return list(prepared.seeds)
 
         return send
+
+    def play(self, job: Job) -> Callable[[Channel], None]:
+        """How this party works on an open job with the others."""
+
+        def play(channel: Channel) -> None:
+            if job.request.computation == SCORE_ONE:
+                self._play_one(channel, job)
+                return
+            home: OpenHome = self._prepared(job).home
+            models_open.play(
+                channel, job, self.party, home,
+                lambda: self._document(job.plan.question.training), self.entropy,
+            )  # fmt: skip
+
+        return play
+
+    def _play_one(self, channel: Channel, job: Job) -> None:
+        plan = job.plan
+        side = plan.terms.side(self.party)
+        lookup = self._whole(job, self.dataset(side.dataset), side)
+        hashed = None
+        if self.party == plan.question.receiver:
+            hashed = lookup.hashed(self._asked(job))
+        document = self._document(plan.question.training)
+        found = models_open.play_one(channel, job, self.party, lookup.rows, hashed, document)
+        if found is not None:
+            with self._lock:
+                self._ones[job.request.job_hash] = found
+
+    def _whole(self, job: Job, dataset: Dataset, side: Side) -> WholeLookup:
+        """This party's rows by id, kept until its data change."""
+        key = f"rows|{job.plan.question.training}"
+        with self._lock:
+            known = self._lookups.get(key)
+        if isinstance(known, WholeLookup) and known.is_fresh(dataset):
+            return known
+        made = WholeLookup.of(dataset, _wanted(job.plan.terms, job.contract, side, target=False))
+        self._remember(key, made)
+        return made
+
+    def _remember(self, key: str, made: Lookup | WholeLookup) -> None:
+        with self._lock:
+            self._lookups = dict(list(self._lookups.items())[-3:]) | {key: made}
+
+    def _asked(self, job: Job) -> str:
+        with self._lock:
+            text = self._private.pop(job.request.job_hash, None)
+        if text is None:
+            raise Refusal("model.no-row", f"{self.party} was asked for the score of no row",
+                          remedy="ask at the receiver's own node", where=self.party)  # fmt: skip
+        return text
 
     def _prepared(self, job: Job) -> Prepared:
         side = job.plan.terms.side(self.party)
@@ -198,12 +270,7 @@ class ModelDesk:
         block = self._block(plan.question.training)
         lookup = self._lookup(job, block)
         if self.party == plan.question.receiver:
-            with self._lock:
-                text = self._private.pop(job.request.job_hash, None)
-            if text is None:
-                raise Refusal("model.no-row", f"{self.party} was asked for the score of no row",
-                              remedy="ask at the receiver's own node")  # fmt: skip
-            hashed = lookup.hashed(text)
+            hashed = lookup.hashed(self._asked(job))
             online.ask(channel, plan, hashed)
         else:
             hashed = online.asked(channel, plan)
@@ -221,16 +288,18 @@ class ModelDesk:
         key = plan.question.training
         with self._lock:
             known = self._lookups.get(key)
-        if known is None or not known.is_fresh(dataset):
-            known = Lookup.of(dataset, wanted, block)
-            with self._lock:
-                self._lookups = dict(list(self._lookups.items())[-3:]) | {key: known}
-        return known
+        if isinstance(known, Lookup) and known.is_fresh(dataset):
+            return known
+        made = Lookup.of(dataset, wanted, block)
+        self._remember(key, made)
+        return made
 
     # --- after the job --------------------------------------------------------------------------
 
     def finish(self, job: Job, opened: Opened, record: Record) -> Any:
         """What this party was told becomes its part of the model, or its scores; the job's result."""
+        if job.plan.way == "open":
+            return self._finish_open(job, record)
         if job.request.computation == TRAIN:
             return self._keep(job, dict(opened), record)
         plan = job.plan
@@ -243,13 +312,36 @@ class ModelDesk:
         rows, places = self._prepared(job).home
         eta, matched = batch.read(plan, opened["scores"], places, rows.ids.size)
         scored = Scored(
-            plan.question.model, family, plan.terms.target.values, rows, eta, matched, units
-        )
+            plan.question.model, family, plan.terms.target.values, rows.texts, eta, matched, units,
+            rows.missing,
+        )  # fmt: skip
+        return self._written(job, scored)
+
+    def _written(self, job: Job, scored: Scored) -> Written:
         self.release(job)
         if self.folder is None:
             raise Fault("model.folder", "this node has no folder for scores",
                         remedy="open the node by its folder")  # fmt: skip
         return write_scores(self.folder, job.request.job_hash, scored)
+
+    def _finish_open(self, job: Job, record: Record) -> Any:
+        if job.request.computation == SCORE_ONE:
+            with self._lock:
+                found = self._ones.pop(job.request.job_hash)
+            return models_open.one_score(job, found)
+        home: OpenHome = self._prepared(job).home
+        if job.request.computation != TRAIN:
+            return self._written(job, models_open.scored(job, home))
+        if home.trained is None:
+            raise Fault("model.training", "a training ended without a model")
+        facts = {"trees": home.trained.trees, "rows": home.trained.rows}
+        note, card = card_of(job, self.party, self.clock.now(), home.trained.metrics, facts, record)
+        block: dict[str, Any] = {}
+        if any(t.step == f"model.{self.party}" for t in job.plan.release.told):
+            block = home.trained.block.body()
+            self.shelf.keep(note, block, card)
+        self.release(job)
+        return Made(card, block)
 
     def _keep(self, job: Job, opened: dict[str, NDArray[np.uint64]], record: Record) -> Made:
         plan: linear.LinearPlan = job.plan
@@ -275,6 +367,10 @@ class ModelDesk:
                     job.request.commitments.get(terms.side(self.party).dataset, ""), None
                 )
                 self._private.pop(job.request.job_hash, None)
+
+
+def _nothing(_channel: Channel) -> None:
+    """An open job's rows are not uploaded."""
 
 
 def _wanted(

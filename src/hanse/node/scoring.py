@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from hanse.catalog import Dataset
 from hanse.catalog.identifiers import Hasher
-from hanse.catalog.numbers import NumberRequest, one_each, stream_numbers
+from hanse.catalog.numbers import NumberRequest, one_each, read_numbers, stream_numbers
 from hanse.catalog.rows import choose_id_column
 from hanse.errors import Refusal
 from hanse.learn.jobs.blocks import LinearBlock, Units, predictions
-from hanse.learn.jobs.terms import F64, U64
+from hanse.learn.jobs.terms import F64, U64, HomeRows
 from hanse.node.disk import writing_to
 
 FOLDER = "scores"
@@ -82,25 +82,38 @@ def _predicted(family: str, eta: F64, units: NDArray[np.float64]) -> F64:
 
 @dataclass(frozen=True)
 class Scored:
-    """A receiver's rows with their predictors [rows, classes], NaN where not all parties have the row."""
+    """A receiver's rows (ids as written) with predictors [rows, classes]; with ``family`` "" these are scores.
+
+    ``matched``: all parties have the row; ``missing`` rows were left out before.
+    """
 
     model: str
     family: str
     classes: tuple[str, ...]
-    rows: PartialRows
+    texts: Any
     eta: F64
     matched: NDArray[np.bool_]
     units: NDArray[np.float64]
+    missing: int = 0
+
+    @staticmethod
+    def ready(plan: Any, texts: Any, found: F64, matched: NDArray[np.bool_]) -> Scored:
+        """Scores that need nothing more."""
+        classes = plan.terms.target.values if found.shape[1] > 1 else ()
+        return Scored(plan.question.model, "", classes, texts, found, matched, np.array([0.0, 1.0]))
 
     def batches(self) -> Iterator[Any]:
         """Tables of id and score, null where there is none; several classes have a column each."""
-        names = [f"score_{c}" for c in self.classes] if self.family == "multinomial" else ["score"]
-        for first in range(0, len(self.eta), _ROWS_AT_ONCE):
+        several = self.eta.shape[1] > 1
+        names = [f"score_{c}" for c in self.classes] if several else ["score"]
+        for first in range(0, max(1, len(self.eta)), _ROWS_AT_ONCE):
             part = slice(first, first + _ROWS_AT_ONCE)
-            found = _predicted(self.family, self.eta[part], self.units)
+            found = self.eta[part]
+            if self.family:
+                found = _predicted(self.family, found, self.units)
             none = ~self.matched[part]
             columns = [pa.array(found[:, n], mask=none) for n in range(len(names))]
-            texts = self.rows.texts.slice(first, len(found))
+            texts = self.texts.slice(first, len(found))
             yield pa.table([texts, *columns], names=["id", *names])
 
 
@@ -140,7 +153,7 @@ def write_scores(folder: Path, job: str, scored: Scored) -> Written:
         finally:
             new.unlink(missing_ok=True)
     count = len(scored.eta)
-    return Written(scored.model, path, count, int(scored.matched.sum()), scored.rows.missing)
+    return Written(scored.model, path, count, int(scored.matched.sum()), scored.missing)
 
 
 # --- one row ----------------------------------------------------------------------------------------
@@ -156,8 +169,12 @@ class OneScore:
 
     @staticmethod
     def of(plan: Any, eta: F64, family: str, units: NDArray[np.float64]) -> OneScore:
-        found = _predicted(family, eta, units)[0]
-        if family == "multinomial":
+        return OneScore.ready(plan, _predicted(family, eta, units)[0])
+
+    @staticmethod
+    def ready(plan: Any, found: F64) -> OneScore:
+        """Of a score, or of one score a class."""
+        if found.size > 1:
             named = dict(zip(plan.terms.target.values, found.tolist(), strict=True))
             return OneScore(plan.question.model, None, named)
         return OneScore(plan.question.model, float(found[0]), {})
@@ -169,19 +186,11 @@ class OneScore:
 
 
 @dataclass(frozen=True)
-class Lookup:
-    """This party's partial predictors, by hashed id, of the data as they were when it was made."""
+class _Look:
+    """A party's rows by hashed id, of the data as they were when it was made."""
 
-    rows: PartialRows
     hasher: Hasher
     version: tuple[Any, ...]
-
-    @staticmethod
-    def of(dataset: Dataset, wanted: NumberRequest, block: LinearBlock) -> Lookup:
-        version = _version(dataset)
-        chosen = choose_id_column(dataset, wanted.id_type, wanted.chain)
-        hasher = Hasher(chosen.type, chosen.format, wanted.chain, chosen.region)  # type: ignore[arg-type]
-        return Lookup(partial_rows(dataset, wanted, block), hasher, version)
 
     def is_fresh(self, dataset: Dataset) -> bool:
         """Whether the dataset's files are those that were read; a database is read again each time."""
@@ -195,12 +204,42 @@ class Lookup:
                           remedy="give it as the ids in this party's dataset are written")  # fmt: skip
         return int(found.ids[0])
 
+
+@dataclass(frozen=True)
+class Lookup(_Look):
+    """This party's partial predictors."""
+
+    rows: PartialRows
+
+    @staticmethod
+    def of(dataset: Dataset, wanted: NumberRequest, block: LinearBlock) -> Lookup:
+        version, hasher = _version(dataset), _hasher(dataset, wanted)
+        return Lookup(hasher, version, partial_rows(dataset, wanted, block))
+
     def partial(self, hashed: int) -> F64 | None:
         """The part [classes] of the row, or None if there is no such row."""
         place = int(np.searchsorted(self.rows.ids, np.uint64(hashed)))
         if place >= self.rows.ids.size or int(self.rows.ids[place]) != hashed:
             return None
         return np.asarray(self.rows.partial[place])
+
+
+@dataclass(frozen=True)
+class WholeLookup(_Look):
+    """This party's rows with all columns."""
+
+    rows: HomeRows
+
+    @staticmethod
+    def of(dataset: Dataset, wanted: NumberRequest) -> WholeLookup:
+        version, hasher = _version(dataset), _hasher(dataset, wanted)
+        found = read_numbers(dataset, wanted)
+        return WholeLookup(hasher, version, HomeRows(found.ids, found.values, None))
+
+
+def _hasher(dataset: Dataset, wanted: NumberRequest) -> Hasher:
+    chosen = choose_id_column(dataset, wanted.id_type, wanted.chain)
+    return Hasher(chosen.type, chosen.format, wanted.chain, chosen.region)  # type: ignore[arg-type]
 
 
 def _version(dataset: Dataset) -> tuple[Any, ...]:

@@ -140,7 +140,7 @@ class Statement:
 def statement(office: NodeOffice, contract_id: str, first: date, last: date) -> Statement:
     """The statement for the days from ``first`` to ``last``, both included.
 
-    Raises `Refusal` ``statement.prices`` if the contract has no price terms, ``statement.period`` for a wrong period.
+    Raises `Refusal` ``statement.prices`` if the contract has no price terms, or ``statement.period``.
     """
     if last < first:
         raise Refusal("statement.period", f"the period ends ({last}) before it begins ({first})",

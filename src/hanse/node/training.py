@@ -166,9 +166,7 @@ def open_record(plan: Any) -> Record:
     return record
 
 
-def run_open_seat(
-    job: Job, commit: Callable[[Record], None], progress: Progress
-) -> Record:
+def run_open_seat(job: Job, commit: Callable[[Record], None], progress: Progress) -> Record:
     """A seat has no part in the work: it has permitted the job, and writes down what is told."""
     record = open_record(job.plan)
     commit(record)
@@ -180,7 +178,7 @@ def run_open_provider(
     channel: Channel, party: str, job: Job, play: Callable[[Channel], None],
     commit: Callable[[Record], None], progress: Progress,
 ) -> Record:  # fmt: skip
-    """A party's whole part. ``play`` works on a channel whose roles are the model's parties, and keeps the result."""
+    """A party's whole part. ``play`` works on a channel whose roles are the model's parties."""
     record = open_record(job.plan)
     commit(record)
     progress("with the other parties", 0.0)

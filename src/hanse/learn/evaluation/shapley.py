@@ -1,9 +1,9 @@
 """What each party adds to a model or an estimate: ablation and Shapley values from aggregate metrics alone.
 
-The value of a coalition is a metric (AUC, P30, ...) of what its members reach together, which the federation computes
-like any other metric; nothing finer is needed. The Shapley value of a party is its marginal value averaged over all
-orders in which parties could have joined (Shapley 1953): the values of all parties add up to what all reach together
-above nobody, parties that add the same get the same, and who adds nothing gets nothing.
+The value of a coalition is a metric (AUC, P30, ...) of what its members reach together, which the federation
+computes like any other metric; nothing finer is needed. The Shapley value of a party is its marginal value averaged
+over all orders in which parties could have joined (Shapley 1953): the values of all parties add up to what all
+reach together above nobody, parties that add the same get the same, and who adds nothing gets nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Contribution:
 
 
 def coalitions(parties: Iterable[str], always: Iterable[str] = ()) -> list[Coalition]:
-    """Every coalition that must be valued, smallest first; those in ``always`` (a label's owner) are in each.
+    """Every coalition that must be valued, smallest first; ``always`` (a label's owner) are in each.
 
     Raises `Refusal` ``contribution.parties`` for more than `MOST_PARTIES` that may be absent, or none.
     """
@@ -46,7 +46,7 @@ def coalitions(parties: Iterable[str], always: Iterable[str] = ()) -> list[Coali
 def contributions(
     parties: Iterable[str], values: Mapping[Coalition, float], always: Iterable[str] = ()
 ) -> list[Contribution]:
-    """Each party's contribution, largest first, from the value of every coalition of `coalitions`.
+    """Each party's contribution, largest first, from the value of every coalition.
 
     Raises `Refusal` ``contribution.value`` naming a coalition whose value is missing or not a number.
     """
@@ -65,8 +65,8 @@ def contributions(
         shapley = 0.0
         for size in range(count):
             weight = math.factorial(size) * math.factorial(count - size - 1) / math.factorial(count)
-            for some in combinations(others, size):
-                before = fixed | set(some)
+            for joined in combinations(others, size):
+                before = fixed | set(joined)
                 shapley += weight * (values[before | {party}] - values[before])
         found.append(
             Contribution(

@@ -1,12 +1,12 @@
 """Any scikit-learn linear model with ``coef_`` and ``intercept_`` as a local model.
 
 A round is `partial_fit` where the estimator has it, `fit` with a warm start where it can, `fit` from scratch else
-(Ridge, say: then one round of averaging is all there is to it). scikit-learn itself is not imported here.
+(Ridge, say: then one round of averaging is all there is to it). What an estimator warns of, such as a round that did
+not converge, is passed on. scikit-learn itself is not imported here.
 """
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -56,14 +56,11 @@ class EstimatorModel:
                           remedy="set it to 0, or use the generalised linear model of this package")  # fmt: skip
         classifier = self.kind.name != "linear"
         labels = rows.y.astype(np.int64) if classifier else rows.y
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a round is not meant to converge
-            try:
-                self._fit(rows.x, labels, classifier)
-            except ValueError as error:
-                raise Fault("learn.local", "the local estimator cannot learn from these rows",
-                            remedy="a party with one class only should leave itself out",
-                            detail=str(error)) from error  # fmt: skip
+        try:
+            self._fit(rows.x, labels, classifier)
+        except ValueError as error:
+            raise Fault("learn.local", "the local estimator cannot learn from these rows",
+                        remedy="a party with one class only should leave itself out", detail=str(error)) from error  # fmt: skip
         self._read()
 
     def _fit(self, x: F64, labels: Any, classifier: bool) -> None:

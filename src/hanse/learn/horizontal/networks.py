@@ -28,6 +28,7 @@ class Network:
         epochs: int = 2, batch: int = 64, l2: float = 1e-5, seed: int = 0,
     ) -> None:  # fmt: skip
         self.kind = kind
+        self.hidden = tuple(hidden)
         sizes = [columns, *hidden, kind.outputs]
         random = np.random.default_rng(seed)
         self._weights = [

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hanse.errors import Refusal
 from hanse.gate.record import Record
@@ -134,7 +135,7 @@ def homes_of(tables: Sequence[Table], holdout: float) -> list[Home]:
         differing = sorted(set(columns) ^ set(table.columns.names))
         if differing:
             raise Refusal("learn.columns", f"not at all parties: {', '.join(differing[:5])}",
-                          where=table.name, remedy="give all parties the same columns, texts as numbers")  # fmt: skip
+                          where=table.name, remedy="give all parties the same columns")  # fmt: skip
         if table.label is None:
             raise Refusal("learn.label", "a party has no label", where=table.name,
                           remedy="horizontal learning needs labels at all parties")  # fmt: skip
@@ -162,16 +163,31 @@ def _check(homes: Sequence[Home], plan: Plan) -> None:
                           remedy="give all parties the same columns in the same order")  # fmt: skip
 
 
-class _Vanishing(SummingParty):
+class _Vanishing:
     """A party that drops out after so many sums."""
 
-    left = 0
+    def __init__(self, party: SummingParty, left: int) -> None:
+        self.name, self.policy = party.name, party.policy
+        self._party = party
+        self._left = left
 
-    def sum(self, *args: Any, **options: Any) -> Summed:
-        if self.left == 0:
+    def sum(
+        self, name: str, vector: NDArray[Any], *, norm: float, width: int = 64, clip: bool = False
+    ) -> Summed:
+        self._go_on()
+        return self._party.sum(name, vector, norm=norm, width=width, clip=clip)
+
+    def skip(self, name: str, length: int, *, norm: float, width: int = 64) -> Summed:
+        self._go_on()
+        return self._party.skip(name, length, norm=norm, width=width)
+
+    def privacy(self) -> tuple[float, float]:
+        return self._party.privacy()
+
+    def _go_on(self) -> None:
+        if self._left == 0:
             raise Dropout
-        self.left -= 1
-        return super().sum(*args, **options)
+        self._left -= 1
 
 
 def _played(
@@ -180,10 +196,9 @@ def _played(
 ) -> Played[Result]:  # fmt: skip
     def work(home: Home) -> Callable[[SummingParty], Result]:
         def play(party: SummingParty) -> Result:
-            if home.party in missing:
-                party.__class__ = _Vanishing
-                party.left = missing[home.party]  # type: ignore[attr-defined]
-            return take_part(party, home, plan, make=make)
+            after = missing.get(home.party)
+            end = party if after is None else _Vanishing(party, after)
+            return take_part(end, home, plan, make=make)
 
         return play
 

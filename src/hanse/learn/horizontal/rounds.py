@@ -89,9 +89,10 @@ def averaged(
         except Refusal as error:
             missed += 1
             seen.failed += 1
-            if error.code != "gate.contributors" or missed > how.failures:
-                if not seen.contributors or error.code != "gate.contributors":
-                    raise
+            over = missed > how.failures or number == how.rounds - 1
+            if error.code != "gate.contributors" or (over and not seen.contributors):
+                raise
+            if over:
                 break
             continue
         missed = 0

@@ -39,10 +39,12 @@ class Played(Generic[T]):
 
 def together(
     work: Sequence[Callable[[SummingParty], T]], policy: SumPolicy, *, seed: str = "rehearsal",
-    patience: Patience | None = None, tap: Tap | None = None, wait: float = 600.0,
+    patience: Patience | None = None, tap: Tap | None = None,
 ) -> Played[T]:  # fmt: skip
     """Run ``work[i]`` as party i of ``policy.parties`` with three seats; the first error of any role is raised."""
     policy.check()
+    patience = patience or Patience()
+    wait = 2 * patience.deadline + 60.0  # longer than any round may take
     roles = SEATS + len(work)
     sent = [0] * roles
     lock = threading.Lock()

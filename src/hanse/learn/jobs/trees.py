@@ -69,7 +69,7 @@ class TreesQuestion(Document):
     column_share: Annotated[float, Field(ge=0.01, le=1)] = 1.0
     stopping: Annotated[float, Field(ge=0, le=0.9)] = 0.0
     patience: Annotated[int, Field(ge=0, le=10_000)] = 0
-    own_trees: Annotated[int, Field(ge=0, le=10_000)] = 0
+    own_trees: Annotated[int, Field(ge=0, le=10_000)] | None = None  # of people 1, else none
     holdout: Annotated[float, Field(ge=0, le=0.9)] = 0.3
 
 
@@ -112,7 +112,7 @@ def plan(parameters: Mapping[str, Any], contract: Contract) -> TreesPlan:
         minimum_rows=question.minimum_rows or least, classes=classes if loss == "multinomial" else 0,
         growth=question.growth, leaves=question.leaves, row_share=question.row_share,
         column_share=question.column_share, holdout=question.stopping, patience=question.patience,
-        own_trees=question.own_trees,
+        own_trees=int(terms.personal) if question.own_trees is None else question.own_trees,
     )  # fmt: skip
     splits = question.trees * ((1 << question.depth) - 1)
     owners = clause.told(contract)

@@ -228,7 +228,7 @@ def _settled(s: Session, record: Record, move: Ring, slope: Ring | None, number:
     if slope is not None:
         short = truncate(s, slope.reshape(move.size), GRADIENT - PROMISE, "settled.slope")
         step = truncate(s, move, BETA - PROMISE, "settled.move")
-        promised = multiply(s, short, step, "settled.promise").sum().reshape(1)
+        promised = -multiply(s, short, step, "settled.promise").sum().reshape(1)
         enough = s.public_ring(np.full(1, 1 << (2 * PROMISE - 30), np.uint64)) - promised
         poor = ring_bits(s, sign_bit(s, enough, "settled.enough").reshape(1, 1), "settled.poor")[0]
         value = multiply(s, value, poor, "settled.both")
