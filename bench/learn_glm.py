@@ -2,13 +2,13 @@
 
     python bench/learn.py --task glm --rows 100000 --columns 20 --alignment open --peer sslr --json
 
-Two parties with so many columns each, three seats, all in one process (a thread each). The clock starts with columns
-in memory at their parties, raw, and kernels compiled, and stops when both parties have their coefficients: whitening,
-sharing and aligning are within it (with --alignment hidden the whole private join). The metrics on shares come after
-it: ``all_s`` and ``all_bytes`` have them. ``plaintext``: the same model in one place, by Newton steps in numpy.
-``sslr`` and ``ssglm``: SecretFlow's SS-LR (10 epochs) and SS-GLM (5 IRLS iterations), two processes on rows that are
-aligned beforehand, its clock without sharing them; a Python with ``secretflow-lite`` in it is named with --peer-python or
-HANSE_SECRETFLOW_PYTHON. Bytes are those of all messages, without frame heads; the peer's are what passed the loopback.
+Two parties with so many columns each, three seats, all in one process (a thread each). The clock starts with
+columns at their parties, raw, and kernels compiled; it stops when both parties have their coefficients:
+whitening, sharing, aligning are within it (with --alignment hidden the whole private join). The metrics on shares
+come after it: ``all_s`` and ``all_bytes`` have them. ``plaintext``: the same model in one place, by Newton steps.
+``sslr`` and ``ssglm``: SecretFlow's SS-LR (10 epochs) and SS-GLM (5 IRLS iterations), two processes on rows that
+are aligned beforehand; a Python with ``secretflow-lite`` in it is named with --peer-python or the variable
+HANSE_SECRETFLOW_PYTHON. Bytes are those of all messages, without frame heads; the peer's what passed the loopback.
 ``peak_rss_mib`` is of the whole process: all three seats, both parties, and what the bench itself holds.
 """
 
@@ -41,9 +41,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this task."""
     parser.add_argument("--columns", type=int, default=20, help="of each party")
     parser.add_argument("--alignment", choices=["hidden", "open"], default="open")
-    parser.add_argument("--model", default="logistic", choices=["logistic", "linear", "poisson", "gamma"])
+    parser.add_argument(
+        "--model", default="logistic", choices=["logistic", "linear", "poisson", "gamma"]
+    )
     parser.add_argument("--peer-method", choices=sorted(EPOCHS), default="sslr")
-    parser.add_argument("--peer-python", default="", help="a Python in which secretflow-lite is installed")
+    parser.add_argument(
+        "--peer-python", default="", help="a Python in which secretflow-lite is installed"
+    )
 
 
 def made(rows: int, columns: int, model: str, seed: int = 2026) -> tuple[F64, F64]:

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import secretflow
@@ -40,9 +41,7 @@ def at_home(x, y, devices):
     }
     label = {devices["guest"]: devices["guest"](same)(y.reshape(-1, 1))}
     wait([*parts.values(), *label.values()])
-    return tuple(
-        FedNdarray(each, partition_way=PartitionWay.VERTICAL) for each in (parts, label)
-    )
+    return tuple(FedNdarray(each, partition_way=PartitionWay.VERTICAL) for each in (parts, label))
 
 
 def fitted(spu, rows, labels, asked):
@@ -53,14 +52,16 @@ def fitted(spu, rows, labels, asked):
         wait(model.spu_w)
     else:
         model = SSGLM(spu)
-        model.fit_irls(rows, labels, None, None, asked["epochs"], "Logit", "Bernoulli", 1, 1, l2_lambda=1e-3)
+        model.fit_irls(
+            rows, labels, None, None, asked["epochs"], "Logit", "Bernoulli", 1, 1, l2_lambda=1e-3
+        )
         wait(model.spu_w)
     return model
 
 
 def sent():
     """Bytes that left this machine's loopback so far, other processes' too."""
-    with open("/proc/net/dev") as table:
+    with Path("/proc/net/dev").open() as table:
         line = next(line for line in table if line.strip().startswith("lo:"))
     return int(line.split(":")[1].split()[8])
 
@@ -69,14 +70,23 @@ def train(file, asked, me, ports):
     """One party's run; (seconds, bytes, scores)."""
     read = np.load(file)
     x, y = read["x"], read["y"]
-    addresses = {name: {"address": f"127.0.0.1:{port}"} for name, port in zip(PARTIES, ports[:2])}
+    addresses = {
+        name: {"address": f"127.0.0.1:{port}"}
+        for name, port in zip(PARTIES, ports[:2], strict=True)
+    }
     secretflow.init(
-        cluster_config={"parties": addresses, "self_party": me}, ray_mode=False, logging_level="error",
+        cluster_config={"parties": addresses, "self_party": me},
+        ray_mode=False,
+        logging_level="error",
         cross_silo_comm_backend="brpc_link",
     )
     devices = {name: secretflow.PYU(name) for name in PARTIES}
-    nodes = [{"party": name, "address": f"127.0.0.1:{port}"} for name, port in zip(PARTIES, ports[2:])]
-    spu = secretflow.SPU({"nodes": nodes, "runtime_config": {"protocol": "SEMI2K", "field": "FM64"}})
+    nodes = [
+        {"party": name, "address": f"127.0.0.1:{port}"} for name, port in zip(PARTIES, ports[2:], strict=True)
+    ]
+    spu = secretflow.SPU(
+        {"nodes": nodes, "runtime_config": {"protocol": "SEMI2K", "field": "FM64"}}
+    )
     small = min(2_000, x.shape[0])
     fitted(spu, *at_home(x[:small], y[:small], devices), asked | {"epochs": 1})
     rows, labels = at_home(x, y, devices)
@@ -111,7 +121,10 @@ def main() -> None:
         wall, size, scores = train(file, asked, PARTIES[0], ports)
     finally:
         other.wait(60)
-    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    peak = max(
+        resource.getrusage(who).ru_maxrss
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
     print(json.dumps({"wall_s": wall, "bytes": size, "peak_rss_mib": peak / 1024, "scores": scores.tolist()}),
           flush=True)  # fmt: skip
     os._exit(0)  # its threads do not always end

@@ -1,4 +1,4 @@
-"""A node whose jobs are the examples of the whole menu, answered in a rehearsal: something of every kind to look at."""
+"""A node whose jobs are the examples of the whole menu, answered in a rehearsal."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from hanse.contracts import Bundle
 from hanse.gate.release import Opened
 from hanse.menu import MENU
 from hanse.node import facade
+from hanse.places.sample import sample_people, sample_places
 from hanse.rehearsal import Answer, Column, Federation
 
 NOW = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
@@ -37,8 +38,10 @@ def seed(folder: Path, names: tuple[str, ...] = tuple(MENU)) -> dict[str, str]:
     found = {}
     with facade.office_of(folder) as office:
         for number, name in enumerate(names):
-            answer = answered(name)
-            for places in MENU[name].example().places.values():
+            answer, listed = (
+                (town()[0], [town()[1]]) if name == "town" else (answered(name), _places(name))
+            )
+            for places in listed:
                 path = folder / "places.parquet"
                 pq.write_table(places, path)
                 office.shelf.add(path)
@@ -50,7 +53,12 @@ def seed(folder: Path, names: tuple[str, ...] = tuple(MENU)) -> dict[str, str]:
             )  # fmt: skip
             at = NOW + timedelta(minutes=number)
             office.store.jobs.create(
-                request.job_hash, 1, contract=contract.hash, request=request.fields(), state="running", at=at
+                request.job_hash,
+                1,
+                contract=contract.hash,
+                request=request.fields(),
+                state="running",
+                at=at,
             )
             office.store.jobs.log(request.job_hash, 1, "info", "admitted as seat 0, provider", at)
             opened = Opened(answer.values, answer.values != 0)
@@ -62,6 +70,41 @@ def seed(folder: Path, names: tuple[str, ...] = tuple(MENU)) -> dict[str, str]:
             )  # fmt: skip
             found[name] = request.job_hash
     return found
+
+
+def _places(name: str) -> list[Any]:
+    return list(MENU[name].example().places.values())
+
+
+@cache
+def town() -> tuple[Answer[Any], Any]:
+    """A made-up town: where people who want a car live and work, told by H3 cell and by place. Nobody is real."""
+    places = sample_places(160, seed=3)
+    people = sample_people(places, 40_000, seed=3)
+    fed = Federation(k=20, seed="console town", join_epsilon=1.0)
+    fed.places("town", places)
+    fed.dataset("labels", "insurer", people["labels"], id="id", columns=["age", "car"])
+    fed.dataset(
+        "homes",
+        "operator",
+        people["homes"],
+        id="id",
+        columns={"home": Column("home", gazetteer="town")},
+    )
+    fed.dataset(
+        "works",
+        "operator",
+        people["works"],
+        id="id",
+        columns={"work": Column("work", gazetteer="town")},
+    )
+    question = {
+        "targets": {"wants a car": {"dataset": "labels", "where": [{"column": "car", "equals": "intends"}]}},
+        "base": {"dataset": "labels"},
+        "at": [{"name": "home", "dataset": "homes", "column": "home"}],
+        "starts": "2026-01-01", "ends": "2026-02-01", "levels": ["h3", "place", "district"],
+    }  # fmt: skip
+    return fed.ask("concentration", question, epsilon=4.0), places
 
 
 def _document(bundle: Bundle) -> dict[str, Any]:

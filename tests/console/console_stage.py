@@ -60,7 +60,10 @@ class Bench:
     def anybody(self) -> Browser:
         """A browser that nobody signed in with."""
         client = TestClient(
-            self.console.app, base_url=ADDRESS, follow_redirects=False, raise_server_exceptions=False
+            self.console.app,
+            base_url=ADDRESS,
+            follow_redirects=False,
+            raise_server_exceptions=False,
         )
         self._held.callback(client.close)
         return Browser(client)
@@ -84,7 +87,9 @@ class Bench:
 
 
 @contextmanager
-def bench(folder: Path, clock: ManualClock | None = None, settings: Settings | None = None) -> Iterator[Bench]:
+def bench(
+    folder: Path, clock: ManualClock | None = None, settings: Settings | None = None
+) -> Iterator[Bench]:
     """The console of the node in ``folder``."""
     # Cheap hashes: what is tested here is what is done with them.
     hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)

@@ -210,15 +210,21 @@ def test_sums_in_blocks_are_the_sums() -> None:
     assert whole != int(big[0]) ** 2 * 1000
 
 
-def test_more_rows_than_travel_at_once_and_blocks_across_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_rows_than_travel_at_once_and_blocks_across_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(matrices, "TILE", 96)
-    values = np.random.default_rng(1).integers(-1000, 1000, (3, 700)).astype(np.int64).view(np.uint64)
+    values = (
+        np.random.default_rng(1).integers(-1000, 1000, (3, 700)).astype(np.int64).view(np.uint64)
+    )
     weight = np.random.default_rng(2).integers(0, 50, 700).astype(np.uint64)
     x, w = Dealer(1).ring(values), Dealer(2).ring(weight)
     got = on_stage(lambda s: opened(s, weighted_gram(s, x[s.seat], w[s.seat], 54, 1)))[0]
     whole = values.view(np.int64)
     want = whole * weight.view(np.int64) @ whole.T / 2
-    assert np.abs(got.view(np.int64) - want).max() <= 3  # a unit for each of three blocks of 256 rows
+    assert (
+        np.abs(got.view(np.int64) - want).max() <= 3
+    )  # a unit for each of three blocks of 256 rows
 
 
 def test_no_rows_make_zero() -> None:

@@ -10,15 +10,16 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from boosted import World, world
+from boosted import World, auc, world
 from numpy.typing import NDArray
 from scipy import stats
 
 from hanse.engine.lattice import U32, N, Public, Randomisers
 from hanse.entropy import SeededEntropy, SystemEntropy
-from hanse.learn.boosting import Settings, fit
+from hanse.learn.boosting import Settings, features, fit
 from hanse.learn.boosting.bins import bin_columns
 from hanse.learn.boosting.features import FeatureHolder
+from hanse.learn.boosting.partition import Partition
 from hanse.learn.boosting.splits import sent
 from hanse.wire import Frame
 

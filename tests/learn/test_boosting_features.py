@@ -10,7 +10,7 @@ import pytest
 from boosted import auc, world
 
 from hanse.entropy import SeededEntropy
-from hanse.errors import Fault, Foul, HanseError, Refusal
+from hanse.errors import Fault, Foul, HanseError
 from hanse.learn.boosting import (
     Block,
     LabelBlock,
@@ -297,31 +297,6 @@ def test_first_trees_of_the_label_holder_alone_are_told_to_nobody() -> None:
     assert owners[0] == {0}
     assert 1 in owners[1] | owners[2]
     assert np.isfinite(model.predict(here.guest, here.hosts)).all()
-
-
-def people(here: object, **changes: object) -> list[Rows]:
-    return [replace(r, personal=True, **changes) for r in (here.guest, *here.hosts)]
-
-
-def test_people_only_with_authorisation_large_groups_and_a_first_tree_of_ones_own() -> None:
-    here = world(2_000, 54)
-    y = here.y["logistic"]
-    fine = Settings(trees=3, depth=2, minimum_rows=100, own_trees=1)
-    told = people(here, authorised="register 12")
-    for rows, settings, code in (
-        (people(here), fine, "learn.personal"),
-        ([told[0], people(here)[1]], fine, "learn.personal"),
-        (told, replace(fine, minimum_rows=99), "learn.personal.rows"),
-        (told, replace(fine, own_trees=0), "learn.personal.trees"),
-    ):
-        with pytest.raises(Refusal) as refused:
-            fit(rows[0], y, rows[1:], settings)
-        assert refused.value.code == code
-        assert refused.value.remedy
-    model = fit(told[0], y, told[1:], fine, entropy=seeded)
-    assert auc(y, model.predict(told[0], told[1:])) > 0.6
-    with pytest.raises(Refusal):
-        model.predict(here.guest, people(here)[1:])
 
 
 def test_importance_says_whose_columns_matter_and_to_their_owner_which() -> None:

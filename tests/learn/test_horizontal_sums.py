@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -159,6 +160,31 @@ def test_a_part_that_comes_late_is_refused_and_counts_in_no_later_round() -> Non
     first, second = played.results[0]
     assert np.allclose(first.values, sum(parts[:3]))
     assert np.allclose(second.values, sum(parts))
+
+
+def test_a_slow_party_that_missed_a_round_is_waited_for_again() -> None:
+    parts = vectors(4, 10)
+    over = threading.Event()
+
+    def slow(party: SummingParty) -> Any:
+        over.wait(10)  # until the first round is over
+        first = party.sum("r0", parts[3], norm=2.0)
+        over.clear()
+        over.wait(0.2)  # longer than a moment, shorter than the deadline
+        return first, party.sum("r1", parts[3], norm=2.0)
+
+    def prompt(number: int) -> Callable[[SummingParty], Any]:
+        def work(party: SummingParty) -> Any:
+            first = party.sum("r0", parts[number], norm=2.0)
+            over.set()
+            return first, party.sum("r1", parts[number], norm=2.0)
+
+        return work
+
+    played = together([*(prompt(n) for n in range(3)), slow], FOUR, patience=Patience(0.5, 0.1))
+    first, second = played.results[0]
+    assert first.contributors == FOUR.parties[:3]
+    assert second.contributors == FOUR.parties
 
 
 def test_a_second_part_in_one_round_does_not_count() -> None:

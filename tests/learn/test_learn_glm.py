@@ -12,17 +12,20 @@ from worlds import frames, learned
 
 from hanse.learn import read, rehearse, table_of
 
+MODELS = ("linear", "logistic", "poisson", "gamma", "tweedie", "multinomial")
+
 
 @pytest.mark.parametrize("parties", [2, 3])
-@pytest.mark.parametrize("model", ["linear", "logistic", "poisson"])
-def test_the_joint_model_is_the_plain_one(model: str, parties: int) -> None:
-    outcome = learned(frames(model, 1600, parties), model)
+@pytest.mark.parametrize("alignment", ["hidden", "open"])
+@pytest.mark.parametrize("model", MODELS)
+def test_the_joint_model_is_the_plain_one(model: str, alignment: str, parties: int) -> None:
+    outcome = learned(frames(model, 1600, parties), model, alignment=alignment)
     assert outcome.settled
     assert outcome.plaintext_settled
     assert outcome.difference < 1e-3
     for name, plain in outcome.plaintext.items():
         assert outcome.metrics[name] == pytest.approx(plain, rel=1e-3, abs=1e-3), name
-    better = {"linear": "rmse", "logistic": "auc", "poisson": "deviance"}[model]
+    better = {"linear": "rmse", "logistic": "auc", "multinomial": "log_loss"}.get(model, "deviance")
     gain = outcome.plaintext[better] - outcome.alone[better]
     assert gain > 0.01 if model == "logistic" else gain < 0
 

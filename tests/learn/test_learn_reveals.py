@@ -17,8 +17,8 @@ from hanse.learn.linear import rehearsal
 from hanse.learn.linear.families import family_of, label_of
 from hanse.learn.linear.glm import REFRESH, Seen
 from hanse.learn.linear.metrics import figures_of
-from hanse.learn.linear.plan import BETA, Plan, Provider
 from hanse.learn.linear.party import Party, Told, at_home
+from hanse.learn.linear.plan import BETA, Plan, Provider
 from hanse.wire import Frame
 from secret_stage import flipped, payload, uniform_p_value
 
@@ -96,7 +96,7 @@ def test_variances_go_to_each_party_its_own() -> None:
 def test_open_rows_are_in_the_record_and_never_in_a_frame_to_a_seat() -> None:
     """Seats get counts and a hash of the keys; keys go from party to party."""
     tap = Watched()
-    results, plan, homes = stage(tap=tap, alignment="open")
+    results, _, homes = stage(tap=tap, alignment="open")
     seen, record = results[0]
     steps = {o.step: o for o in record.openings}
     common = np.intersect1d(*(h.table.ids[~h.test] for h in homes))
@@ -113,7 +113,11 @@ def test_open_rows_are_in_the_record_and_never_in_a_frame_to_a_seat() -> None:
 
 def test_a_party_that_claims_other_rows_is_named() -> None:
     def change(frame: Frame) -> Frame:
-        return flipped(frame, 3) if frame.step == "keys.training.found" and frame.source == 4 else frame
+        return (
+            flipped(frame, 3)
+            if frame.step == "keys.training.found" and frame.source == 4
+            else frame
+        )
 
     with pytest.raises(Foul) as caught:
         stage(tap=Watched(change), alignment="open")
@@ -123,7 +127,11 @@ def test_a_party_that_claims_other_rows_is_named() -> None:
 
 def test_a_sparse_model_opens_what_any_other_does() -> None:
     results, plan, _ = stage(l1=0.02)
-    told = {o.step for o in results[0][1].openings if not o.step.startswith(("training", "holdout", "settled"))}
+    told = {
+        o.step
+        for o in results[0][1].openings
+        if not o.step.startswith(("training", "holdout", "settled"))
+    }
     assert told == {"metrics", *(f"model.{p.name}" for p in plan.providers)}
 
 
@@ -153,7 +161,13 @@ def test_seats_open_a_bit_an_iteration_and_no_sum() -> None:
 @pytest.mark.parametrize("seat", [0, 1, 2])
 @pytest.mark.parametrize(
     ("model", "options"),
-    [("logistic", {}), ("gamma", {}), ("tweedie", {}), ("multinomial", {}), ("logistic", {"l1": 0.02})],
+    [
+        ("logistic", {}),
+        ("gamma", {}),
+        ("tweedie", {}),
+        ("multinomial", {}),
+        ("logistic", {"l1": 0.02}),
+    ],
     ids=["logistic", "gamma", "tweedie", "multinomial", "sparse"],
 )
 def test_what_a_seat_is_sent_while_learning_is_uniform(

@@ -30,7 +30,10 @@ def frames(
         "logistic": lambda: (random.random(rows) < 1 / (1 + np.exp(1 - eta))).astype(np.int64),
         "poisson": lambda: random.poisson(0.7 * np.exp(eta / 2)),
         "gamma": lambda: 250 * random.gamma(2.0, np.exp(eta / 2)),
-        "tweedie": lambda: 90 * random.gamma(np.maximum(1e-9, 2.0 * random.poisson(np.exp(eta / 3))), np.exp(eta / 6)),
+        "tweedie": lambda: (
+            90
+            * random.gamma(np.maximum(1e-9, 2.0 * random.poisson(np.exp(eta / 3))), np.exp(eta / 6))
+        ),
         "multinomial": lambda: three_classes(eta, x, random),
     }[model]()
     if model == "tweedie":
@@ -56,9 +59,15 @@ def three_classes(eta: NDArray[Any], x: NDArray[Any], random: np.random.Generato
 def tables(made: list[dict[str, Any]]) -> list[Table]:
     """As parties called ``p0``, ``p1``, ...; the first has the label ``y``."""
     return [
-        table_of(pa.table(columns), "id", "y" if number == 0 else None, f"p{number}", f"p{number}",
-                 weight="weight" if "weight" in columns else None,
-                 offset="offset" if "offset" in columns else None)
+        table_of(
+            pa.table(columns),
+            "id",
+            "y" if number == 0 else None,
+            f"p{number}",
+            f"p{number}",
+            weight="weight" if "weight" in columns else None,
+            offset="offset" if "offset" in columns else None,
+        )
         for number, columns in enumerate(made)
     ]
 

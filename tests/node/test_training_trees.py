@@ -42,7 +42,7 @@ def test_each_party_has_its_splits_and_the_label_party_the_metrics(
     assert 0.7 < document["card"]["metrics"]["auc"] < 0.9
     assert other["card"]["metrics"] == {}
     openings = models["neutral"].entries("disclosure")[-1]["openings"]
-    assert [o["step"] for o in openings][:3] == ["keys", "sums", "rows"]
+    assert [o["step"] for o in openings][:3] == ["keys", "splits", "rows"]
 
 
 def test_scores_are_those_of_all_splits_together(
@@ -85,6 +85,7 @@ def test_what_is_refused(models: ModelFederation) -> None:
     for parameters, code in (
         ({"trees": 11}, "model.trees"),
         ({"minimum_rows": 50}, "learn.personal.rows"),
+        ({"masked": False}, "learn.personal.masks"),
         ({"depth": 99}, "question.malformed"),
     ):
         with pytest.raises(HanseError) as raised:

@@ -179,3 +179,32 @@ def test_ten_thousand_places_over_a_year() -> None:
     made = city(Wish(places=10_000, people=1000, days=365, views=Views(counted=0.1)))
     assert made.truth.shape == (10_000, 365)
     assert len(made.panels.counters.places) == 1000
+
+
+def test_a_town_of_shops_and_its_months(made: City) -> None:
+    shops = city(Wish(places=60, people=0, days=90, seed=2, kinds=("mall", "cafe")))
+    assert set(shops.places.types) == {"mall", "cafe"}
+    with pytest.raises(Fault, match=r"city\.kinds"):
+        Wish(kinds=("castle",))
+    held = tables(made)
+    for name, value in (
+        ("map_monthly", "visits"),
+        ("payments_monthly", "payments"),
+        ("operator_monthly", "people"),
+    ):
+        months = held[name].to_pandas()
+        assert months["key"].isin(made.places.ids).all()
+        late = (
+            months["reported"].astype("datetime64[s]") - months["date"].astype("datetime64[s]")
+        ).dt.days
+        assert late.min() >= 28  # a month counts once it is over
+        assert (months[f"{value}_mean"] >= 0).all()
+    mapped = held["map_monthly"].to_pandas().set_index(["key", "date"])["visits_mean"]
+    by_hand = held["map"].to_pandas()
+    march = (
+        by_hand[by_hand["date"].astype(str).str.startswith("2025-03")]
+        .groupby("key", observed=True)["visits"]
+        .mean()
+    )
+    told = mapped[[str(d) == "2025-03-01" for _, d in mapped.index]].droplevel("date")
+    np.testing.assert_allclose(told.to_numpy(), march[told.index].to_numpy(), atol=0.001)

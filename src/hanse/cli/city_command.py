@@ -21,6 +21,9 @@ def city(
     seed: Annotated[int, typer.Option(help="The same seed draws the same town.")] = 1,
     starts: Annotated[str, typer.Option(help="The first day.")] = "2025-01-01",
     shock: Annotated[bool, typer.Option("--shock", help="With a sudden trouble late in the days.")] = False,
+    kinds: Annotated[
+        str, typer.Option(help="Only places of these kinds, such as mall,market,cafe.", show_default="all")
+    ] = "",
     gazetteer: Annotated[
         Path | None,
         typer.Option(help="Put the town on these places (a list as `hanse places add` takes it)."),
@@ -43,6 +46,7 @@ def city(
         _day(starts),
         shock,
         given=given,
+        kinds=tuple(kind.strip() for kind in kinds.split(",") if kind.strip()),
     )
     made = sample.city(wish)
     held = sample.tables(made)

@@ -27,7 +27,7 @@ def draft(
         str | None,
         typer.Option(
             help="Instead, write a contract to start from: campaign (a cross-scenario report, all stages), "
-            "funnel, reach, overlap, attribution, lift, portrait or concentration."
+            "funnel, reach, overlap, attribution, lift, portrait, concentration; for models: vertical, horizontal."
         ),
     ] = None,
     node: NodeFolder = HERE,

@@ -94,7 +94,7 @@ def learn(
         model, l2, holdout, minimum_rows, iterations, power=power, trees=trees, depth=depth
     )
     parties = read_parties(
-        label, features, None if horizontal else id_column, preparing(model, missing, holdout, without, horizontal),
+        label, features, id_column, preparing(model, missing, holdout, without, horizontal),
         same_columns=horizontal,
     )  # fmt: skip
     report = train(parties, asked, horizontal=horizontal)
@@ -128,14 +128,14 @@ def preparing(
     return Preparing(
         "keep" if keep else missing,  # type: ignore[arg-type]
         holdout, model in ("logistic", "multinomial", "boosting"), frozenset(without or ()),
-        rows_apart=horizontal,
+        codes=model == "boosting" and not horizontal, rows_apart=horizontal,
     )  # fmt: skip
 
 
 def read_parties(
     label: str,
     features: list[Path],
-    id_column: str | None,
+    id_column: str,
     how: Preparing,
     *,
     same_columns: bool = False,
@@ -158,7 +158,7 @@ def _show(report: Report) -> None:
     say(f"{report.model} model of {' and '.join(report.parties)}", style="bold")
     told = []
     if report.rows_matched is not None:
-        told.append(f"about {max(0, report.rows_matched):,} rows matched (noised)")
+        told.append(report.rows_told())
     if "iterations" in report.extra:
         settled = "settled" if report.extra.get("converged", True) else "not settled"
         told.append(f"{report.extra['iterations']} iterations, {settled}")

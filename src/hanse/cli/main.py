@@ -16,6 +16,7 @@ from hanse import __version__
 from hanse.cli import (
     backup_commands,
     city_command,
+    console_command,
     contract_commands,
     crowd_commands,
     dataset_commands,
@@ -94,6 +95,8 @@ app.add_typer(serve_commands.webhooks, name="webhook")
 app.add_typer(value_commands.app, name="value")
 app.command("doctor")(doctor_command.doctor)
 app.add_typer(evidence_commands.app, name="evidence")
+app.command("console")(console_command.console)
+app.add_typer(console_command.app, name="user")
 app.command("demo")(demo_command.demo)
 app.command("city")(city_command.city)
 

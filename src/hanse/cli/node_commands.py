@@ -52,6 +52,9 @@ def start(
     background: Annotated[
         bool, typer.Option("--background", help="Detach; return when the node is listening.")
     ] = False,
+    console: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Also serve the console, on this port of 127.0.0.1.")
+    ] = None,
     report_to: Annotated[int | None, typer.Option("--report-to", hidden=True)] = None,
     until_input_ends: Annotated[bool, typer.Option("--until-input-ends", hidden=True)] = False,
 ) -> None:
@@ -59,13 +62,15 @@ def start(
     from hanse.cli import node_process
 
     if background:
-        running = node_process.start(node)
+        running = node_process.start(node, console)
         place = _place(running["address"])
         say(f"The node of {running['party']} runs in process {running['process']}, {place}.")
         say(f"  Log:  {running['log']}")
         say(f"  Stop: hanse node stop --node {node}")
         return
-    node_process.serve(node, report_to=report_to, until_input_ends=until_input_ends)
+    node_process.serve(
+        node, report_to=report_to, until_input_ends=until_input_ends, console=console
+    )
 
 
 @app.command()

@@ -29,21 +29,23 @@ Document = dict[str, Any]
 # --- serving ----------------------------------------------------------------------------------------
 
 
-def serve(folder: Path, *, report_to: int | None = None, until_input_ends: bool = False) -> None:
-    """Run the node of ``folder`` in this process until it is told to stop.
+def serve(
+    folder: Path, *, report_to: int | None = None, until_input_ends: bool = False, console: int | None = None
+) -> None:  # fmt: skip
+    """Run the node of ``folder`` in this process until it is told to stop; ``console`` is its console's port.
 
     ``report_to`` is a file descriptor for one line about the start; ``until_input_ends`` stops the node when
     standard input ends, so that it never outlives the process that holds the other end.
     """
     report = _Report(report_to)
     try:
-        _serve(folder, report, until_input_ends)
+        _serve(folder, report, until_input_ends, console)
     except HanseError as error:
         report.send({"error": error.public()})
         raise
 
 
-def _serve(folder: Path, report: _Report, until_input_ends: bool) -> None:
+def _serve(folder: Path, report: _Report, until_input_ends: bool, port: int | None) -> None:
     from hanse.cli.node_log import start_log
     from hanse.node import facade
 
@@ -61,12 +63,27 @@ def _serve(folder: Path, report: _Report, until_input_ends: bool) -> None:
     if until_input_ends:
         threading.Thread(target=_leave_with_input, args=(node,), daemon=True).start()
 
+    console = _console(node, folder, port) if port is not None else None
+
     def started() -> None:
+        if console is not None:
+            console.start()
         address = node.exchange.address
         log.info("listening on %s:%d" if address else "dialling out only", *(address or ()))
         report.send({"party": node.office.party, "process": os.getpid(), "address": address})
 
-    node.run(started)
+    try:
+        node.run(started)
+    finally:
+        if console is not None:
+            console.stop()
+
+
+def _console(node: Any, folder: Path, port: int) -> Any:
+    """The console inside the node's process, for this machine's browsers."""
+    from hanse.console import Console, Settings
+
+    return Console(node.office, folder, Settings(port=port))
 
 
 def _leave_with_input(node: Any) -> None:
@@ -146,8 +163,8 @@ class Starting:
             self.process.stdin.close()
 
 
-def launch(folder: Path, *, lifeline: bool = False) -> Starting:
-    """Start the node of ``folder`` as a process of its own session.
+def launch(folder: Path, *, lifeline: bool = False, console: int | None = None) -> Starting:
+    """Start the node of ``folder`` as a process of its own session, with its console if a port is given.
 
     With ``lifeline`` it stops when this process ends, however it ends.
     """
@@ -158,6 +175,7 @@ def launch(folder: Path, *, lifeline: bool = False) -> Starting:
     reading, writing = os.pipe()
     command = [sys.executable, "-m", "hanse.cli", "node", "start", "--node", str(folder)]
     command += ["--report-to", str(writing)] + (["--until-input-ends"] if lifeline else [])
+    command += ["--console", str(console)] if console is not None else []
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         with log.open("ab") as file:
@@ -178,9 +196,9 @@ def launch(folder: Path, *, lifeline: bool = False) -> Starting:
     return Starting(process, log, os.fdopen(reading, "rb"))
 
 
-def start(folder: Path) -> Document:
+def start(folder: Path, console: int | None = None) -> Document:
     """Start the node in the background and return when it is listening."""
-    return launch(folder).wait()
+    return launch(folder, console=console).wait()
 
 
 def stop(folder: Path) -> str:

@@ -59,7 +59,7 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             desk = desk_of(request)
-            request.state.action = action
+            request.state.given = FormData()
             session = await run_in_threadpool(_session, desk, request)
             request.state.session = session
             await _admit(desk, request, session, action)
@@ -145,8 +145,10 @@ async def _admit(desk: Desk, request: Request, session: Session | None, action: 
             )
         raise Refusal("role.missing", f"none of your roles may do this ({action})",
                       remedy=f"ask somebody with one of these roles: {needed}")  # fmt: skip
-    if request.method not in _SAFE and not handle_of(desk, request)[1]:
-        await _check_form(request, session.form)
+    if request.method not in _SAFE:
+        request.state.given = await form_of(request)
+        if not handle_of(desk, request)[1]:
+            _check_form(request, session.form)
 
 
 def _check_origin(request: Request) -> None:
@@ -159,11 +161,9 @@ def _check_origin(request: Request) -> None:
                       remedy="use the console's own pages")  # fmt: skip
 
 
-async def _check_form(request: Request, wanted: str) -> None:
-    given = request.headers.get(FORM_HEADER, "")
-    if not given:
-        value = (await form_of(request)).get(FORM_FIELD, "")
-        given = value if isinstance(value, str) else ""
+def _check_form(request: Request, wanted: str) -> None:
+    value = request.headers.get(FORM_HEADER) or request.state.given.get(FORM_FIELD, "")
+    given = value if isinstance(value, str) else ""
     if not hmac.compare_digest(given.encode(), wanted.encode()):
         raise Refusal("form.key", "the form is not one of this session",
                       remedy="load the page again, then send the form")  # fmt: skip
@@ -173,9 +173,7 @@ async def form_of(request: Request) -> FormData:
     """The request's form, read once; empty if it has none."""
     kind = request.headers.get("content-type", "")
     if kind.startswith(("application/x-www-form-urlencoded", "multipart/form-data")):
-        form = await request.form(max_files=4, max_fields=400)
-        request.state.given = form
-        return form
+        return await request.form(max_files=4, max_fields=400)
     return FormData()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,25 @@ from hanse.console.wording import Words
 
 Terms = Mapping[str, Any]
 _VALUES = 12
+# What the sentences say. A term that is not here is shown as it stands: nobody signs what was not shown.
+_SAID: Mapping[str, frozenset[str]] = {
+    "": frozenset(
+        (
+            "format", "id", "version", "title", "purpose", "starts", "expires", "maximum_jobs", "seats",
+            "independence", "retention_days", "join", "privacy", "parties", "datasets", "computations",
+            "gazetteers", "qualifications",
+        )
+    ),
+    "join": frozenset({"id_type", "hash", "epsilon", "delta", "epsilon_budget", "roster_days"}),
+    "privacy": frozenset(
+        {"k", "epsilon_per_query", "epsilon_budget", "delta", "period", "similar_questions"}
+    ),
+    "datasets": frozenset(
+        {"name", "provider", "capacity", "slots", "personal", "legal_basis", "evidence", "columns"}
+    ),
+    "columns": frozenset({"name", "kind", "uses", "values", "maximum", "gazetteer"}),
+    "computations": frozenset({"name", "recipients", "datasets"}),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,6 +60,7 @@ def clauses(terms: Terms, t: Words, party: str, trust: str) -> list[Section]:
         Section("learns", t("clause.learns.title"), w.learning()),
         Section("protects", t("clause.protects.title"), w.protection()),
         Section("seats", t("clause.seats.title"), w.seats()),
+        Section("further", t("clause.further.title"), w.further()),
         Section("trust", t("clause.trust.title"), w.trust(trust)),
     ]
     return [section for section in sections if section.clauses]
@@ -134,7 +154,7 @@ class _Writer:
                   datasets=t("list.comma").join(c["datasets"])),
                 mine=self.party in c["recipients"],
             )
-            for c in self.terms["computations"]
+            for c in self.terms.get("computations", [])
         ]  # fmt: skip
         return (*found, Clause(t("clause.learns.nobody")))
 
@@ -171,6 +191,19 @@ class _Writer:
             found.append(Clause(t("clause.seats.roster", days=join["roster_days"])))
         return tuple(found)
 
+    def further(self) -> tuple[Clause, ...]:
+        """What no sentence above says, as it stands in the document."""
+        found: dict[str, list[str]] = {}
+        for where, key, value in _unsaid(self.terms):
+            found.setdefault(where, []).extend(f"{at}: {text}" for at, text in _leaves(value, key))
+        if not found:
+            return ()
+        told = [
+            Clause(where or self.t("clause.further.contract"), tuple(items))
+            for where, items in found.items()
+        ]
+        return (Clause(self.t("clause.further.about")), *told)
+
     def trust(self, english: str) -> tuple[Clause, ...]:
         said = english if self.t.language == "en" else self.t("clause.trust.two")
         independence = self.t("clause.trust.independence", said=self.terms["independence"])
@@ -184,3 +217,31 @@ def _test(test: Terms) -> str:
     parts += [f"≥ {test['at_least']}"] if test.get("at_least") is not None else []
     parts += [f"≤ {test['at_most']}"] if test.get("at_most") is not None else []
     return f"{test['column']} {' '.join(parts)}"
+
+
+def _unsaid(terms: Terms) -> Iterator[tuple[str, str, Any]]:
+    """(where, key, value) of every term that the sentences do not say."""
+    parts: list[tuple[str, str, Terms]] = [("", "", terms), ("join", "join", terms["join"])]
+    parts.append(("privacy", "privacy", terms["privacy"]))
+    for dataset in terms["datasets"]:
+        parts.append(("datasets", dataset["name"], dataset))
+        parts += [
+            ("columns", f"{dataset['name']}.{c['name']}", c) for c in dataset.get("columns", [])
+        ]
+    parts += [("computations", c["name"], c) for c in terms.get("computations", [])]
+    for kind, where, part in parts:
+        for key, value in part.items():
+            if key not in _SAID[kind] and value not in (None, [], {}):
+                yield where, key, value
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _leaves(part, f"{path}.{key}")
+    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        for number, item in enumerate(value):
+            named = item.get("name") if isinstance(item, Mapping) else None
+            yield from _leaves(item, f"{path}[{named or number + 1}]")
+    else:
+        yield path, ", ".join(map(str, value)) if isinstance(value, list) else str(value)

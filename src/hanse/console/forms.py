@@ -48,7 +48,7 @@ class Offer:
 
 def offer(terms: Mapping[str, Any], computation: str, today: date) -> Offer:
     """The choices under these terms."""
-    clause = next((c for c in terms["computations"] if c["name"] == computation), None)
+    clause = next((c for c in terms.get("computations", []) if c["name"] == computation), None)
     names = clause["datasets"] if clause is not None else []
     datasets = [d for d in terms["datasets"] if d["name"] in names]
 

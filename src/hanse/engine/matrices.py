@@ -73,7 +73,7 @@ def mean_gram(s: Session, x: Ring, y: Ring, bits: int, cut: int, step: str = "gr
 def weighted_gram(
     s: Session, x: Ring, w: Ring, bits: int, cut: int, step: str = "weighted-gram"
 ) -> Ring:
-    """x diag(w) x.T / 2**cut for x [p, n] and w [n]; a product of two elements of x and one of w has at most ``bits``.
+    """x diag(w) x.T / 2**cut for x [p, n], w [n]; a product of two elements of x and one of w has at most ``bits``.
 
     Weighted columns travel some rows at a time, the next ones on their way while these are added up, so that little
     memory is wanted whatever n is. An item is a row; 24 bytes travel besides for each pair of columns and block.
@@ -145,9 +145,9 @@ def weighted(s: Session, x: Ring, w: Ring, step: str = "weighted", first: int = 
 
 def _weighed(s: Session, x: Ring, w: Ring, first: int) -> U64:
     part = np.empty((x.shape[0], w.size), np.uint64)
-    masks = [side.take(part.size).reshape(part.shape) for side in (s.left, s.right)]
-    one, other = (np.ascontiguousarray(side) for side in (w.left, w.right))
-    matrix_kernels.weigh_local(*_sides(x), first, one, other, *masks, part)
+    mask = s.left.take(part.size).reshape(part.shape)
+    other = s.right.take(part.size).reshape(part.shape)
+    matrix_kernels.weigh_local(*_sides(x), first, *_sides(w), mask, other, part)
     return part
 
 

@@ -24,7 +24,7 @@ def weigh_local(
     xl: np.ndarray, xr: np.ndarray, start: int, wl: np.ndarray, wr: np.ndarray,
     ml: np.ndarray, mr: np.ndarray, out: np.ndarray,
 ) -> None:  # fmt: skip
-    """out[j] = this seat's part of column j from row ``start`` on times w [some], masked by ml - mr [columns, some]."""
+    """out[j] = this seat's part of column j from row ``start`` on times w [some], masked by ml - mr."""
     rows = wl.size
     for j in range(xl.shape[0]):
         left, right = xl[j, start : start + rows], xr[j, start : start + rows]

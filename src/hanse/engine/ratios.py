@@ -8,7 +8,9 @@ the sum of K of them is from 1 to K, where its reciprocal and logarithm are poly
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.polynomial import chebyshev as series
@@ -29,6 +31,7 @@ from hanse.engine.multiply import multiply
 from hanse.engine.session import Session
 from hanse.engine.shares import Ring, join_elements
 
+Function = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 SHARE = 20  # fraction bits of a softmax, and of exponentials on the way
 
 
@@ -40,7 +43,9 @@ def largest(s: Session, x: Ring, step: str = "largest") -> Ring:
         half = x.shape[0] // 2
         a, b = x[:half], x[half : 2 * half]
         gap = b - a
-        less = ring_bits(s, sign_bit(s, gap, f"{step}.{level}").reshape(1, -1), f"{step}.{level}.flag")
+        less = ring_bits(
+            s, sign_bit(s, gap, f"{step}.{level}").reshape(1, -1), f"{step}.{level}.flag"
+        )
         kept = a + gap - multiply(s, less[0].reshape(*gap.shape), gap, f"{step}.{level}.pick")
         x = join_elements([kept, x[2 * half :]])
         level += 1
@@ -66,13 +71,14 @@ def _between(classes: int, logarithm: bool) -> Coefficients:
         x = (classes + 1 + (classes - 1) * t) / 2
         return np.log(x) if logarithm else 1 / x
 
-    return tuple(series.chebinterpolate(of, degree).tolist())
+    return _interpolated(of, degree)
 
 
 def softmax(s: Session, x: Ring, fraction: int, step: str = "softmax") -> Ring:
     """exp(x) / sum of exp(x) over the classes, for x [classes, n]; `SHARE` fraction bits.
 
-    A class 12 or more below the largest counts as 12 below: its share is off by at most 6e-6, the largest's by their sum.
+    A class 12 or more below the largest counts as 12 below: its share is off by at most 6e-6, the largest's by
+    their sum.
     """
     parts, t, _ = _exponentials(s, x, fraction, step)
     over = chebyshev(s, t, reciprocal_series(x.shape[0]), 24, f"{step}.over")
@@ -110,7 +116,12 @@ def reciprocal(s: Session, x: Ring, fraction: int, step: str = "reciprocal") -> 
 @lru_cache(maxsize=1)
 def half_series() -> Coefficients:
     """1 / x for x = (3 + t) / 4 in [1/2, 1]."""
-    return tuple(series.chebinterpolate(lambda t: 4 / (3 + t), 12).tolist())
+    return _interpolated(lambda t: 4 / (3 + t), 12)
+
+
+def _interpolated(of: Function, degree: int) -> Coefficients:
+    fit: Any = series.chebinterpolate
+    return tuple(fit(of, degree).tolist())
 
 
 @costs(rounds="3+8*few+64*many", bytes_per_item="64*few+32*many+32")

@@ -79,4 +79,4 @@ def epsilon_of(rho: float, delta: float) -> float:
     for alpha in 1 + (start - 1) * np.geomspace(0.01, 100, 4001):
         below = math.log(1 / delta) + (alpha - 1) * math.log1p(-1 / alpha) - math.log(alpha)
         best = min(best, rho * alpha + below / (alpha - 1))
-    return max(0.0, best)
+    return max(0.0, float(best))

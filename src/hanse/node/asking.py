@@ -57,6 +57,10 @@ class Office(Protocol):
         """The lists of places that this node holds."""
         ...
 
+    def fitting(self, dataset: Dataset, contract: Bundle) -> object:
+        """Check that the contract's dataset is registered and fits."""
+        ...
+
     def prepare(self, dataset: Dataset, contract: Bundle) -> str:
         """Check that the contract's dataset is registered and fits; its commitment, or ""."""
         ...

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from hanse import menu
 from hanse.contracts.terms import USES_OF_KIND
 from hanse.errors import Refusal
+from hanse.node.models_template import MODEL_USES, model_blocks
+from hanse.node.models_template import TEMPLATES as MODEL_TEMPLATES
 
 if TYPE_CHECKING:
     from hanse.catalog.datasets import Dataset
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from hanse.node.office import NodeOffice
 
 CAMPAIGN = "campaign"  # the cross-scenario report: each stage at another organisation
-TEMPLATES = (CAMPAIGN, *menu.MENU)
+TEMPLATES = (CAMPAIGN, *menu.MENU, *MODEL_TEMPLATES)
 
 # What a campaign needs beside this node's own datasets: name, what it holds, whether it has times, columns.
 _STAGES: tuple[tuple[str, str, bool, str], ...] = (
@@ -88,7 +90,8 @@ def template(name: str, office: NodeOffice, today: date) -> str:
     blocks += [_party(card) for card in cards]
     if len(cards) < 3:
         blocks.append("# Add the other parties: 'hanse partner add CARD' makes them known here.\n")
-    blocks += [_dataset(dataset, office.party) for dataset in datasets]
+    model = name in MODEL_TEMPLATES
+    blocks += [_dataset(dataset, office.party, model=model) for dataset in datasets]
     listed = [dataset.name for dataset in datasets]
     if name == CAMPAIGN:
         others = [card.party for card in cards[1:]] or ["a-second-party", "a-third-party"]
@@ -97,6 +100,9 @@ def template(name: str, office: NodeOffice, today: date) -> str:
             _stage(*stage, provider=others[i % len(others)]) for i, stage in enumerate(missing)
         ]
         listed += [stage[0] for stage in missing]
+    if model:
+        partners = [card.party for card in cards[1:]] or ["a-second-party", "a-third-party"]
+        return "\n".join([*blocks, *model_blocks(name, datasets, office.party, partners)])
     blocks.append(
         "# Add the datasets that partners give: they know their names, kinds and lists of values.\n"
     )
@@ -146,7 +152,7 @@ def _party(card: IdentityCard) -> str:
     )
 
 
-def _dataset(dataset: Dataset, provider: str) -> str:
+def _dataset(dataset: Dataset, provider: str, *, model: bool = False) -> str:
     lines = [
         "[[datasets]]",
         f"name = {_text(dataset.name)}",
@@ -165,7 +171,8 @@ def _dataset(dataset: Dataset, provider: str) -> str:
             f"evidence = {_text(dataset.evidence or 'say where it is kept')}",
         ]
     for column in dataset.columns:
-        uses = sorted(USES_OF_KIND[column.kind])
+        possible = USES_OF_KIND[column.kind]
+        uses = sorted(possible if model else possible - MODEL_USES or possible)
         lines += [
             "[[datasets.columns]]",
             f"name = {_text(column.name)}",

@@ -217,7 +217,7 @@ def _row(office: NodeOffice, stored: Mapping[str, Any], jobs: int) -> Document:
         "mine": office.party in signatures,
         "jobs": jobs,
         "maximum_jobs": terms["maximum_jobs"],
-        "computations": [c["name"] for c in terms["computations"]],
+        "computations": [c["name"] for c in terms.get("computations", [])],
     }
 
 

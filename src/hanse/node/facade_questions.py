@@ -50,7 +50,7 @@ def askable(office: NodeOffice, limit: int = 200) -> list[Document]:
     found = []
     for stored in contract_page(office.store.database, state=LIVE, limit=limit).rows:
         text = stored["bundle"]["contract"]
-        names = [c["name"] for c in text["computations"] if c["name"] in menu.MENU]
+        names = [c["name"] for c in text.get("computations", []) if c["name"] in menu.MENU]
         found.append({"id": stored["id"], "title": text["title"], "expires": text["expires"],
                       "computations": names})  # fmt: skip
     return found

@@ -29,14 +29,7 @@ from hanse.node.exchange import Exchange
 from hanse.node.greeting import reported
 from hanse.node.roles import Job, Progress, run_provider, run_recipient, run_seat
 from hanse.node.running import Running, own_error, state_after
-from hanse.node.training import (
-    run_model_provider,
-    run_model_recipient,
-    run_model_seat,
-    run_open_provider,
-    run_open_recipient,
-    run_open_seat,
-)
+from hanse.node.training import run_model_role
 from hanse.wire import Channel
 
 _log = logging.getLogger("hanse.node.jobs")
@@ -100,14 +93,13 @@ class Runner(Asker):
         request, bundle, plan = self._request(party, document)
         with self._noting(party, request.job_hash):
             self._office.gate(bundle).preview(request, plan, budget=False)
-        commitments = {}
-        for name in request.datasets:
-            dataset = bundle.contract.dataset(name)
-            if dataset is not None and dataset.provider == self._office.party:
-                commitments[name] = self._office.prepare(dataset, bundle)
+        found = (bundle.contract.dataset(name) for name in request.datasets)
+        mine = [d for d in found if d is not None and d.provider == self._office.party]
         if menu.entry(request.computation).model:
+            for dataset in mine:
+                self._office.fitting(dataset, bundle)
             return self._office.desk.prepare(plan, bundle.contract, request)
-        return commitments
+        return {dataset.name: self._office.prepare(dataset, bundle) for dataset in mine}
 
     def _recorded(self, party: str, document: Document) -> Document:
         """The job whose recorded answer this recipient holds to the same question over the same data."""
@@ -315,33 +307,14 @@ class Runner(Asker):
     def _model_role(
         self, running: Running, number: int, channel: Channel, progress: Progress
     ) -> None:
-        job, desk = running.job, self._office.desk
-        role, party = job.roles[number]
-        if job.plan.way == "open":
-            if number < 3:
-                record = run_open_seat(job, running.commit, progress)
-            elif role == "provider":
-                record = run_open_provider(
-                    channel, party, job, desk.play(job), running.commit, progress
-                )
-            else:
-                record = run_open_recipient(channel, party, job, progress)
-                running.result = desk.finish(job, {}, record)
-            running.facts.setdefault("openings", record.body())
-            return
-        if number < 3:
-            record, meter = run_model_seat(
-                channel, number, job, self._entropy, running.commit, progress
-            )
-            running.facts["seat"] = _work(number, meter)
-        elif role == "provider":
-            record = run_model_provider(
-                channel, party, job, desk.send(job), running.commit, progress
-            )
-        else:
-            opened, record = run_model_recipient(channel, party, job, progress)
-            running.result = desk.finish(job, opened, record)
-        running.facts.setdefault("openings", record.body())
+        lived = run_model_role(
+            channel, number, running.job, self._office.desk, self._entropy, running.commit, progress
+        )
+        if lived.meter is not None:
+            running.facts["seat"] = _work(number, lived.meter)
+        if lived.result is not None:
+            running.result = lived.result
+        running.facts.setdefault("openings", lived.record.body())
 
     def _finish(self, running: Running, error: HanseError | None) -> None:
         """End the job here, tell the others if it failed, and close its books."""

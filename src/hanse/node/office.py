@@ -210,6 +210,10 @@ class NodeOffice:
 
     def prepare(self, dataset: ContractDataset, bundle: Bundle) -> str:
         """Check that the contract's dataset is here and fits; its commitment ("" for a database)."""
+        return self._commitment(self.fitting(dataset, bundle))
+
+    def fitting(self, dataset: ContractDataset, bundle: Bundle) -> Dataset:
+        """The registered dataset, checked to fit the contract's."""
         mine = self.dataset(dataset.name)
         for column in dataset.columns:
             have = next((c for c in mine.columns if c.name == column.name), None)
@@ -231,7 +235,7 @@ class NodeOffice:
                 where=f"dataset {dataset.name}",
             )
         self._check_capacity(dataset, join)
-        return self._commitment(mine)
+        return mine
 
     def _check_capacity(self, dataset: ContractDataset, id_type: str) -> None:
         """A dataset must fit its capacity whatever is asked of it.

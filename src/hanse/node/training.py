@@ -8,8 +8,9 @@ gate has seen what the seats are about to open (`gate.scores`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ from hanse.gate.scores import (
     send_locked,
     unlock,
 )
-from hanse.learn.jobs import linear
+from hanse.learn.jobs import linear, trees
 from hanse.learn.jobs.committed import Verified
 from hanse.learn.jobs.renumbered import Renumbered
 from hanse.learn.scoring import batch, online
@@ -39,6 +40,47 @@ from hanse.node.roles import Job, Progress, receive_record, send_record
 from hanse.wire import Channel, canonical
 
 Opened = dict[str, NDArray[np.uint64]]
+
+
+class Home(Protocol):
+    """What a party brings to model jobs and takes home (`models_desk.ModelDesk`)."""
+
+    def send(self, job: Job) -> Callable[[Channel], list[bytes]]: ...
+    def play(self, job: Job) -> Callable[[Channel], None]: ...
+    def finish(self, job: Job, opened: Mapping[str, NDArray[np.uint64]], record: Record) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Lived:
+    """How one role of a model job ended: the record, what a seat sent, what a recipient has."""
+
+    record: Record
+    meter: Meter | None = None
+    result: Any = None
+
+
+def run_model_role(
+    channel: Channel, number: int, job: Job, home: Home, entropy: Entropy,
+    commit: Callable[[Record], None], progress: Progress,
+) -> Lived:  # fmt: skip
+    """One role of a training or scoring, whichever it is and whatever the model."""
+    role, party = job.roles[number]
+    if job.plan.way == "open":
+        if number < SEATS:
+            return Lived(run_open_seat(channel, job, entropy, commit, progress))
+        if role == "provider":
+            return Lived(run_open_provider(channel, party, job, home.play(job), commit, progress))
+        record = run_open_recipient(channel, party, job, progress)
+        return Lived(record, result=home.finish(job, {}, record))
+    if number < SEATS:
+        record, meter = run_model_seat(channel, number, job, entropy, commit, progress)
+        return Lived(record, meter)
+    if role == "provider":
+        return Lived(run_model_provider(channel, party, job, home.send(job), commit, progress))
+    opened, record = run_model_recipient(channel, party, job, progress)
+    return Lived(record, result=home.finish(job, opened, record))
+
+
 _COMPUTE: Mapping[str, Callable[[Session, Record, Any], Mapping[str, Ring | Words]]] = {
     TRAIN: linear.compute,
     SCORE: batch.compute,
@@ -166,10 +208,17 @@ def open_record(plan: Any) -> Record:
     return record
 
 
-def run_open_seat(job: Job, commit: Callable[[Record], None], progress: Progress) -> Record:
-    """A seat has no part in the work: it has permitted the job, and writes down what is told."""
+def run_open_seat(
+    channel: Channel, job: Job, entropy: Entropy, commit: Callable[[Record], None],
+    progress: Progress,
+) -> Record:  # fmt: skip
+    """A seat writes down what is told; where sums carry masks, the seats choose the splits on shares, too."""
     record = open_record(job.plan)
     commit(record)
+    if isinstance(job.plan, trees.TreesPlan) and job.plan.settings.masked:
+        progress("choosing splits", 0.0)
+        inner = Renumbered(channel, job.plan.terms.channel_roles(job))
+        trees.choose(inner, job.plan, bytes.fromhex(job.request.job_hash), Record(), entropy)
     progress("done", 1.0)
     return record
 
@@ -178,12 +227,12 @@ def run_open_provider(
     channel: Channel, party: str, job: Job, play: Callable[[Channel], None],
     commit: Callable[[Record], None], progress: Progress,
 ) -> Record:  # fmt: skip
-    """A party's whole part. ``play`` works on a channel whose roles are the model's parties."""
+    """A party's whole part. ``play`` works on a channel whose roles are the model's parties, then the seats."""
     record = open_record(job.plan)
     commit(record)
     progress("with the other parties", 0.0)
     terms = job.plan.terms
-    play(Renumbered(channel, [job.provider_role(p) for p in terms.parties]))
+    play(Renumbered(channel, [*map(job.provider_role, terms.parties), *range(SEATS)]))
     if party in job.request.recipients:  # this party's own other role
         channel.send(job.recipient_role(party), "played", np.ones(1, np.uint8))
     progress("done", 1.0)

@@ -44,7 +44,9 @@ def lateness(feed: Feed, as_of: Any, usual: int | None = None) -> Lateness:
     age = (asked[there] - newest[upto[there] - 1]).astype(np.int64)
     past = age[: -_RECENT - 1]
     if usual is None:
-        usual = int(np.quantile(past, 0.95, method="lower")) if past.size >= 14 else int(age[-1])
+        # Quartiles: neither a few weeks without reports nor feeds that come in batches mislead them.
+        low, high = np.quantile(past, [0.25, 0.75]) if past.size >= 14 else (age[-1], age[-1])
+        usual = int(2 * high - low)
     return Lateness(int(age[-1]), usual)
 
 

@@ -336,7 +336,10 @@ def _words(
 
 
 def _times(factor: float) -> str:
-    """A factor in words: "about 1,000 times", "about 1/1,000 of"."""
+    """A factor in words: "about 1,000 times", "about 1/1,000 of". Near a power of ten it is taken for one."""
+    power = np.log10(factor)
+    if abs(power - np.rint(power)) < 0.15:
+        factor = float(10 ** np.rint(power))
     return f"about {factor:,.0f} times" if factor >= 1 else f"about 1/{1 / factor:,.0f} of"
 
 

@@ -133,7 +133,7 @@ def _standing(
     if source == "truth" and _median_days(feed, as_of) < _FEW:
         return _at(source, feed, "few", f"most places have fewer than {_FEW} days of counts")
     if age - expected >= _TOLERANCE:
-        why = _reason(findings, newest, as_of) or (
+        why = _reason(findings, feed, newest, as_of) or (
             f"the newest whole day is {age} days old, {age - expected} more than usual"
         )
         worse = {"truth": "late", "area": "panel", "panel": "last"}.get(source, "none")
@@ -154,12 +154,13 @@ def _newest_whole_day(feed: Feed, as_of: Any) -> np.datetime64:
     return dates[whole[-1]] if whole.size else first
 
 
-def _reason(findings: Sequence[Finding], newest: np.datetime64, as_of: Any) -> str:
-    """The findings that explain why there is no whole day after ``newest``; "" if none does."""
+def _reason(findings: Sequence[Finding], feed: Feed, newest: np.datetime64, as_of: Any) -> str:
+    """The findings about most places that explain why there is no whole day after ``newest``; "" if none does."""
     told = [
         f"{one.kind}: {one.what}"
         for one in findings
         if (one.removed or one.kind in ("late", "missing-day"))
+        and (not one.places or len(one.places) >= 0.4 * len(feed.places))
         and one.last > newest
         and one.first <= day(as_of)
     ]

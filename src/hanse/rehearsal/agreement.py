@@ -21,6 +21,7 @@ from hanse.errors import Fault
 from hanse.gate import Gate
 from hanse.ledger import Answers, Ledger, MemoryStore, Spend
 from hanse.menu import MENU
+from hanse.node.models import MemoryModels, ModelShelf
 from hanse.node.rosters import MemoryRosters, held
 from hanse.rehearsal.description import Described
 
@@ -65,6 +66,7 @@ class Member:
         self.signs = True
         self.suspended = False
         self.rosters = MemoryRosters()
+        self.models = ModelShelf(name, MemoryModels(), self.ledger, self.key, clock)
         self._clock = clock
         self._commitment_key = hashlib.sha256(b"hanse-commitment-v1|" + secret).digest()
 
@@ -84,6 +86,7 @@ class Member:
             rosters=lambda request: held(
                 self.rosters, bundle.contract, request, self.name, self._clock.now()
             ),
+            models=lambda request: self.models.note(str(request.parameters.get("training", ""))),
             spend=self._spend, answers=self._answers,
         )  # fmt: skip
 
@@ -142,12 +145,13 @@ def _files(path: Path) -> Iterable[Path]:
 def agreed(
     terms: Terms, version: int, members: Mapping[str, Member], datasets: Sequence[Described],
     clock: Clock, gazetteers: Sequence[Mapping[str, Any]] = (),
-    qualifications: Sequence[Mapping[str, Any]] = (),
+    qualifications: Sequence[Mapping[str, Any]] = (), models: Sequence[Mapping[str, Any]] = (),
 ) -> Bundle:  # fmt: skip
     """The contract over these datasets, signed by every member that signs."""
     fields = _fields(terms, version, members, datasets, clock)
     contract = Contract.from_fields(
-        {**fields, "gazetteers": list(gazetteers), "qualifications": list(qualifications)}
+        {**fields, "gazetteers": list(gazetteers), "qualifications": list(qualifications),
+         "models": list(models)}
     )
     bundle = Bundle(contract)
     for member in members.values():

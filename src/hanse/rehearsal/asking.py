@@ -115,10 +115,10 @@ def preview(world: World, question: Question) -> dict[str, Any]:
     plan = entry.planned(question.parameters, contract, question.epsilon, True, world.library)
     request = _prepared(world, question, plan)
     _preview(world, request, plan)
-    gate = _member(world, question.analyst).gate(world.bundle)
+    gate = member_of(world, question.analyst).gate(world.bundle)
     grant = gate.preview(request, plan)
     # An asker that gives no data and holds no seat has no record: the first provider's says more.
-    owner = _member(world, providers_of(contract, request)[0]).gate(world.bundle)
+    owner = member_of(world, providers_of(contract, request)[0]).gate(world.bundle)
     similar = {**owner.similar(request), **gate.similar(request)}
     return preview_of(contract, grant, plan.release, similar)
 
@@ -127,7 +127,7 @@ def _recorded(world: World, request: JobRequest) -> Recorded | None:
     """The asker's recorded answer; that of all recipients, if it is none of them."""
     asker = (request.analyst,)
     holders = asker if request.analyst in request.recipients else request.recipients
-    found = [_member(world, party).gate(world.bundle).recorded(request) for party in holders]
+    found = [member_of(world, party).gate(world.bundle).recorded(request) for party in holders]
     return None if None in found else found[0]
 
 
@@ -141,7 +141,7 @@ def _prepared(world: World, question: Question, plan: Any) -> JobRequest:
     commitments = {}
     for name in draft.datasets:
         found = world.datasets[name]
-        with _named(found.provider):
+        with named(found.provider):
             commitments[name] = world.members[found.provider].commitment(found.dataset)
     return request_of(world, question, plan, nonce, commitments)
 
@@ -149,8 +149,8 @@ def _prepared(world: World, question: Question, plan: Any) -> JobRequest:
 def _preview(world: World, request: JobRequest, plan: Any, *, budget: bool = True) -> None:
     """The first refusal of asker and providers, with or without a look at the budget."""
     for party in dict.fromkeys((request.analyst, *providers_of(world.bundle.contract, request))):
-        with _named(party):
-            _member(world, party).gate(world.bundle).preview(request, plan, budget=budget)
+        with named(party):
+            member_of(world, party).gate(world.bundle).preview(request, plan, budget=budget)
 
 
 def request_of(
@@ -159,7 +159,7 @@ def request_of(
     """The job that a question amounts to, as a node drafts it."""
     known = None
     if question.roster:
-        asker = _member(world, question.analyst)
+        asker = member_of(world, question.analyst)
         known = newest(asker.rosters, world.bundle.contract, question.roster)
     return request_for(
         world.bundle.contract,
@@ -178,7 +178,7 @@ def request_of(
     )
 
 
-def _member(world: World, party: str) -> Member:
+def member_of(world: World, party: str) -> Member:
     found = world.members.get(party)
     if found is None:
         raise Refusal("rehearsal.party", f"there is no party {party!r} in this federation",
@@ -192,7 +192,7 @@ def _accounts(world: World, providers: tuple[str, ...]) -> tuple[Budget, ...]:
 
 
 @contextmanager
-def _named(party: str) -> Iterator[None]:
+def named(party: str) -> Iterator[None]:
     """Errors inside are this party's."""
     try:
         yield
@@ -212,14 +212,14 @@ def _attempt(
     permitting = permitting_parties(job.contract, request)
     parties = sorted({*permitting, *request.recipients})
     desks: dict[str, Desk] = {}
-    gates = {p: _member(world, p).gate(world.bundle) for p in parties}
+    gates = {p: member_of(world, p).gate(world.bundle) for p in parties}
     try:
         for party, gate in gates.items():
-            with _named(party):
+            with named(party):
                 (gate.admit if party in permitting else gate.preview)(request, priced)
         permits = [gates[party].permit(request) for party in permitting]
         for party, gate in gates.items():
-            with _named(party):
+            with named(party):
                 gate.require_permits(request, permits)
         desks = {
             party: Desk(
@@ -233,7 +233,7 @@ def _attempt(
         )  # fmt: skip
     except BaseException as error:
         stopped = error if isinstance(error, HanseError) else Fault("rehearsal.interrupted", "")
-        _end(world, job, parties, stopped, {p for p, desk in desks.items() if desk.joined})
+        end_of(world, job, parties, stopped, {p for p, desk in desks.items() if desk.joined})
         raise
     if request.roster and not request.roster_job:  # those who only asked or read remember it, too
         for party in {request.analyst, *request.recipients}:
@@ -241,11 +241,11 @@ def _attempt(
     if keep:
         for party in request.recipients:
             gates[party].record_answer(request, ran.opened.outputs() if ran.opened else ())
-    _end(world, job, parties, None)
+    end_of(world, job, parties, None)
     return ran
 
 
-def _end(
+def end_of(
     world: World, job: Job, parties: list[str], error: HanseError | None,
     joined: Collection[str] = (),
 ) -> None:  # fmt: skip
@@ -291,7 +291,7 @@ def _keeper(world: World, job: Job, party: str) -> Keeper:
         datasets = {d.dataset.name: d.dataset for d in used if d.provider == party}
         return all_ids(job.contract, job.request, datasets, read_rows)
 
-    member = _member(world, party)
+    member = member_of(world, party)
     return Keeper(party, member.rosters, world.clock, everybody, lambda _line: None)
 
 

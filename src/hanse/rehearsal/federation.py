@@ -34,6 +34,7 @@ from hanse.rehearsal.asking import Question, World, ask, preview
 from hanse.rehearsal.crowds import Crowds, filter_of
 from hanse.rehearsal.description import Column, Columns, Described, clause_of, described
 from hanse.rehearsal.lists import Lists
+from hanse.rehearsal.models import Model, clause
 from hanse.rehearsal.previewing import Preview
 from hanse.rehearsal.questions import StageLike, TimeUnit, funnel_parameters
 from hanse.rehearsal.tables import Spool, Table
@@ -93,6 +94,7 @@ class Federation(Verbs):
         self._spool = Spool()
         self._lists = Lists()
         self._crowds = Crowds()
+        self._models: dict[str, dict[str, Any]] = {}  # clauses by name
         self._members: dict[str, Member] = {}
         self._datasets: dict[str, Described] = {}
         self._bundle: Bundle | None = None
@@ -255,6 +257,22 @@ class Federation(Verbs):
         self._bundle = None
         return made
 
+    def model(
+        self, name: str, kind: str, *, target: str, features: Mapping[str, Sequence[str]], **terms: Any
+    ) -> Model:
+        """Agree on a model: ``target`` is "dataset.column", ``features`` the columns that each dataset brings.
+
+        ``terms`` are fields of the contract's clause (`hanse.contracts.models.ModelClause`), such as alignment,
+        metrics, scores, least_rows; metrics and scores go to the target's party unless they say otherwise.
+        """
+        self._open()
+        owner = self._datasets.get(target.partition(".")[0])
+        told = {"metrics": [owner.provider], "scores": [owner.provider]} if owner is not None else {}
+        self._models[name] = clause(name, kind, target, features, {**told, **terms})
+        self._bundle = None
+        self.bundle  # noqa: B018 - what cannot be agreed on is refused here
+        return Model(self, name)
+
     def _check_names(self, name: str, party: str) -> None:
         if not _PARTY.fullmatch(party):
             raise Fault("rehearsal.party", f"{party!r} cannot be a party's name",
@@ -311,7 +329,7 @@ class Federation(Verbs):
             terms = replace(self._terms, seats=tuple(seats))
             self._bundle = agreed(
                 terms, self._versions, self._members, list(self._datasets.values()), self.clock,
-                self._lists.clauses(), self._crowds.qualifications(),
+                self._lists.clauses(), self._crowds.qualifications(), list(self._models.values()),
             )  # fmt: skip
         return self._bundle
 
@@ -372,9 +390,9 @@ class Federation(Verbs):
         would be. Only a rehearsal can do that. ``roster`` names an alignment that is made once and used by later
         questions (docs/guide/daily.md). Raises the first refusal or failure of any party.
         """
-        world = self._world()
+        world = self.world()
         asker = analyst or next(iter(self._members))
-        self._jobs += 1
+        self.next_job()
         question = Question(
             computation, dict(parameters), float(epsilon), asker, tuple(recipients) or (asker,),
             self._jobs, roster,
@@ -395,14 +413,20 @@ class Federation(Verbs):
 
         Nothing is computed and nothing is spent. Raises the refusal that the question would meet.
         """
-        world = self._world()
+        world = self.world()
         asker = analyst or next(iter(self._members))
         question = Question(
             computation, dict(parameters), float(epsilon), asker, (asker,), self._jobs + 1
         )
         return Preview(preview(world, question))
 
-    def _world(self) -> World:
+    def next_job(self) -> int:
+        """The number of the next job of this rehearsal."""
+        self._jobs += 1
+        return self._jobs
+
+    def world(self) -> World:
+        """All that a job meets now."""
         self._open()
         datasets = self._crowds.resolved(self._datasets, self.clock.now().date())
         return World(

@@ -72,15 +72,19 @@ class Desk:
 def run(
     job: Job, desks: Mapping[str, Desk], entropy: Callable[[int], Entropy], *,
     tap: Tap | None, patience: float, progress: Callable[[str, str, float], None],
+    play: Callable[..., None] | None = None,
 ) -> Ran:  # fmt: skip
-    """Run all roles to their end. The first error of any role ends the others' waits and is raised."""
+    """Run all roles to their end. The first error of any role ends the others' waits and is raised.
+
+    ``play`` lives one role, with the arguments of `_role`; a question's by default.
+    """
     ran = Ran()
     errors: list[HanseError] = []
     hall = Hall(len(job.roles), names=job.names, patience=patience, tap=_recording(ran, tap))
 
     def live(number: int) -> None:
         try:
-            _role(hall, number, job, desks[job.roles[number][1]], entropy(number), ran, progress)
+            (play or _role)(hall, number, job, desks[job.roles[number][1]], entropy(number), ran, progress)
         except HanseError as error:
             errors.append(error)
             hall.fail(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from fastapi import Form, Request
@@ -14,6 +15,7 @@ from hanse.console.refusals import status_of
 from hanse.errors import HanseError, Refusal
 
 pages = Area()
+_SECRET = re.compile("[A-Z2-7]{16,64}")
 
 
 @pages.get("/account", "account.read")
@@ -77,6 +79,8 @@ def _page(request: Request, error: HanseError | None) -> Response:
 
 def _codes(request: Request, secret: str, error: HanseError | None) -> Response:
     user = session_of(request).user
+    if not _SECRET.fullmatch(secret):
+        secret = desk_of(request).users.new_code_secret()
     return page(
         request, "account/codes.html", status=status_of(error) if error else 200,
         error=error.public() if error else None, secret=secret,

@@ -61,28 +61,31 @@
     drawn.push({ chart, draw });
   }
 
-  // Whiskers over bars: [place on the category axis, low, high], lying or standing.
-  function whiskers(data, c, { lying = true, offset = 0, xAxisIndex = 0, yAxisIndex = 0, colour } = {}) {
+  // Whiskers over bars, with their figure beside them: rows of [place on the category axis, low, high, text].
+  function whiskers(rows, c, { lying = true, offset = 0, told = true } = {}) {
+    const data = rows.map(([at, low, high]) => [at, low ?? 0, high ?? 0]);
     return {
-      type: "custom", silent: true, z: 5, xAxisIndex, yAxisIndex, tooltip: { show: false },
-      encode: lying ? { x: [1, 2], y: 0 } : { x: 0, y: [1, 2] }, data,
-      renderItem(_params, api) {
-        const at = api.value(0), ends = [api.value(1), api.value(2)].map((v) => api.coord(lying ? [v, at] : [at, v]));
+      type: "custom", silent: true, z: 5, clip: false, tooltip: { show: false }, encode: lying ? { x: [1, 2], y: 0 } : { x: 0, y: [1, 2] }, data,
+      renderItem(params, api) {
+        const [at, low, , text] = rows[params.dataIndex];
+        const ends = [api.value(1), api.value(2)].map((v) => api.coord(lying ? [v, at] : [at, v]));
         const shift = offset * (lying ? api.size([0, 1])[1] : api.size([1, 0])[0]);
         const [a, b] = ends.map(([x, y]) => (lying ? [x, y + shift] : [x + shift, y]));
         const cap = (p) => (lying ? { x1: p[0], y1: p[1] - 4, x2: p[0], y2: p[1] + 4 } : { x1: p[0] - 4, y1: p[1], x2: p[0] + 4, y2: p[1] });
-        const style = { stroke: colour ?? c.ink, lineWidth: 1.5, fill: null };
-        return { type: "group", children: [
-          { type: "line", shape: { x1: a[0], y1: a[1], x2: b[0], y2: b[1] }, style },
-          { type: "line", shape: cap(a), style }, { type: "line", shape: cap(b), style } ] };
+        const style = { stroke: c.ink, lineWidth: 1.5, fill: null };
+        const children = low == null ? [] : [a, b].map((p) => ({ type: "line", shape: cap(p), style }))
+          .concat({ type: "line", shape: { x1: a[0], y1: a[1], x2: b[0], y2: b[1] }, style });
+        if (told && text) children.push({ type: "text", x: lying ? b[0] + 8 : b[0], y: lying ? b[1] : b[1] - 6,
+          style: { text, fill: low == null ? c.warn : c.ink, font: `12px ${c.sans}`, textVerticalAlign: lying ? "middle" : "bottom", textAlign: lying ? "left" : "center" } });
+        return { type: "group", children };
       },
     };
   }
 
   const axes = (c, names, { lying = true, value = {}, category = {} } = {}) => {
-    const values = { type: "value", axisLabel: { color: c.soft }, splitLine: { lineStyle: { color: c.rule } }, nameTextStyle: { color: c.soft }, nameLocation: "middle", nameGap: 28, ...value };
+    const values = { type: "value", axisLabel: { color: c.soft, hideOverlap: true }, splitLine: { lineStyle: { color: c.rule } }, nameTextStyle: { color: c.soft }, nameLocation: "middle", nameGap: 28, ...value };
     const categories = { type: "category", data: names, inverse: lying, axisTick: { show: false }, axisLine: { lineStyle: { color: c.line } },
-      axisLabel: { color: c.ink, width: 190, overflow: "truncate", interval: 0, ...(category.axisLabel ?? {}) } };
+      axisLabel: { color: c.ink, width: root.clientWidth < 600 ? 90 : 190, overflow: "truncate", interval: 0, ...(category.axisLabel ?? {}) } };
     return lying ? { xAxis: values, yAxis: categories } : { xAxis: categories, yAxis: values };
   };
   const grid = { left: 12, right: 90, top: 36, bottom: 36, containLabel: true };
@@ -90,6 +93,9 @@
   // --- funnel and report --------------------------------------------------------------------------------
 
   function funnel(rows) {
+    const figure = (r) => r.people == null ? words.suppressed : `${number(r.people)}${r.rate == null ? "" : `   ${percent(r.rate)}`}`;
+    const lines = (r) => r.people == null ? `${r.stage}\n${words.suppressed}: ${r.suppressed}`
+      : [r.stage, `${number(r.people)} (${number(r.low)}–${number(r.high)})`, r.rate == null ? "" : `${words.rate}: ${percent(r.rate)} (${percent(r.rate_low)}–${percent(r.rate_high)})`].filter(Boolean).join("\n");
     const group = (r) => [r.leg, r.channel].filter(Boolean).join(" · ");
     const name = (s) => (s === "all" ? words.all : s);
     const groups = unique(rows.map(group)), segments = unique(rows.map((r) => r.segment));
@@ -102,12 +108,11 @@
         const colour = hues(c)[i % 5];
         series.push({
           name: name(arm), type: "bar", barCategoryGap: "35%", barMaxWidth: 34, itemStyle: { color: colour, borderRadius: [0, 3, 3, 0] },
-          label: { show: true, position: "right", distance: 12, color: c.ink, formatter: ({ data }) => data.row ? (data.row.people == null ? words.suppressed : `${number(data.row.people)}${data.row.rate == null ? "" : `  ${percent(data.row.rate)}`}`) : "" },
           data: stages.map((stage) => { const row = at(stage); return { value: row?.people ?? 0, row }; }),
           tooltip: { formatter: ({ data }) => data.row ? lines(data.row) : "" },
         });
         const step = 0.65 / arms.length;
-        series.push(whiskers(stages.map((stage, n) => [n, at(stage)?.low, at(stage)?.high]).filter(([, low]) => low != null), c,
+        series.push(whiskers(stages.flatMap((stage, n) => { const r = at(stage); return r ? [[n, r.low, r.high, figure(r)]] : []; }), c,
           { offset: arms.length > 1 ? (i - (arms.length - 1) / 2) * step : 0 }));
       });
       return { grid: { ...grid, right: 130 }, legend: arms.length > 1 ? { data: arms.map(name), top: 0, left: 0, textStyle: { color: c.ink } } : undefined, ...axes(c, stages, { value: { name: words.people } }), series };
@@ -115,8 +120,6 @@
       { key: "group", label: words.level, values: groups.map((g) => ({ value: g, text: g || words.all })) },
       { key: "segment", label: words.segment, values: segments.map((s) => ({ value: s, text: name(s) })) },
     ] });
-    const lines = (r) => r.people == null ? `${r.stage}\n${words.suppressed}: ${r.suppressed}`
-      : [r.stage, `${number(r.people)} (${number(r.low)}–${number(r.high)})`, r.rate == null ? "" : `${words.rate}: ${percent(r.rate)} (${percent(r.rate_low)}–${percent(r.rate_high)})`].filter(Boolean).join("\n");
   }
 
   // --- overlap: an UpSet plot -----------------------------------------------------------------------------
@@ -132,15 +135,15 @@
         names.forEach((n, y) => dots.push({ value: [x, y], itemStyle: { color: in_.includes(y) ? c.ink : c.rule } }));
         if (in_.length > 1) links.push([x, Math.min(...in_), Math.max(...in_)]);
       });
-      const left = "24%", matrix = `${Math.min(44, 8 + 7 * names.length)}%`;
+      const narrow = root.clientWidth < 600, left = narrow ? "34%" : "24%", matrix = `${Math.min(44, 8 + 7 * names.length)}%`;
       const bare = { show: false, type: "category", data: regions.map((_r, i) => i) };
       const crowdAxis = { type: "category", data: names, inverse: true, axisTick: { show: false }, axisLine: { show: false } };
       return {
         grid: [
-          { left, right: 20, top: 24, bottom: `calc(${matrix} + 20px)`, height: undefined },
-          { left, right: 20, height: matrix, bottom: 24 },
-          { left: 12, width: "9%", height: matrix, bottom: 24 },
-        ].map((g, i) => (i === 0 ? { left, right: 20, top: 30, height: `${78 - parseFloat(matrix)}%` } : g)),
+          { left, right: 20, top: 36, height: `${80 - parseFloat(matrix)}%` },
+          { left, right: 20, height: matrix, bottom: 16 },
+          { left: 12, width: narrow ? "4%" : "9%", height: matrix, bottom: 16 },
+        ],
         xAxis: [
           { ...bare, gridIndex: 0 }, { ...bare, gridIndex: 1 },
           { type: "value", gridIndex: 2, inverse: true, show: false },
@@ -153,9 +156,8 @@
         series: [
           { type: "bar", xAxisIndex: 0, yAxisIndex: 0, barMaxWidth: 40, itemStyle: { color: c.sea, borderRadius: [3, 3, 0, 0] },
             data: regions.map((r) => ({ value: r.people ?? 0, row: r })),
-            label: { show: regions.length < 20, position: "top", distance: 10, color: c.ink, fontSize: 11, formatter: ({ data }) => data.row.people == null ? "·" : number(data.row.people) },
             tooltip: { formatter: ({ data }) => `${data.row.crowd}\n${data.row.people == null ? `${words.suppressed}: ${data.row.suppressed}` : `${number(data.row.people)} (${number(data.row.low)}–${number(data.row.high)})`}` } },
-          whiskers(regions.map((r, x) => [x, r.low, r.high]).filter(([, low]) => low != null), c, { lying: false }),
+          whiskers(regions.map((r, x) => [x, r.low, r.high, r.people == null ? "*" : number(r.people)]), c, { lying: false, told: regions.length < 24 }),
           { type: "custom", xAxisIndex: 1, yAxisIndex: 1, silent: true, data: links, encode: { x: 0, y: [1, 2] },
             renderItem: (_p, api) => { const a = api.coord([api.value(0), api.value(1)]), b = api.coord([api.value(0), api.value(2)]);
               return { type: "line", shape: { x1: a[0], y1: a[1], x2: b[0], y2: b[1] }, style: { stroke: c.ink, lineWidth: 3 } }; } },
@@ -175,14 +177,13 @@
       const shown = rows.filter((r) => r.label === label);
       const most = Math.max(200, ...shown.map((r) => r.tgi_high ?? r.tgi ?? 0).filter(Number.isFinite));
       return {
-        grid, ...axes(c, shown.map((r) => r.value), { value: { name: words.tgi, min: 0, max: Math.min(Math.ceil(most / 50) * 50, 1000) } }),
+        grid: { ...grid, right: 150 }, ...axes(c, shown.map((r) => r.value), { value: { name: words.tgi, min: 0, max: Math.min(Math.ceil(most / 50) * 50, 1000) } }),
         series: [
           { type: "bar", barMaxWidth: 26, stack: "tgi", silent: true, itemStyle: { color: "transparent" }, data: shown.map((r) => r.tgi == null ? 0 : Math.min(100, r.tgi)), tooltip: { show: false } },
           { type: "bar", barMaxWidth: 26, stack: "tgi", data: shown.map((r) => ({ value: r.tgi == null ? 0 : Math.abs(r.tgi - 100), row: r, itemStyle: { color: (r.tgi ?? 0) >= 100 ? c.sea : c.brick } })),
-            label: { show: true, position: "right", distance: 14, color: c.ink, formatter: ({ data }) => data.row.tgi == null ? words.suppressed : `${Math.round(data.row.tgi)}   ${percent(data.row.crowd_share)} / ${percent(data.row.base_share)}` },
             tooltip: { formatter: ({ data: { row: r } }) => r.tgi == null ? `${r.value}\n${words.suppressed}: ${r.suppressed}` : `${r.value}\n${words.tgi} ${Math.round(r.tgi)} (${Math.round(r.tgi_low)}–${Math.round(r.tgi_high)})\n${words.share} ${percent(r.crowd_share)} / ${words.base} ${percent(r.base_share)}` },
             markLine: { silent: true, symbol: "none", data: [{ xAxis: 100 }], lineStyle: { color: c.ink, type: "solid", width: 1 }, label: { formatter: "100", color: c.soft } } },
-          whiskers(shown.map((r, n) => [n, r.tgi_low, r.tgi_high]).filter(([, low]) => low != null), c),
+          whiskers(shown.map((r, n) => [n, r.tgi_low, r.tgi_high, r.tgi == null ? words.suppressed : `${Math.round(r.tgi)}   ${percent(r.crowd_share)} / ${percent(r.base_share)}`]), c),
         ],
       };
     }, { choices: [{ key: "label", label: words.label, values: labels.map((l) => ({ value: l, text: l })) }] });
@@ -204,7 +205,7 @@
         grid: { ...grid, right: 130 },
         ...axes(c, names, { value: { name: words.difference, scale: true, axisLabel: { color: c.soft, formatter: (v) => share ? `${(v * 100).toFixed(1)} %` : v } } }),
         series: [
-          whiskers(of.map((r, n) => [n, r.difference_low, r.difference_high]).filter(([, low]) => low != null), c),
+          whiskers(of.map((r, n) => [n, r.difference_low, r.difference_high, ""]), c),
           { type: "scatter", symbolSize: 12, itemStyle: { color: c.sea },
             data: of.map((r, n) => ({ value: [r.difference, n], row: r, itemStyle: { color: r.difference_low > 0 ? c.good : r.difference_high < 0 ? c.brick : c.soft } })),
             label: { show: true, position: "top", color: c.ink, formatter: ({ data: { row } }) => show(row.difference) },
@@ -227,9 +228,8 @@
         grid: { ...grid, right: 20 }, ...axes(c, of.map((r, i) => (i === last ? `${r.times} ${words.more}` : `${r.times}`)), { lying: false, value: { name: words.people, nameGap: 55 } }),
         series: [
           { type: "bar", barMaxWidth: 46, itemStyle: { color: c.sea, borderRadius: [3, 3, 0, 0] }, data: of.map((r) => ({ value: r.people ?? 0, row: r })),
-            label: { show: of.length < 16, position: "top", distance: 10, color: c.ink, formatter: ({ data }) => data.row.people == null ? "·" : number(data.row.people) },
             tooltip: { formatter: ({ data: { row: r } }) => r.people == null ? `${words.suppressed}: ${r.suppressed}` : `${words.times} ${r.times}\n${number(r.people)} (${number(r.low)}–${number(r.high)})` } },
-          whiskers(of.map((r, n) => [n, r.low, r.high]).filter(([, low]) => low != null), c, { lying: false }),
+          whiskers(of.map((r, n) => [n, r.low, r.high, r.people == null ? "*" : number(r.people)]), c, { lying: false, told: of.length < 24 }),
         ],
       };
     }, { choices: [{ key: "segment", label: words.segment, values: segments.map((s) => ({ value: s, text: s === "all" ? words.all : s })) }] });
@@ -241,9 +241,8 @@
       grid, ...axes(c, of.map((r) => r.channel), { value: { name: words.credit } }),
       series: [
         { type: "bar", barMaxWidth: 30, data: of.map((r) => ({ value: r.conversions ?? 0, row: r, itemStyle: { color: r.channel === "unattributed" ? c.soft : c.sea, borderRadius: [0, 3, 3, 0] } })),
-          label: { show: true, position: "right", distance: 12, color: c.ink, formatter: ({ data }) => data.row.conversions == null ? words.suppressed : `${number(data.row.conversions)}  ${percent(data.row.share)}` },
           tooltip: { formatter: ({ data: { row: r } }) => r.conversions == null ? `${r.channel}\n${words.suppressed}: ${r.suppressed}` : `${r.channel}\n${number(r.conversions)} (${number(r.conversions_low)}–${number(r.conversions_high)})` } },
-        whiskers(of.map((r, n) => [n, r.conversions_low, r.conversions_high]).filter(([, low]) => low != null), c),
+        whiskers(of.map((r, n) => [n, r.conversions_low, r.conversions_high, r.conversions == null ? words.suppressed : `${number(r.conversions)}   ${percent(r.share)}`]), c),
       ],
     }));
   }
@@ -251,7 +250,8 @@
   // --- concentration: a map, and the ranking ----------------------------------------------------------------
 
   async function concentration(levels) {
-    if (!levels?.length || !levels.some((l) => l.areas.length)) return;
+    levels = (levels ?? []).filter((l) => l.areas.length).sort((a, b) => (b.level === "h3") - (a.level === "h3"));
+    if (!levels.length) return;
     echarts.registerMap("land", await (await fetch(root.dataset.land)).json());
     const named = levels.map((l, i) => ({ value: String(i), text: `${l.at} · ${l.level}` }));
     const targets = levels[0].targets.map((t) => ({ value: t, text: t }));
@@ -290,7 +290,7 @@
           { type: "bar", barMaxWidth: 18, itemStyle: { color: c.sea, borderRadius: [0, 3, 3, 0] }, data: top.map((a) => ({ value: a.tgi[target], area: a })),
             tooltip: { formatter: ({ data }) => said(data.area, target) },
             markLine: { silent: true, symbol: "none", data: [{ xAxis: 100 }], lineStyle: { color: c.ink, type: "solid" }, label: { formatter: "100", color: c.soft } } },
-          whiskers(top.map((a, n) => [n, a.tgi_low[target], a.tgi_high[target]]).filter(([, low]) => low != null), c),
+          whiskers(top.map((a, n) => [n, a.tgi_low[target], a.tgi_high[target], `${Math.round(a.tgi[target])}`]), c),
         ],
       };
     }, { tall: true, choices });

@@ -33,6 +33,7 @@ class FeatureHolder:
         entropy: Entropy, workers: int = 2,
     ) -> None:  # fmt: skip
         self._channel = channel
+        self._entropy = entropy
         self._roles = roles
         self._rows = len(rows.keys)
         self._settings = settings
@@ -70,6 +71,10 @@ class FeatureHolder:
         key = receive(LABEL, f"t{tree}.key", _U4, (outputs, N))
         rows = Encrypted(body, key)
         grown = Partition(sampled, self._settings.minimum_rows, self._settings.depth)
+        self._grow(tree, grown, rows)
+
+    def _grow(self, tree: int, grown: Partition, rows: Encrypted) -> None:
+        """Step by step, until nothing is split."""
         columns = self._shuffled()
         self._channel.send(LABEL, f"t{tree}.kinds", (self._kinds[columns] + 1).astype(np.uint8))
         seen = _Seen(columns, self._binned)
@@ -78,7 +83,7 @@ class FeatureHolder:
             if grown.pairs:
                 self._sums(seen, grown, rows, step)
             slots = len(grown.fresh) if self._settings.growth == "level" else 1
-            decisions = receive(LABEL, f"{step}.splits", _I8, (slots, WORDS))
+            decisions = self._channel.receive(LABEL, f"{step}.splits", _I8, (slots, WORDS))
             if not self._divide(tree, columns, grown, decisions, step):
                 return
 

@@ -147,7 +147,11 @@ class LabelHolder:
         while grown.pairs or settings.growth == "leaf":
             if not self._step(round_):
                 break
+        self._closed(round_)
         return self._written(round_, score)
+
+    def _closed(self, round_: _Round) -> None:
+        """A tree is grown."""
 
     def _send(self, round_: _Round, sampled: Flags) -> None:
         """What a tree's partners start from: which rows, and their encrypted numbers."""
@@ -162,6 +166,10 @@ class LabelHolder:
         self._tell(f"{step}.rows", np.packbits(sampled))
         self._tell(f"{step}.body", rows.body)
         self._tell(f"{step}.key", rows.key)
+        self._kinds_told(round_, step)
+
+    def _kinds_told(self, round_: _Round, step: str) -> None:
+        """What the partners say of their columns."""
         for role, partner in enumerate(round_.partners, 1):
             shape = (chosen_count(partner.columns, self._settings.column_share),)
             kinds = self._channel.receive(role, f"{step}.kinds", _U1, shape).astype(np.int8) - 1
@@ -179,20 +187,12 @@ class LabelHolder:
 
     def _step(self, round_: _Round) -> bool:
         """Look at the fresh nodes, split some; False if none is split."""
-        grown, settings = round_.grown, self._settings
+        grown = round_.grown
         step = f"t{round_.tree}.s{grown.step}"
         for node in grown.fresh:
             round_.totals[node] = round_.numbers[:, grown.sampled(node)].sum(axis=1)
             round_.bounds.setdefault(node, NO_BOUNDS)
-        if grown.pairs:
-            self._look(round_, step)
-        chosen = self._splits_now(round_)
-        slots = grown.fresh if settings.growth == "level" else [next(iter(chosen), -1)]
-        for role in range(1, len(round_.partners) + 1):
-            rows = [decision(node, chosen.get(node)) for node in slots]
-            told = np.array(rows, np.int64)
-            told[told[:, 1] != role, 2:] = 0  # which column and position is its owner's business
-            self._channel.send(role, f"{step}.splits", told)
+        chosen = self._decided(round_, step)
         owners = {node: candidate.owner for node, candidate in sorted(chosen.items())}
         lefts: dict[int, Flags] = {}
         for node, candidate in sorted(chosen.items()):
@@ -208,6 +208,20 @@ class LabelHolder:
         grown.split(lefts)
         self._note(round_, chosen)
         return True
+
+    def _decided(self, round_: _Round, step: str) -> dict[int, Candidate]:
+        """Which nodes are split now, and by what; told to the partners."""
+        if round_.grown.pairs:
+            self._look(round_, step)
+        chosen = self._splits_now(round_)
+        level = self._settings.growth == "level"
+        slots = round_.grown.fresh if level else [next(iter(chosen), -1)]
+        for role in range(1, len(round_.partners) + 1):
+            rows = [decision(node, chosen.get(node)) for node in slots]
+            told = np.array(rows, np.int64)
+            told[told[:, 1] != role, 2:] = 0  # which column and position is its owner's business
+            self._channel.send(role, f"{step}.splits", told)
+        return chosen
 
     def _splits_now(self, round_: _Round) -> dict[int, Candidate]:
         """Level-wise: every fresh node that gains; leaf-wise: the open leaf that gains most, up to ``leaves``."""
@@ -298,8 +312,6 @@ class LabelHolder:
         own = self._rows
         opened = open_histogram(
             self._record, round_.secret, sums, body, personal=own.personal or partner.personal,
-            authorised=(bool(own.authorised) or not own.personal)
-            and (partner.authorised or not partner.personal),
             holder=partner.party, to=own.party, minimum_rows=self._settings.minimum_rows,
             step=f"{step}.{partner.party}",
         )  # fmt: skip

@@ -74,7 +74,7 @@ def require_pledged(party: str, said: str, pledge: Pledge | None) -> None:
         )
 
 
-def require_monotone(rows: Rows, *, classes: int) -> None:
+def require_monotone(rows: Rows, *, classes: int, masked: bool = False) -> None:
     """`Fault` for constraints on columns that do not exist or that cannot have one."""
     for name, sign in rows.monotone.items():
         said = ""
@@ -84,6 +84,8 @@ def require_monotone(rows: Rows, *, classes: int) -> None:
             said = "a constraint is 1 (rising), -1 (falling) or 0"
         elif sign and np.asarray(rows.columns[name]).dtype.kind in "OUS":
             said = "a column of categories has no order to rise or fall with"
+        elif sign and masked:
+            said = "with masks nobody sees the weights that a constraint would bind"
         elif sign and classes:
             said = "a multinomial model has no single prediction to rise or fall"
         if said:

@@ -37,6 +37,7 @@ class Settings:
     patience: int = 0  # trees without a better loss on the holdout before training stops; 0: never
     own_trees: int = 0  # first trees that only the label holder's columns make, untold to others
     tell_gains: bool = False  # tell owners what each of their splits gained
+    masked: bool = False  # sums carry masks, and three seats choose the splits on shares
 
     def __post_init__(self) -> None:
         ranges = {
@@ -57,6 +58,9 @@ class Settings:
             raise _wrong(
                 "classes", f"a multinomial model needs 2 to {MAXIMUM_CLASSES} classes", "say how many"
             )
+        if self.masked and (self.classes or self.growth == "leaf" or self.tell_gains):
+            raise _wrong("masked", "with masks boosting is level-wise, of one output, and gains stay unknown",
+                         "choose another loss, level-wise growth and tell_gains = false")  # fmt: skip
         if self.loss != "multinomial" and self.classes:
             raise _wrong("classes", f"a {self.loss} model has no classes", "leave classes at 0")
         if self.patience and not self.holdout:

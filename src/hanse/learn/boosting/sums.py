@@ -61,6 +61,28 @@ class Adder:
         self._randomise(sums, bodies, encrypted.key)
         return sums, bodies
 
+    def prefixes(
+        self, encrypted: Encrypted, rows: list[I64], codes: U8, positions: int, columns: I64, singles: Flags,
+        *, root: bool,
+    ) -> tuple[U32, U32]:  # fmt: skip
+        """(sums [nodes * columns * positions, n], bodies [.., outputs]) of codes up to each position (or of each
+        code, where ``singles`` [columns]), re-randomised; positions that no row reaches too."""
+        shape = (len(rows), codes.shape[0], positions)
+        places = np.full((*shape[:2], positions + 1), -1, np.int64)
+        places[..., :positions] = np.arange(int(np.prod(shape))).reshape(shape)
+        alone = np.broadcast_to(singles[:, None] | (np.arange(positions) == 0), shape).reshape(-1)
+        size = alone.size
+        bodies = np.zeros((size, encrypted.body.shape[0]), np.uint32)
+        if root:
+            sums = self._at_root(encrypted, rows[0], codes, places[0], columns, bodies, singles)
+        else:
+            sums = np.zeros((size, N), np.uint32)
+            self._add(encrypted, rows, codes, places, sums, bodies)
+            kernels.add_up(alone, sums, np.empty((size, 0), np.uint32))
+        kernels.add_up(alone, np.empty((size, 0), np.uint32), bodies)
+        self._randomise(sums, bodies, encrypted.key)
+        return sums, bodies
+
     def _add(
         self, encrypted: Encrypted, rows: list[I64], codes: U8, places: I64, sums: U32, bodies: U32
     ) -> None:
@@ -76,8 +98,9 @@ class Adder:
         self._all(add, range(0, codes.shape[0], share))
 
     def _at_root(
-        self, encrypted: Encrypted, rows: I64, codes: U8, places: I64, columns: I64, bodies: U32
-    ) -> U32:
+        self, encrypted: Encrypted, rows: I64, codes: U8, places: I64, columns: I64, bodies: U32,
+        singles: Flags | None = None,
+    ) -> U32:  # fmt: skip
         """Running sums of windows, kept for the next tree; bodies are added to ``bodies``."""
         if self._root_rows is None or not np.array_equal(self._root_rows, rows):
             self._root_rows, self._root = rows, {}
@@ -92,7 +115,8 @@ class Adder:
             none = np.empty((0, encrypted.body.shape[1]), np.uint32)
             kernels.add_windows(self._public.windows, none, rows, codes[number : number + 1], groups,
                                 _SPAN * N, sums, np.empty((size, 0), np.uint32))  # fmt: skip
-            firsts = np.arange(size) == 0
+            firsts = np.full(size, singles is not None and bool(singles[number]))
+            firsts[:1] = True
             kernels.add_up(firsts, sums, np.empty((size, 0), np.uint32))
             self._root[int(columns[number])] = sums
 

@@ -10,11 +10,12 @@ who authorised it, as the contract states).
        holder.
     6. Scoring: every party says which way its own splits send each row; the label holder adds up the leaves.
 
-A node runs one of four functions over a `Channel` on which roles are numbered 0 (label holder), 1, 2, ... in the
+A node runs one of five functions over a `Channel` on which roles are numbered 0 (label holder), 1, 2, ... in the
 order of ``parties`` (`hanse.learn.jobs.renumbered.Renumbered` maps a job's roles to these):
 
     fit_label_holder(channel, parties, rows, y, settings, job, record, entropy)  -> (LabelBlock, History)
     fit_feature_holder(channel, parties, rows, settings, job, entropy)           -> Block
+    fit_seat(channel, parties, settings, job, record, entropy)                   -> None (with masks only)
     score_label_holder(channel, parties, block, rows, job)                       -> expected labels
     score_feature_holder(channel, parties, block, rows, job)                     -> None
 
@@ -39,14 +40,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.engine.lattice import Public
+from hanse.engine.shares import SEATS
+from hanse.engine.stage import agree
 from hanse.entropy import Entropy, SystemEntropy
 from hanse.errors import Fault, Foul, HanseError, Refusal
 from hanse.gate.histograms import require_open
 from hanse.gate.record import Record
 from hanse.learn.boosting.blocks import Block, LabelBlock
+from hanse.learn.boosting.choosing import run_seat
 from hanse.learn.boosting.features import LABEL, FeatureHolder
 from hanse.learn.boosting.label import History, LabelHolder, Partner
 from hanse.learn.boosting.losses import Loss
+from hanse.learn.boosting.masked import MaskedFeatureHolder, MaskedLabelHolder
 from hanse.learn.boosting.rows import (
     Pledge,
     Rows,
@@ -55,6 +60,7 @@ from hanse.learn.boosting.rows import (
     require_pledged,
 )
 from hanse.learn.boosting.settings import Settings
+from hanse.learn.jobs.renumbered import Renumbered
 from hanse.wire import Channel, Frame, Hall, Tap
 
 __all__ = ["Block", "LabelBlock", "Model", "Pledge", "Rows", "Settings", "commitment", "fit"]
@@ -82,9 +88,8 @@ def fit_label_holder(
     own = "" if pledge is None else commitment(rows, pledge.nonce, **_extra(y, weights))
     partners = _greet(channel, parties, rows, settings, settings.digest() + job, own, pledge)
     public = Public(job, labels.size) if partners else None
-    holder = LabelHolder(
-        channel, partners, rows, labels, weighed, settings, public, entropy, record
-    )
+    kind = MaskedLabelHolder if settings.masked and partners else LabelHolder
+    holder = kind(channel, partners, rows, labels, weighed, settings, public, entropy, record)
     return holder.train(), holder.history
 
 
@@ -96,7 +101,17 @@ def fit_feature_holder(
     own = "" if pledge is None else commitment(rows, pledge.nonce)
     _greet(channel, parties, rows, settings, settings.digest() + job, own, pledge)
     public = Public(job, len(rows.keys))
-    return FeatureHolder(channel, len(parties), rows, settings, public, entropy, workers).train()
+    kind = MaskedFeatureHolder if settings.masked else FeatureHolder
+    return kind(channel, len(parties), rows, settings, public, entropy, workers).train()
+
+
+def fit_seat(
+    channel: Channel, parties: Sequence[str], settings: Settings, job: bytes, record: Record, entropy: Entropy
+) -> None:  # fmt: skip
+    """A seat's part of a training with masks. Here the seats are roles 0, 1, 2, and ``parties`` follow from 3 on;
+    at the parties' channels the seats follow the parties."""
+    session = agree(channel, channel.role, entropy, settings.digest() + job)
+    run_seat(session, record, list(parties), settings)
 
 
 def score_feature_holder(
@@ -189,7 +204,8 @@ def _greet(
     `Refusal` if anybody's rows are about people, `Fault` where rows or settings differ, `Foul` for swapped columns.
     """
     _require_allowed(settings, rows.personal, bool(rows.authorised), rows.party)
-    require_monotone(rows, classes=settings.classes if settings else 0)
+    if settings is not None:
+        require_monotone(rows, classes=settings.classes, masked=settings.masked)
     if own:
         require_pledged(rows.party, own, pledge)
     mine = hashlib.sha256(agreed).digest() + rows.keys_digest() + bytes.fromhex(own or "00" * 32)
@@ -237,9 +253,9 @@ def _require_allowed(
     settings: Settings | None, personal: bool, authorised: bool, party: str
 ) -> None:
     if settings is None:
-        require_open(personal, authorised, 1 << 30, party)
+        require_open(personal, authorised, True, 1 << 30, party)
         return
-    require_open(personal, authorised, settings.minimum_rows, party)
+    require_open(personal, authorised, settings.masked, settings.minimum_rows, party)
     if personal and settings.own_trees < 1:
         raise Refusal(
             "learn.personal.trees",
@@ -324,8 +340,24 @@ def fit(
         )
 
     rest = [other(role, rows) for role, rows in enumerate(features, 1)]
-    (block, history), *blocks = _together([first, *rest], parties, counting)
-    return Model(block, blocks, history, record, counted)
+    seats: list[Callable[[Channel], Any]] = []
+    if chosen.masked and features:
+        shown = [record if seat == 0 else Record() for seat in range(SEATS)]  # equal at all seats
+        seats = [_seat(parties, chosen, name, shown[seat], source(-1 - seat)) for seat in range(SEATS)]
+    names = [*parties, *(f"seat {seat}" for seat in range(len(seats)))]
+    (block, history), *others = _together([first, *rest, *seats], names, counting)
+    return Model(block, others[: len(features)], history, record, counted)
+
+
+def _seat(
+    parties: Sequence[str], settings: Settings, job: bytes, record: Record, entropy: Entropy
+) -> Callable[[Channel], None]:
+    def play(channel: Channel) -> None:
+        own = [len(parties) + seat for seat in range(SEATS)]
+        numbered = Renumbered(channel, [*own, *range(len(parties))])
+        fit_seat(numbered, parties, settings, job, record, entropy)
+
+    return play
 
 
 def _names(label: Rows, features: Sequence[Rows]) -> list[str]:

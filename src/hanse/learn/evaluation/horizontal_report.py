@@ -15,6 +15,7 @@ from hanse.learn.evaluation.linear_report import judge as judge_of
 from hanse.learn.evaluation.linear_report import learner, penalty
 from hanse.learn.evaluation.report import Report
 from hanse.learn.evaluation.rivals import Rivals, of_rows
+from hanse.learn.evaluation.tables import Table, figure
 from hanse.learn.features.reading import MISSING, Prepared, coding
 from hanse.learn.horizontal.home import Home
 from hanse.learn.horizontal.rehearsal import Outcome, rehearse
@@ -121,7 +122,7 @@ def _labels(parties: Sequence[Prepared]) -> tuple[list[Matrix], list[str]]:
                           where=party.table.name, remedy="give all files the label, written alike")  # fmt: skip
         place = np.array([words.index(word) for word in party.classes], np.float64)
         found.append(place[y.astype(np.int64)] if words else y)
-    return found, [coding("label", words)] if words else []
+    return found, [coding(words)] if words else []
 
 
 def _family(asked: Asked, homes: list[Home], labels: Any) -> tuple[str, list[Home], int]:
@@ -155,6 +156,21 @@ def _rivals(homes: Sequence[Home], model: str, l2: float, power: float, classes:
     )
 
 
+def _each(outcome: Outcome) -> Table:
+    """What each party keeps: never what is worse than its own on its own held-out rows."""
+    rows = tuple(
+        (
+            party,
+            *(figure(found.get(name)) for name in ("own", "common", "chosen")),
+            str(found.get("keeps", "")),
+        )
+        for party, found in outcome.each.items()
+    )
+    metric = next((str(found["metric"]) for found in outcome.each.values()), "")
+    heads = ("party", "its own model", "the common one", "what it keeps", "which is")
+    return Table(f"{metric} on each party's own held-out rows", heads, rows, (1, 2, 3))
+
+
 def _reported(
     outcome: Outcome,
     homes: Sequence[Home],
@@ -177,5 +193,6 @@ def _reported(
         main={"logistic": "auc", "linear": "rmse", "multinomial": "log_loss"}.get(outcome.model, "deviance"),
         rows_tested=(positive, float(y.size) - positive), wall_s=outcome.wall_s, cpu_s=cpu,
         plaintext_s=outcome.plaintext_s, bytes=outcome.bytes, openings=tuple(outcome.openings),
-        notes=(*told, *notes), extra={"rows": outcome.rows, **{n: body[n] for n in _OWN if n in body}},
+        notes=(*told, *notes), more=(_each(outcome),),
+        extra={"rows": outcome.rows, **{n: body[n] for n in _OWN if n in body}},
     )  # fmt: skip

@@ -46,7 +46,7 @@ def linear(parties: Sequence[Prepared], matched: Matched, asked: Asked, notes: l
         y = np.unique(matched.y, return_inverse=True)[1].astype(np.float64)
     rivals = of_columns(
         matched.blocks, y, ~matched.test, matched.judging, learner(asked.model, l2, asked.power, classes),
-        judge(asked.model, asked.power, classes),
+        judge(asked.model, asked.power, classes), dict(outcome.plaintext) if classes > 2 else None,
     )  # fmt: skip
     return _reported(outcome, rivals, matched, [*notes, *firm], parties[0].classes)
 

@@ -30,6 +30,7 @@ def judged(
         return {
             "auc": auc(mean, y), "ks": ks(mean, y), "log_loss": log_loss(mean, y),
             "accuracy": float(((mean >= 0.5) == (y > 0.5)).mean()), "brier": float(((mean - y) ** 2).mean()),
+            "ece": calibration_error(mean, y),
         }  # fmt: skip
     if family == "multinomial":
         return multiclass(mean, y, classes or mean.shape[1])
@@ -129,6 +130,29 @@ def deviance(family: str, mean: Column, y: Column, power: float = 1.5) -> float:
 
 
 # --- tables -----------------------------------------------------------------------------------------
+
+
+def bands(
+    score: Column, y: Column, mean: Column, count: int = 10
+) -> tuple[list[float], list[float], list[float]]:
+    """(rows, sum of labels, sum of expected labels) in bands of about equal rows, best scores first; rows of one
+    score stay together.
+    """
+    order = np.argsort(-score, kind="stable")
+    ranked = score[order]
+    ends = np.searchsorted(-ranked, -ranked, side="right")  # how many rows score at least as high
+    band = np.minimum(count - 1, ((ends - 1) * count) // max(1, score.size))
+    return (
+        np.bincount(band, minlength=count).astype(np.float64).tolist(),
+        np.bincount(band, weights=y[order], minlength=count).tolist(),
+        np.bincount(band, weights=mean[order], minlength=count).tolist(),
+    )
+
+
+def calibration_error(mean: Column, y: Column) -> float:
+    """Expected calibration error: mean of |predicted - came true| over ten bands of the score, by rows."""
+    _, labels, predicted = bands(mean, y, mean)
+    return float(np.abs(np.array(labels) - np.array(predicted)).sum() / max(1, y.size))
 
 
 def psi(expected: Column, actual: Column, floor: float = 0.5) -> float:

@@ -66,7 +66,8 @@ class Report:
     alone: Mapping[str, Metrics]
     ensemble: Metrics
     main: str = ""
-    rows_matched: int | None = None  # vertical: noised
+    rows_matched: int | None = None  # of a vertical model
+    rows_noised: bool = True  # or exact, where rows are aligned in the open
     rows_tested: tuple[float, float] | None = (
         None  # of two classes: (positive, negative); else (rows, 0)
     )
@@ -81,6 +82,7 @@ class Report:
     notes: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
     curve: Curve | None = None
+    more: tuple[Table, ...] = ()  # what a kind of model has to show besides
 
     @property
     def decisive(self) -> str:
@@ -182,14 +184,23 @@ class Report:
         """What was trained, over how much, at what cost."""
         told = [f"{self.model} model of {' and '.join(self.parties)}"]
         if self.rows_matched is not None:
-            told.append(f"about {max(0, self.rows_matched):,} rows matched (noised)")
+            told.append(self.rows_told())
         told.append(f"{self.wall_s:.1f} s ({self.cpu_s:.1f} s of CPU)")
         told.append(f"{self.bytes / 1e6:,.1f} MB sent")
         return "; ".join(told)
 
+    def rows_told(self) -> str:
+        """How many rows matched, in words."""
+        rows = max(0, self.rows_matched or 0)
+        return (
+            f"about {rows:,} rows matched (noised)"
+            if self.rows_noised
+            else f"{rows:,} rows matched"
+        )
+
     def tables(self) -> list[Table]:
         """Metrics beside each other, then each party's coefficients or importances, the largest first."""
-        return [self._metrics_table(), *self._weight_tables()]
+        return [self._metrics_table(), *self._weight_tables(), *self.more]
 
     def _metrics_table(self) -> Table:
         alone = list(self.alone.items())

@@ -16,7 +16,7 @@ from hanse.learn.features.reading import MISSING
 
 Column = NDArray[np.float64]
 MOST_BINS = 63
-GRID = 1024  # cells of a histogram that several parties sum
+GRID = 256  # cells of a histogram that several parties sum
 
 
 @dataclass(frozen=True)

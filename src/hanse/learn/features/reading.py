@@ -107,7 +107,9 @@ def prepared(
     table: Any, id_column: str | None, label: str | None, name: str, where: str,
     how: Preparing = Preparing(),
 ) -> Prepared:  # fmt: skip
-    """The same for an Arrow table; without an id column rows are numbered (horizontal parties need no ids)."""
+    """The same for an Arrow table; without an id column rows are numbered, which parties with own rows may do."""
+    if how.rows_apart and id_column not in table.column_names:
+        id_column = None
     _check_names(table, id_column, label, where, how)
     ids, lots = (
         _numbered(table.num_rows, name) if id_column is None
@@ -346,7 +348,7 @@ def _label(
             and kinds.size == 2
             and not np.isin(kinds, (-1, 0, 1)).all()
         ):
-            notes.append(f"the label {name!r} is coded {kinds[0]:g} = 0, {kinds[1]:g} = 1")
+            notes.append(f"the label is coded {kinds[0]:g} = 0, {kinds[1]:g} = 1")
             return (values == kinds[1]).astype(np.float64), ()
         return values, ()
     if not how.classes:
@@ -355,12 +357,10 @@ def _label(
     words = sorted(set(column.to_pylist()))
     place = {word: float(number) for number, word in enumerate(words)}
     if not how.rows_apart:
-        notes.append(coding(name, words))
+        notes.append(coding(words))
     return np.array([place[w] for w in column.to_pylist()]), tuple(words)
 
 
-def coding(name: str, words: Sequence[str]) -> str:
+def coding(words: Sequence[str]) -> str:
     """How classes are coded, in words."""
-    return f"the label {name!r} is coded " + ", ".join(
-        f"{w!r} = {n}" for n, w in enumerate(words[:12])
-    )
+    return "the label is coded " + ", ".join(f"{w!r} = {n}" for n, w in enumerate(words[:12]))

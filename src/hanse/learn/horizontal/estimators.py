@@ -1,8 +1,8 @@
 """Any scikit-learn linear model with ``coef_`` and ``intercept_`` as a local model.
 
 A round is `partial_fit` where the estimator has it, `fit` with a warm start where it can, `fit` from scratch else
-(Ridge, say: then one round of averaging is all there is to it). What an estimator warns of, such as a round that did
-not converge, is passed on. scikit-learn itself is not imported here.
+(Ridge, say: then one round of averaging is all there is to it). What an estimator warns of, such as a round that
+did not converge, is passed on. scikit-learn itself is not imported here.
 """
 
 from __future__ import annotations
@@ -59,8 +59,12 @@ class EstimatorModel:
         try:
             self._fit(rows.x, labels, classifier)
         except ValueError as error:
-            raise Fault("learn.local", "the local estimator cannot learn from these rows",
-                        remedy="a party with one class only should leave itself out", detail=str(error)) from error  # fmt: skip
+            raise Fault(
+                "learn.local",
+                "the local estimator cannot learn from these rows",
+                remedy="a party with one class only should leave itself out",
+                detail=str(error),
+            ) from error
         self._read()
 
     def _fit(self, x: F64, labels: Any, classifier: bool) -> None:

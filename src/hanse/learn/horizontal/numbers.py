@@ -8,9 +8,12 @@ lets a cheating party make it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from hanse.errors import Fault
@@ -19,8 +22,21 @@ from hanse.gate.sums import MOST_LENGTH, WIDTHS, SumPolicy, Terms, Words
 F64 = NDArray[np.float64]
 SLACK = 4  # a cheating party's norm, in units of the bound (`bounds`)
 _MOST_BITS = 48  # of the norm: a double has 53
-_PORTION = 1 << 14  # elements at a time: they stay in the processor's cache
 _NOISE_REACH = 30  # deviations of noise that must not wrap
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _compiled(function: F) -> F:
+    compiled: Any = njit(cache=True, nogil=True, boundscheck=False)(function)
+    return cast("F", compiled)
+
+
+@_compiled
+def _round(values: F64, factor: float, out: NDArray[Any]) -> None:
+    for i in range(values.size):
+        out[i] = np.int64(np.rint(values[i] * factor))
 
 
 @dataclass(frozen=True)
@@ -30,19 +46,20 @@ class Scale:
     terms: Terms
     fraction: int
 
+    @property
+    def signed(self) -> np.dtype[Any]:
+        """Elements in two's complement."""
+        return np.dtype(f"<i{self.terms.width // 8}")
+
     def encode(self, vector: F64) -> Words:
         """Elements [length] of finite reals whose norm is within the bound."""
-        out = np.empty(vector.size, self.terms.dtype)
-        factor = 2.0**self.fraction
-        for first in range(0, vector.size, _PORTION):
-            part = slice(first, first + _PORTION)
-            out[part] = np.rint(vector[part] * factor).astype(np.int64).view(np.uint64)
-        return out
+        out = np.empty(vector.size, self.signed)
+        _round(np.ascontiguousarray(vector), 2.0**self.fraction, out)
+        return out.view(self.terms.dtype)
 
     def decode(self, elements: Words) -> F64:
         """The reals that summed elements stand for."""
-        signed = elements.view(np.dtype(f"<i{self.terms.width // 8}"))
-        return np.asarray(signed * 2.0**-self.fraction, np.float64)
+        return np.asarray(elements.view(self.signed) * 2.0**-self.fraction, np.float64)
 
 
 def scale_of(policy: SumPolicy, name: str, length: int, norm: float, width: int) -> Scale:

@@ -23,7 +23,7 @@ from hanse.learn.horizontal.kinds import F64, Kind, kind_of
 from hanse.learn.horizontal.models import LinearModel, LocalModel
 from hanse.learn.horizontal.networks import Network
 from hanse.learn.horizontal.newton import newton
-from hanse.learn.horizontal.own import Chosen, Fitted, choose, tallied
+from hanse.learn.horizontal.own import COMMON, Chosen, Fitted, choose, tallied
 from hanse.learn.horizontal.rounds import Averaging, Progress, averaged
 from hanse.learn.horizontal.seats import Patience, SummingSeat
 from hanse.learn.horizontal.sums import Alone, Summing, SummingParty
@@ -177,8 +177,12 @@ def own_model(home: Home, plan: Plan, make: Maker | None = None) -> Fitted | Non
     alone = replace(plan, noise=0.0, from_own=False)
     try:
         fitted, _, _ = trained(Alone(home.party), home, alone, make=make)
-    except Refusal as error:
-        if error.code == "learn.label":  # one class only, say
+    except HanseError as error:
+        if error.code in (
+            "learn.label",
+            "learn.local",
+            "gate.contributors",
+        ):  # one class only, or diverged
             return None
         raise
     return fitted
@@ -190,6 +194,8 @@ def take_part(party: Summing, home: Home, plan: Plan, *, make: Maker | None = No
     own = own_model(home, plan, make)
     common, progress, settled = trained(party, home, plan, make=make)
     chosen = choose(home, own or common, common)
+    if own is None:
+        chosen = replace(chosen, what=COMMON, share=1.0)
     tally = tallied(party, chosen)
     record = party.record.openings if isinstance(party, SummingParty) else ()
     return Result(chosen, progress, settled, tally, party.privacy(), record)

@@ -64,7 +64,6 @@ class _Held:
     status: int = _MISSED
     head: Head | None = None
     share: Words | bytes = b""
-    why: str = "nothing arrived in time"
 
     def digest(self) -> bytes:
         told = hashlib.sha256(self.head.octets()).digest() if self.head else bytes(32)
@@ -91,6 +90,7 @@ class SummingSeat:
         self._door = SumsDoor(channel, record, policy, entropy, commit)
         self._parties = [_Party(i, name) for i, name in enumerate(policy.parties)]
         self.rounds = 0
+        self.notes: list[str] = []  # for this seat's operator: why parties were left out
 
     def serve(self) -> None:
         """Round after round."""
@@ -125,42 +125,47 @@ class SummingSeat:
     # 1
 
     def _collect(self, party: _Party, number: int, until: float) -> _Held:
+        """What ``party`` sends for this round; why it is left out, if so, is noted for this seat only."""
         if party.ended:
             return _Held(_ENDED)
-        if party.missed:
-            until = min(until, self._clock.monotonic() + self._patience.grace)
         try:
-            frame = self._frame(party, number, f"sum.{number}", until)
-            if frame is None:
-                return _Held()
-            head = head_of(frame)
-            if head.what != SUM:
-                return _Held(
-                    _ENDED if head.what == END else _SKIPPED, head, why="it left itself out"
-                )
-            frame = self._frame(party, number, f"sum.{number}.share", until)
-            if frame is None:
-                return _Held()
-            share = share_of(frame, self._s.seat, head)
-            if head.terms is None or not fits(self._policy, head.terms):
-                raise Foul("learn.norm", "the declared bound leaves no room for a sum")
-            return _Held(_IN, head, share)
+            return self._submitted(party, number, until)
         except HanseError as error:
-            if error.code in ("wire.missing", "peer.lost"):
-                return _Held(_ENDED, why="it is gone")
-            if error.code == "peer.silent":
-                return _Held()
-            if not isinstance(error, Foul):
+            if error.code not in ("peer.silent", "wire.missing", "peer.lost") and not isinstance(
+                error, Foul
+            ):
                 raise
-            return _Held(_MISSED, None, b"", error.message)
+            self.notes.append(f"sum {number}, {party.name}: {error.message}")
+            gone = error.code in ("wire.missing", "peer.lost")
+            return _Held(_ENDED if gone else _MISSED)
+
+    def _submitted(self, party: _Party, number: int, until: float) -> _Held:
+        frame = self._frame(party, number, f"sum.{number}", until)
+        if frame is None:
+            return _Held()
+        head = head_of(frame)
+        if head.what != SUM:
+            return _Held(_ENDED if head.what == END else _SKIPPED, head)
+        frame = self._frame(party, number, f"sum.{number}.share", until)
+        if frame is None:
+            return _Held()
+        share = share_of(frame, self._s.seat, head)
+        if head.terms is None or not fits(self._policy, head.terms):
+            raise Foul("learn.norm", "the declared bound leaves no room for a sum")
+        return _Held(_IN, head, share)
 
     def _frame(self, party: _Party, number: int, step: str, until: float) -> Frame | None:
-        """The party's next frame of this round; those of rounds that are over are thrown away."""
+        """The party's next frame of this round; those of rounds that are over are thrown away.
+
+        A party that missed the last round is waited for a moment only, but in full if it turns out to be alive.
+        """
+        moment = min(until, self._clock.monotonic() + self._patience.grace)
+        ends = moment if party.missed else until
         while True:
             if party.waiting:
                 frame = party.waiting.pop(0)
             else:
-                left = max(0.0, until - self._clock.monotonic())
+                left = max(0.0, ends - self._clock.monotonic())
                 frame = self._channel.next_frame(self._policy.role(party.number), left)
             if frame.step == step:
                 return frame
@@ -170,6 +175,7 @@ class SummingSeat:
                 return None
             if of == number and step != f"sum.{number}":  # a second head instead of a share
                 raise Foul("learn.twice", "it sent two parts in one round")
+            ends = until
 
     # 2
 

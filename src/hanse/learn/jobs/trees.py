@@ -69,6 +69,7 @@ class TreesQuestion(Document):
     column_share: Annotated[float, Field(ge=0.01, le=1)] = 1.0
     stopping: Annotated[float, Field(ge=0, le=0.9)] = 0.0
     patience: Annotated[int, Field(ge=0, le=10_000)] = 0
+    masked: bool | None = None  # sums carry masks and seats choose the splits: of people always
     own_trees: Annotated[int, Field(ge=0, le=10_000)] | None = None  # of people 1, else none
     holdout: Annotated[float, Field(ge=0, le=0.9)] = 0.3
 
@@ -112,6 +113,7 @@ def plan(parameters: Mapping[str, Any], contract: Contract) -> TreesPlan:
         minimum_rows=question.minimum_rows or least, classes=classes if loss == "multinomial" else 0,
         growth=question.growth, leaves=question.leaves, row_share=question.row_share,
         column_share=question.column_share, holdout=question.stopping, patience=question.patience,
+        masked=terms.personal if question.masked is None else question.masked,
         own_trees=int(terms.personal) if question.own_trees is None else question.own_trees,
     )  # fmt: skip
     splits = question.trees * ((1 << question.depth) - 1)
@@ -145,11 +147,22 @@ def _openings(terms: Terms, settings: Settings, told: list[Told]) -> tuple[Openi
     others = tuple(p for p in parties if p != label)
     return (
         Opening("keys", "the hashed keys of all rows, to one another", parties, _keys(terms)),
-        Opening("sums", f"sums of gradients per group of at least {settings.minimum_rows} rows, per unnamed "
-                f"column of {', '.join(others)}, at each node of each tree", (label,), splits),
+        _sums(settings, label, others, splits),
         Opening("rows", "which rows each split sends left, of every tree", parties, rows * settings.trees),
         *(t.opening for t in told if t.to),
     )  # fmt: skip
+
+
+def _sums(settings: Settings, label: str, others: tuple[str, ...], splits: int) -> Opening:
+    if settings.masked:
+        what = (
+            "which unnamed column and bin of whom splits each node of each tree, chosen on shares"
+        )
+        return Opening("splits", what, (label, *others), splits)
+    what = f"sums of gradients per group of at least {settings.minimum_rows} rows, per unnamed column of "
+    return Opening(
+        "sums", f"{what}{', '.join(others)}, at each node of each tree", (label,), splits
+    )
 
 
 def _keys(terms: Terms) -> int:
@@ -217,6 +230,11 @@ def train(
         metrics = {k: v if np.isfinite(v) else None for k, v in found.items()}
         metrics["rows"] = float(test.sum())
     return TreesHome(label, metrics, history.kept, int((~test).sum()))
+
+
+def choose(channel: Channel, plan: TreesPlan, job: bytes, record: Record, entropy: Entropy) -> None:
+    """A seat's part, where sums carry masks; seats are roles 0 to 2, the model's parties follow."""
+    training.fit_seat(channel, list(plan.terms.parties), plan.settings, job, record, entropy)
 
 
 def _labels(terms: Terms, rows: HomeRows, keys: U64) -> F64:

@@ -35,7 +35,10 @@ from hanse.learn.linear.rows import Rows
 GRADIENT = 30  # fraction bits of a gradient and of the penalty
 LONGEST_STEP = 16 << BETA
 FLOOR = 16
-SCALE, MOST_SCALE = 22, 10  # fraction and whole bits of what the curvature is times: 2**-22 .. 2**10
+SCALE, MOST_SCALE = (
+    22,
+    10,
+)  # fraction and whole bits of what the curvature is times: 2**-22 .. 2**10
 AT_ONCE = 1 << 15  # rows of all classes that are weighted at a time
 
 
@@ -118,7 +121,7 @@ def curvature(
 
 @dataclass(frozen=True, repr=False)
 class _Weights:
-    """Of some rows [classes, some], in the curvature, or None where all are one; their own; units that are added."""
+    """Of some rows [classes, some], in the curvature, or None where all are one; their own; units added."""
 
     curve: Ring | None
     own: Ring | None
@@ -139,9 +142,7 @@ def _gram(s: Session, rows: Rows, first: int, weights: _Weights, plan: Plan, cut
         raise Fault("learn.curve", "rows that weigh alike are not weighted")
     if plan.family.classes > 1:
         return _many(s, rows, first, (one, both), plan, cut + fraction)
-    return weighted_gram(
-        s, rows.columns, both[0], plan.curvature_bits, cut + fraction, "gram"
-    )
+    return weighted_gram(s, rows.columns, both[0], plan.curvature_bits, cut + fraction, "gram")
 
 
 def _many(
@@ -166,7 +167,9 @@ def _many(
 def _some(x: Ring, first: int, count: int) -> Ring:
     if first == 0 and count == x.shape[1]:
         return x
-    return Ring(*(np.ascontiguousarray(side[:, first : first + count]) for side in (x.left, x.right)))
+    return Ring(
+        *(np.ascontiguousarray(side[:, first : first + count]) for side in (x.left, x.right))
+    )
 
 
 def _classes(s: Session, penalty: Ring, plan: Plan) -> Ring:
@@ -176,7 +179,9 @@ def _classes(s: Session, penalty: Ring, plan: Plan) -> Ring:
     """
     classes, width = plan.family.classes, plan.width
     eye = np.eye(classes, dtype=np.uint64)
-    alike = np.ones((classes, classes), np.uint64) * np.uint64(round((1 << MATRIX_BITS) / classes**2))
+    alike = np.ones((classes, classes), np.uint64) * np.uint64(
+        round((1 << MATRIX_BITS) / classes**2)
+    )
     return Ring(np.kron(eye, penalty.left), np.kron(eye, penalty.right)) + s.public_ring(
         np.kron(alike, np.eye(width, dtype=np.uint64))
     )

@@ -75,7 +75,8 @@ class Label:
     """A label as the model sees it: ``values`` = (raw - shift) / scale; of a log link it is divided by its mean.
 
     Of several classes ``values`` is the number of a row's class, and ``classes`` are their names in order.
-    ``weight`` has the mean 1; ``offset`` is what is added to the predictor, less its mean ``offset_shift``.
+    ``weight`` has the mean 1, having been divided by ``weight_mean``; ``offset`` is what is added to the predictor,
+    less its mean ``offset_shift``.
     """
 
     values: Column
@@ -85,6 +86,11 @@ class Label:
     weight: Column | None = None
     offset: Column | None = None
     offset_shift: float = 0.0
+    weight_mean: float = 1.0
+
+    def dispersion(self, family: Family) -> float:
+        """Of a scaled label whose own variance is known: that of a count divided by c is its mean divided by c."""
+        return 1 / self.weight_mean / (self.scale if family.name == "poisson" else 1.0)
 
     def part(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Label:
         """The label of some rows."""
@@ -129,10 +135,14 @@ def label_of(
     seen = raw[training]
     if seen.size == 0 or (seen == seen[0]).all():
         raise _outside(where, "has one value only", "a model needs rows of at least two kinds")
-    weight = None if weight is None else _weight_of(weight, training, where)
+    heavy = 1.0
+    if weight is not None:
+        weight = _weight_of(weight, training, where)
+        heavy = float(weight[training].mean())
+        weight = weight / heavy
     offset, shift = (None, 0.0) if offset is None else _offset_of(offset, training, family, where)
     return replace(_values_of(raw, training, family, where, offset),
-                   weight=weight, offset=offset, offset_shift=shift)  # fmt: skip
+                   weight=weight, offset=offset, offset_shift=shift, weight_mean=heavy)  # fmt: skip
 
 
 def _values_of(
@@ -173,11 +183,10 @@ def _weight_of(weight: Column, training: NDArray[np.bool_], where: str) -> Colum
     if not np.isfinite(weight).all() or (weight < 0).any() or not weight[training].sum():
         raise Refusal("learn.weights", "the weights are not all finite and 0 or more, or all are 0",
                       where=where, remedy="give each row a weight of 0 or more")  # fmt: skip
-    weight = weight / weight[training].mean()
-    if weight.max() >= 1 << WEIGHT_WHOLE:
+    if weight.max() >= weight[training].mean() * (1 << WEIGHT_WHOLE):
         raise Refusal("learn.weights", "a row weighs over 64 times the average row", where=where,
                       remedy="cap the weights")  # fmt: skip
-    return np.asarray(weight)
+    return weight
 
 
 def _offset_of(

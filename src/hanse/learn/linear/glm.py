@@ -10,15 +10,15 @@
  7. step     b minus inverse * gradient; the inverse only steers: where the gradient is 0, the step is 0.
              With a penalty on absolute values: the minimum of both, still on shares (`sparse`)
  8. settled  one bit opened an iteration: whether every coefficient moved by less than 2**-14, or the step's
-             promise was less than 2**-31 of loss a row (so that a rare value that tells the label ends too)
+             promise is next to nothing (so that a rare value that tells the label alone ends too)
  9. out      each party gets the coefficients of its own columns; nobody gets the model. Where the plan says so
              their variances as well (`certainty`)
 10. test     the same for rows kept apart, and metrics from them to the party that has the label (`metrics`)
 
 Reveals: to seats, the noised number of matched rows and how many iterations it took; to each party its own
-coefficients, exact, and their variances if agreed; to the label party the metrics; in open alignment, to all parties
-which rows match (docs/claims/glm.md). Not opened: X' W X, a coefficient on the way, else who matched. Assumes:
-semi-honest seats, honest majority. Source: iteratively reweighted least squares (McCullagh and Nelder 1989).
+coefficients, exact, and their variances if agreed; to the label party the metrics; in open alignment, to all
+parties which rows match (docs/claims/glm.md). Not opened: X' W X, a coefficient on the way, else who matched.
+Assumes: semi-honest seats, honest majority. Source: iteratively reweighted least squares (McCullagh, Nelder 1989).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from hanse.engine.shares import SEATS, Ring, Words, join_elements, words_for
 from hanse.errors import Refusal
 from hanse.gate.model import note_keys, open_whether_all, send_numbers
 from hanse.gate.record import Record
-from hanse.learn.linear.certainty import dispersion_of, variances
+from hanse.learn.linear.certainty import known, pearson, variances
 from hanse.learn.linear.curve import FLOOR, GRADIENT, curvature, newton, scale_of, steer
 from hanse.learn.linear.families import ETA
 from hanse.learn.linear.keys import receive_elements, rows_in_common
@@ -52,8 +52,10 @@ from hanse.learn.linear.sparse import Held, none_held, proximal, pull_of
 from hanse.wire import Channel
 
 SETTLED = 1 << (BETA - 14)
-PROMISE = 22  # fraction bits of slope and move in what a step promises, half of which is 2**-31 where it is next to none
+PROMISE = 22  # fraction bits of slope and move in what a step promises
+NEXT_TO_NOTHING = 25  # a loss of 2**-26 a row
 Telling = Callable[[Channel, Record, Ring, str, tuple[int, str], str], None]
+BOUNDED = 3
 REFRESH = (1, 2, 3, 5)  # iterations that look at the curvature anew, and every other one from 6 on
 
 
@@ -187,6 +189,8 @@ def _refreshed(number: int, plan: Plan) -> bool:
     """An old curvature is too small where means have grown, and steps then overshoot: a log link wants it new."""
     if plan.family.flat:
         return number == 1
+    if _bounded(plan, BOUNDED):  # nothing new before, everything after
+        return number == 1 or number > BOUNDED
     return plan.family.log_link or number in REFRESH or (number > 5 and number % 2 == 0)
 
 
@@ -195,7 +199,14 @@ def _answer(s: Session, rows: Rows, beta: Ring, plan: Plan, number: int) -> Resp
     if first is not None:
         return first
     eta = predictor(s, rows, beta, plan)
-    return responses(s, rows, eta, plan, COARSE if number == 2 else FINE)
+    found = responses(s, rows, eta, plan, COARSE if number == 2 else FINE)
+    return replace(found, weight=None, level=0.25) if _bounded(plan, number) else found
+
+
+def _bounded(plan: Plan, number: int) -> bool:
+    """Offsets may be far from what the label says, where Newton's steps overshoot: the first steps of a logistic
+    model then take 1/4 for all rows, which is never too little."""
+    return plan.offset and plan.family.name == "logistic" and number <= BOUNDED
 
 
 def predictor(s: Session, rows: Rows, beta: Ring, plan: Plan) -> Ring:
@@ -229,7 +240,9 @@ def _settled(s: Session, record: Record, move: Ring, slope: Ring | None, number:
         short = truncate(s, slope.reshape(move.size), GRADIENT - PROMISE, "settled.slope")
         step = truncate(s, move, BETA - PROMISE, "settled.move")
         promised = -multiply(s, short, step, "settled.promise").sum().reshape(1)
-        enough = s.public_ring(np.full(1, 1 << (2 * PROMISE - 30), np.uint64)) - promised
+        enough = (
+            s.public_ring(np.full(1, 1 << (2 * PROMISE - NEXT_TO_NOTHING), np.uint64)) - promised
+        )
         poor = ring_bits(s, sign_bit(s, enough, "settled.enough").reshape(1, 1), "settled.poor")[0]
         value = multiply(s, value, poor, "settled.both")
     verdict = sign_bit(s, value - s.public_ring(np.ones(1, np.uint64)), "settled.sign")
@@ -242,14 +255,14 @@ def _settled(s: Session, record: Record, move: Ring, slope: Ring | None, number:
 # --- step 9 -----------------------------------------------------------------------------------------
 
 
-def _variances(
-    s: Session, rows: Rows, beta: Ring, plan: Plan, penalties: Penalties
-) -> list[Ring]:
-    """By party, of its standardised coefficients, from the curvature at the end; before them what `party` divides by:
-    log2 of the rows on shares, rounded up."""
+def _variances(s: Session, rows: Rows, beta: Ring, plan: Plan, penalties: Penalties) -> list[Ring]:
+    """By party, of its standardised coefficients, from the curvature at the end; before them log2 of what a party
+    divides them by, the rows on shares rounded up."""
     eta = predictor(s, rows, beta, plan)
     answer = responses(s, rows, eta, plan)
     curve = curvature(s, rows, answer, plan, penalties.square, bare=True)
-    dispersion = dispersion_of(s, rows, eta, answer, plan)
+    dispersion = penalties.dispersion
+    if dispersion is None or not known(plan.family):
+        dispersion = pearson(s, rows, eta, answer, plan)
     found = variances(s, steer(s, curve), penalties.turns, dispersion, plan)
     return [join_elements([s.public_ring(np.full(1, scale_of(rows), np.uint64)), f]) for f in found]

@@ -27,7 +27,7 @@ _DIGEST = 4  # words
 
 
 def common_keys(channel: Channel, number: int, parties: int, part: str, ids: U64) -> U64:
-    """At provider ``number``: the keys [rows] that all parties have, rising; told to the seats as a count and a hash."""
+    """At provider ``number``: the keys [rows] all parties have, rising; seats are told their count and hash."""
     own = np.sort(ids)
     others = [n for n in range(parties) if n != number]
     for other in others:

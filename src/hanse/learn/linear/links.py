@@ -1,8 +1,8 @@
 """What a row answers to a predictor: mean less label, and how much the row bends the loss; by family, on shares.
 
-With a log link and a variance of mean**p a row's slope is x (m**(2-p) - y m**(1-p)), its weight m**(2-p); the second
-term is one exponential, of log y - (p - 1) eta, so that a small mean keeps its digits. Of Gamma (p = 2)
-the first term is 1 and rows weigh alike. Several classes have softmax shares.
+With a log link and a variance of mean**p a row's slope is x (m**(2-p) - y m**(1-p)), its weight m**(2-p); the
+second term is one exponential, of log y - (p - 1) eta, so that a small mean keeps its digits. Of Gamma
+(p = 2) the first term is 1 and rows weigh alike. Several classes have softmax shares.
 Reveals: nothing. Source: McCullagh and Nelder 1989; Tweedie 1984; Boehning 1992 (multinomial).
 """
 
@@ -39,14 +39,12 @@ class Response:
 
 
 def responses(s: Session, rows: Rows, eta: Ring, plan: Plan, degree: int = FINE) -> Response:
-    """Of all rows, some at a time; ``eta`` [classes, rows]. Residuals are weighted by row where rows have weights."""
+    """Of all rows, some at a time; ``eta`` [classes, rows]. Residuals are weighted where rows have weights."""
     residuals, weights = [], []
     for first in range(0, max(1, rows.count), AT_ONCE):
         last = min(rows.count, first + AT_ONCE)
         part = s.fork(f"rows{first}")
-        found, weight = _response(
-            part, rows.part(first, last), eta[:, first:last], plan, degree
-        )
+        found, weight = _response(part, rows.part(first, last), eta[:, first:last], plan, degree)
         residuals.append(found)
         if weight is not None:
             weights.append(weight)

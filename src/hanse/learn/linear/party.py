@@ -15,7 +15,7 @@ from hanse.entropy import Entropy
 from hanse.errors import Refusal
 from hanse.gate.model import read_numbers
 from hanse.learn.linear import metrics
-from hanse.learn.linear.certainty import VARIANCE
+from hanse.learn.linear.certainty import VARIANCE, told_dispersion
 from hanse.learn.linear.families import Label
 from hanse.learn.linear.home import Basis, basis_of
 from hanse.learn.linear.keys import common_keys, send_elements
@@ -40,8 +40,8 @@ class Party:
 
 @dataclass(frozen=True)
 class Told:
-    """What a party is told: its coefficients [classes, own] as shared; the sums of the metrics, at the label party; and
-    variances [own] of standardised coefficients, the intercept's first, where they were agreed."""
+    """What a party is told: its coefficients [classes, own] as shared; at the label party the sums of the metrics;
+    and variances [own] of standardised coefficients, the intercept's first, where they were agreed."""
 
     block: Matrix
     sums: U64
@@ -64,6 +64,9 @@ def run_party(
     name = plan.providers[number].name
     _share(channel, plan, number, party, label, "training", entropy)
     send_elements(channel, name, "penalty", matrix_of(party.basis, plan), entropy)
+    if plan.errors and label is not None:
+        told = told_dispersion(label, plan.family, name)
+        send_elements(channel, name, "dispersion", told, entropy)
     if plan.holdout:
         _share(channel, plan, number, party, label, "holdout", entropy)
     block = plan.blocks()[number]

@@ -30,11 +30,12 @@ SHARE = 16
 @dataclass(frozen=True, repr=False)
 class Penalties:
     """Times rows / 2**scale: on squares [width, width] with `GRADIENT` bits, on absolute values [width] with
-    `THRESHOLD`, if any; and each party's turn."""
+    `THRESHOLD`, if any; where variances are agreed, each party's turn, and the label party's dispersion [1]."""
 
     square: Ring
     thresholds: Ring | None
     turns: list[Ring]
+    dispersion: Ring | None
 
 
 def matrix_of(basis: Basis, plan: Plan) -> U64:
@@ -71,11 +72,17 @@ def receive_penalties(s: Session, rows: Rows, plan: Plan) -> Penalties:
         if plan.errors:
             turns.append(matrix[:, -columns:] if columns else matrix)
         first = end
+    dispersion = None
+    if plan.errors:
+        dispersion = receive_elements(s, SEATS, plan.label_party, "dispersion", (1,))
     share = _share(s, rows, plan)
-    square = product(s, Ring(left, right), share.reshape(1, 1), PENALTY + SHARE - GRADIENT, "penalty.scaled")
+    square = product(
+        s, Ring(left, right), share.reshape(1, 1), PENALTY + SHARE - GRADIENT, "penalty.scaled"
+    )
     if not plan.l1:
-        return Penalties(square, None, turns)
-    return Penalties(square, product(s, join_elements(thresholds), share, SHARE, "penalty.l1"), turns)
+        return Penalties(square, None, turns, dispersion)
+    limits = product(s, join_elements(thresholds), share, SHARE, "penalty.l1")
+    return Penalties(square, limits, turns, dispersion)
 
 
 def _share(s: Session, rows: Rows, plan: Plan) -> Ring:
@@ -84,4 +91,6 @@ def _share(s: Session, rows: Rows, plan: Plan) -> Ring:
     if not plan.weights:
         whole = rows.here.sum().reshape(1).times(1 << SHARE)
         return truncate(s, whole, scale, "penalty.share")
-    return truncate(s, rows.more["weight"].sum().reshape(1).times(1 << (SHARE - WEIGHT)), scale, "penalty.share")
+    return truncate(
+        s, rows.more["weight"].sum().reshape(1).times(1 << (SHARE - WEIGHT)), scale, "penalty.share"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,11 +36,12 @@ class Fit:
 
 def irls(
     standard: Matrix, y: Matrix, family: Family, l2: float, l1: float = 0.0,
-    weight: Matrix | None = None, offset: Matrix | None = None,
+    weight: Matrix | None = None, offset: Matrix | None = None, dispersion: float = 1.0,
 ) -> Fit:  # fmt: skip
     """Minimise mean loss + l2 / 2 |coefficients|**2 + l1 |coefficients| by Newton steps.
 
-    ``weight`` has the mean 1 over these rows or any other: the loss is their weighted mean.
+    ``weight`` has the mean 1 over these rows or any other: the loss is their weighted mean. ``dispersion`` is that
+    of a logistic or Poisson label as it is scaled; others' is found.
     """
     if family.classes > 1:
         return _softmax(standard, y, family, l2, weight)
@@ -60,13 +62,28 @@ def irls(
             beta - np.linalg.lstsq(hessian, gradient, rcond=None)[0]
         )  # fmt: skip
         move = new - beta
+        if family.name == "logistic":
+            move = _shortened(move, lambda b: float(
+                share @ np.logaddexp(0, np.where(y > 0, -1, 1) * (rows @ b + base))
+                + b @ penalty @ b / 2 + limits @ np.abs(b)
+            ), beta)  # fmt: skip
         move *= min(1.0, 5.0 / max(1e-300, float(np.abs(move).max())))
         beta = beta + move
         if np.abs(move).max() < 1e-9:
             steps, settled = step, True
             break
-    errors = None if l1 else _errors(rows, y, beta, base, family, l2, weight)
+    errors = None if l1 else _errors(rows, y, beta, base, family, l2, weight, dispersion)
     return Fit(beta[1:], float(beta[0]), steps, settled, errors)
+
+
+def _shortened(move: Matrix, loss: Callable[[Matrix], float], beta: Matrix) -> Matrix:
+    """A step that does not overshoot: halved until the loss falls."""
+    before = loss(beta)
+    for _ in range(30):
+        if loss(beta + move) <= before + 1e-15:
+            break
+        move = move / 2
+    return move
 
 
 def _least(hessian: Matrix, gradient: Matrix, beta: Matrix, limits: Matrix) -> Matrix:
@@ -124,9 +141,7 @@ def mean_and_weight(eta: Matrix, family: Family) -> tuple[Matrix, Matrix]:
     return mean, mean ** (2 - family.power)
 
 
-def _softmax(
-    standard: Matrix, y: Matrix, family: Family, l2: float, weight: Matrix | None
-) -> Fit:
+def _softmax(standard: Matrix, y: Matrix, family: Family, l2: float, weight: Matrix | None) -> Fit:
     """Newton's steps over all classes at once; the solution whose intercepts add up to 0."""
     rows = np.column_stack([np.ones(y.size), standard])
     share = np.full(y.size, 1 / y.size) if weight is None else weight / weight.sum()
@@ -143,7 +158,9 @@ def _softmax(
         for j in range(classes):
             for k in range(classes):
                 bend = share * p[:, j] * ((j == k) - p[:, k])
-                hessian[j * size : (j + 1) * size, k * size : (k + 1) * size] += (rows * bend[:, None]).T @ rows
+                hessian[j * size : (j + 1) * size, k * size : (k + 1) * size] += (
+                    rows * bend[:, None]
+                ).T @ rows
         move = np.linalg.lstsq(hessian, gradient.reshape(-1), rcond=1e-12)[0].reshape(beta.shape)
         move *= min(1.0, 5.0 / max(1e-300, float(np.abs(move).max())))
         beta = beta - move
@@ -154,7 +171,7 @@ def _softmax(
 
 def _errors(
     rows: Matrix, y: Matrix, beta: Matrix, base: Matrix, family: Family, l2: float,
-    weight: Matrix | None,
+    weight: Matrix | None, dispersion: float,
 ) -> Matrix:  # fmt: skip
     """sqrt(dispersion * diag((X' W X + rows l2)**-1)), the textbook's."""
     own = np.ones(y.size) if weight is None else weight
@@ -162,7 +179,6 @@ def _errors(
     penalty = own.sum() * l2 * np.eye(beta.size)
     penalty[0, 0] = 0.0
     inverse = np.linalg.pinv((rows * (own * bend)[:, None]).T @ rows + penalty)
-    dispersion = 1.0
     if family.name not in ("logistic", "poisson"):
         variance = mean**family.power if family.log_link else np.ones_like(mean)
         dispersion = float((own * (y - mean) ** 2 / variance).sum() / max(1, y.size - beta.size))

@@ -17,7 +17,9 @@ ROWS_PER_COLUMN = 20
 BETA = 28  # fraction bits of a coefficient
 MOST_PROVIDERS = 6
 MOST_COEFFICIENTS = 1024  # of a multinomial model, over all classes: its curvature is their square
-LOG_BITS = 32  # y log y of a label of a log link: below 2**17, sign, and the fraction bits of a mean
+LOG_BITS = (
+    32  # y log y of a label of a log link: below 2**17, sign, and the fraction bits of a mean
+)
 ALIGNMENTS = ("hidden", "open")
 
 
@@ -33,7 +35,7 @@ class Provider:
 
 @dataclass(frozen=True)
 class Number:
-    """A number of a row: ``bits`` bits in two's complement with ``fraction`` fraction bits; or a flag of one bit."""
+    """A number of a row: ``bits`` bits in two's complement, ``fraction`` of them fraction; or a flag of one bit."""
 
     name: str
     fraction: int
@@ -99,9 +101,7 @@ class Plan:
     def numbers(self, number: int) -> list[Number]:
         """What provider ``number`` shares of a row; of the label party also the label and what belongs to it."""
         f = self.family
-        found = [
-            Number(f"x{c}", f.x, f.column_bits) for c in range(self.providers[number].columns)
-        ]
+        found = [Number(f"x{c}", f.x, f.column_bits) for c in range(self.providers[number].columns)]
         if number:
             return found
         found.append(Number("here", 0, 1))
@@ -151,7 +151,7 @@ class Plan:
                           remedy="set l1 to 0, or leave the standard errors out")  # fmt: skip
         if self.l1 and self.family.classes > 1:
             raise Refusal("learn.l1", "an absolute penalty comes with one class",
-                          remedy="set l1 to 0, or use a logistic model of one class against the others")  # fmt: skip
+                          remedy="set l1 to 0, or learn one class against the others")  # fmt: skip
         f = self.family
         predictor = f.x + BETA + COLUMN_WHOLE + 4 + math.ceil(math.log2(self.width))
         if predictor > 62 or (f.classes > 1 and self.width * f.classes > MOST_COEFFICIENTS):

@@ -73,7 +73,9 @@ class Outcome:
     notes: tuple[str, ...]
     certainty: dict[str, dict[str, Certainty]] = field(default_factory=dict)
     error_difference: float = 0.0  # largest, relative, of a standard error from the plain model's
-    trained_s: float = 0.0  # until all parties had their coefficients, and bytes without those of the metrics
+    trained_s: float = (
+        0.0  # until all parties had their coefficients, and bytes without those of the metrics
+    )
     trained_bytes: int = 0
     curve: Curve | None = None  # of the score, in ten bands
 
@@ -97,7 +99,10 @@ class Outcome:
         }  # fmt: skip
         if self.certainty:
             found["standard_errors"], found["p_values"] = (
-                {p: {c: _finite(value[part]) for c, value in own.items()} for p, own in self.certainty.items()}
+                {
+                    p: {c: _finite(value[part]) for c, value in own.items()}
+                    for p, own in self.certainty.items()
+                }
                 for part in (0, 1)
             )
             found["standard_error_difference_max"] = self.error_difference
@@ -292,7 +297,17 @@ def _compared(
 
 
 def _fit(standard: Matrix, label: Label, plan: Plan) -> Fit:
-    return irls(standard, label.values, plan.family, plan.l2, plan.l1, label.weight, _offset(label, plan.family))
+    f = plan.family
+    return irls(
+        standard,
+        label.values,
+        f,
+        plan.l2,
+        plan.l1,
+        label.weight,
+        _offset(label, f),
+        label.dispersion(f),
+    )
 
 
 def _predictor(fit: Fit, standard: Matrix, label: Label, family: Family) -> Matrix:
@@ -310,7 +325,9 @@ def _outcome(
     spent: tuple[float, float, float, float], sent: tuple[int, int],
 ) -> Outcome:  # fmt: skip
     (fit, plain, alone), f = compared, plan.family
-    standard, raw, intercepts = {}, {}, {}
+    standard: dict[str, dict[str, float]] = {}
+    raw: dict[str, dict[str, float]] = {}
+    intercepts: dict[str, float] = {}
     # A linear model was fitted to (label - shift) / scale; one of a log link to label / scale.
     stretch = label.scale if f.name == "linear" else 1.0
     lift = label.shift if f.name == "linear" else (np.log(label.scale) if f.log_link else 0.0)
@@ -325,13 +342,15 @@ def _outcome(
             mark = f" [{label.classes[c]:g}]" if label.classes else ""
             standard[name] |= {f"{basis.names[k]}{mark}": float(v * stretch)
                                for k, v in zip(basis.kept, mine[-1], strict=True)}  # fmt: skip
-            raw[name] |= {f"{n}{mark}": float(v * stretch) for n, v in zip(basis.names, own, strict=True)}
+            raw[name] |= {
+                f"{n}{mark}": float(v * stretch) for n, v in zip(basis.names, own, strict=True)
+            }
             first = float(block[0]) * stretch + lift if number == 0 else 0.0
             intercepts[f"{name}{mark}"] = offset * stretch + first
         flat.append(np.stack(mine))
     gaps = np.abs(np.concatenate([*flat, told[0].block[:, :1]], axis=1) - np.column_stack(
         [np.atleast_2d(fit.coefficients), np.atleast_1d(fit.intercept)]))  # fmt: skip
-    certainty, off = _certainties(plan, parties, told, flat, fit, stretch) if plan.errors else ({}, 0.0)
+    certainty, off = _certainties(parties, told, flat, fit, stretch) if plan.errors else ({}, 0.0)
     return Outcome(
         f.name, tuple(p.name for p in plan.providers), seen.matched, seen.iterations,
         seen.settled, standard, raw, intercepts, metrics.read(told[0].sums, plan, label.scale),
@@ -343,9 +362,9 @@ def _outcome(
 
 
 def _certainties(
-    plan: Plan, parties: list[Party], told: list[Told], flat: list[Matrix], fit: Fit, stretch: float,
+    parties: list[Party], told: list[Told], flat: list[Matrix], fit: Fit, stretch: float
 ) -> tuple[dict[str, dict[str, Certainty]], float]:  # fmt: skip
-    """(by party and column; the intercept's is the label party's, of centred columns), and the largest difference."""
+    """(by party and column, the centred intercept's at the label party; the largest relative difference)."""
     found, errors = {}, []
     for number, (party, said, own) in enumerate(zip(parties, told, flat, strict=True)):
         names = [party.basis.names[k] for k in party.basis.kept]

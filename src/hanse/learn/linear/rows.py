@@ -1,8 +1,8 @@
 """Joined rows of a model on shares: as they were uploaded, turned into numbers.
 
-Hidden rows come as bits of declared width, so that no value can leave its range whatever a party sends. Rows that are
-dummies of the join, or empty, are zero in every column, the intercept's too: they weigh nothing in any sum, and no
-seat can tell which they are. Open rows come as ring elements, in an order that all parties know (`keys`).
+Hidden rows come as bits of declared width, so that no value can leave its range whatever a party sends. Rows that
+are dummies of the join, or empty, are zero in every column, the intercept's too: they weigh nothing in any sum, and
+no seat can tell which they are. Open rows come as ring elements, in an order that all parties know (`keys`).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Rows:
 def values_of(
     shared: NDArray[np.float64], label: Label | None, family: Family, count: int
 ) -> Values:
-    """All numbers of a provider's rows by name, [count]: columns in the basis in which they are shared, and the label."""
+    """All numbers of a provider's rows by name, [count]: columns as they are shared, and the label."""
     found = {f"x{number}": shared[:, number] for number in range(shared.shape[1])}
     if label is None:
         return found
@@ -128,14 +128,12 @@ def elements_of(values: NDArray[np.float64], number: Number) -> NDArray[np.int64
     """Fixed-point values; `Fault` where one does not fit."""
     scaled = np.rint(values * float(1 << number.fraction))
     if not (np.abs(scaled) < 1 << (number.bits - 1)).all():
-        raise Fault(
-            "learn.range", f"a value of {number.name} does not fit {number.bits} bits"
-        )
+        raise Fault("learn.range", f"a value of {number.name} does not fit {number.bits} bits")
     return np.asarray(scaled.astype(np.int64))
 
 
 def open_rows(values: Values, numbers: list[Number], count: int) -> tuple[U64, U64]:
-    """(numbers [numbers, count] as ring elements, flags [flags, words] as bits) of open rows, in the parties' order."""
+    """(numbers [numbers, count] as ring elements, flags [flags, words] as bits) of open rows, in common order."""
     some = [n for n in numbers if not n.flag]
     elements = np.empty((len(some), count), np.uint64)
     for place, number in enumerate(some):
@@ -157,15 +155,16 @@ def rows_of(s: Session, people: Aligned, plan: Plan) -> Rows:
     batch = max(1, _AT_ONCE // max(1, people.people))
     parts = []
     for first in range(0, len(columns), batch):
-        planes = [people.field(*name) for name in columns[first : first + batch]]
-        parts.append(_numbers(s, planes, f"columns.{first}"))
+        some = [people.field(*name) for name in columns[first : first + batch]]
+        parts.append(_numbers(s, some, f"columns.{first}"))
     owned = {n.name: n for n in plan.numbers(0) if not n.name.startswith("x")}
     planes = {name: people.field(label_party, name) for name in owned}
-    more = {
-        name: _numbers(s, [planes[name]], name)[0] for name, n in owned.items() if not n.flag
-    }
+    more = {name: _numbers(s, [planes[name]], name)[0] for name, n in owned.items() if not n.flag}
     flags = [name for name, n in owned.items() if n.flag]
-    bits = [np.concatenate(p) for p in zip(*((planes[f].left, planes[f].right) for f in flags), strict=True)]
+    bits = [
+        np.concatenate(p)
+        for p in zip(*((planes[f].left, planes[f].right) for f in flags), strict=True)
+    ]
     ones = ring_bits(s, Bits(bits[0], bits[1], people.people), "flags")
     here, labels = ones[0], ones[1:]
     label_bit = planes["label"][0] if flags[1:] == ["label"] else None
@@ -191,7 +190,7 @@ def _numbers(s: Session, fields: list[Bits], step: str) -> Ring:
 def open_rows_of(
     s: Session, elements: list[Ring], flags: Words | None, plan: Plan, count: int
 ) -> Rows:
-    """Everybody's open columns beside each other: ``elements`` [numbers, count] by provider, ``flags`` of the label's."""
+    """Everybody's open columns beside each other: ``elements`` [numbers, count] by provider, the label's flags."""
     f = plan.family
     everybody = s.public_ring(np.ones(count, np.uint64))
     here_bit = s.public_bits(np.full(words_for(count), ~np.uint64(0)), count)

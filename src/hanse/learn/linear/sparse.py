@@ -42,7 +42,7 @@ class Held:
 
 
 def proximal(s: Session, slope: Ring, held: Held, steered: Steer, thresholds: Ring) -> Held:
-    """The quadratic model's minimum with ``thresholds`` [width] on absolute values; ``slope`` [width, 1] at held.z."""
+    """The quadratic model's minimum with ``thresholds`` [width] on absolute values; ``slope`` is that at held.z."""
     width = slope.size
     pull = round(-math.log2(pull_of(width)))
     scaled = product(s, slope, steered.scale.reshape(1, 1), GRADIENT + SCALE - BETA, "slope")

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from hanse.catalog.gazetteers import Gazetteer
 from hanse.errors import Fault
 from hanse.places.city.days import Almanac, almanac, arrivals, means
+from hanse.places.city.monthly import monthly, operator_monthly
 from hanse.places.city.panels import Panels, Views, panels
 from hanse.places.city.people import People, people
 from hanse.places.city.town import KINDS, OWNERS, Town, build
@@ -31,7 +32,9 @@ _METADATA = {b"hanse-synthetic": LABEL.encode()}
 
 @dataclass(frozen=True)
 class Wish:
-    """What to draw. ``given`` places instead of made-up ones; ``shock`` is a sudden trouble late in the span."""
+    """What to draw. ``given`` places instead of made-up ones; ``kinds`` of places, all without any; ``shock`` is a
+    sudden trouble late in the span.
+    """
 
     places: int = 1000
     people: int = 20_000
@@ -41,6 +44,7 @@ class Wish:
     shock: bool = False
     views: Views = field(default_factory=Views)
     given: Gazetteer | None = None
+    kinds: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not (
@@ -54,6 +58,10 @@ class Wish:
                 remedy="choose numbers in these limits",
                 where="city",
             )
+        unknown = sorted(set(self.kinds) - set(KINDS))
+        if unknown:
+            raise Fault("city.kinds", f"there are no places of the kind {unknown[0]!r}", where="city",
+                        remedy=f"choose among: {', '.join(KINDS)}")  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +84,7 @@ class City:
 def city(wish: Wish | None = None) -> City:
     """Draw the city that is wished for."""
     w = wish or Wish()
-    town = build(w.places, w.seed, w.given)
+    town = build(w.places, w.seed, w.given, w.kinds)
     days = almanac(town, day(w.starts), w.days, w.seed, w.shock)
     truth, is_open = arrivals(means(town, days, w.seed), w.seed)
     seen = panels(town, days, truth, is_open, w.seed, w.views)
@@ -101,6 +109,9 @@ def tables(made: City) -> dict[str, pa.Table]:
         "payments": rows(views.payments, "payments"),
         "operator": rows(views.operator, "people"),
         "area": rows(views.area, "people"),
+        "map_monthly": monthly(views.map_panel, made.days.dates, "visits"),
+        "payments_monthly": monthly(views.payments, made.days.dates, "payments"),
+        "operator_monthly": operator_monthly(town, views, made.days.dates),
         "cells": pa.table({
             "cell": list(town.cell_names), "lat": town.cell_lat, "lon": town.cell_lon,
             "side_m": town.cell_side.astype(np.int64),

@@ -81,14 +81,15 @@ class Town:
         return len(self.places)
 
 
-def build(count: int, seed: int, given: Gazetteer | None = None, districts: int = 0) -> Town:
-    """A town of ``count`` places, or on the places of ``given`` (kinds that are unknown behave like markets)."""
+def build(
+    count: int, seed: int, given: Gazetteer | None = None, kinds: tuple[str, ...] = ()
+) -> Town:
+    """A town of ``count`` places of ``kinds`` (all without any), or on the places of ``given``.
+
+    Kinds of given places that are unknown behave like markets.
+    """
     random = np.random.default_rng([seed, 1])
-    listed = (
-        given
-        if given is not None
-        else _made_up(random, count, districts or _usual_districts(count))
-    )
+    listed = given if given is not None else _made_up(random, count, kinds or KINDS)
     names, district = listed.grouped("district")
     kind = np.array([KINDS.index(k) if k in KINDS else KINDS.index("market") for k in listed.types])
     # Districts differ in what they have and how busy they are.
@@ -108,25 +109,25 @@ def _usual_districts(count: int) -> int:
     return int(np.clip(round(np.sqrt(count)), 6, 60))
 
 
-def _made_up(random: np.random.Generator, count: int, districts: int) -> Gazetteer:
+def _made_up(random: np.random.Generator, count: int, wanted: tuple[str, ...]) -> Gazetteer:
     """Places around the centres of districts, which lie around the centre of a town of nowhere."""
+    districts = _usual_districts(count)
     angle = random.uniform(0, 2 * np.pi, districts)
-    far = np.sqrt(random.uniform(0, 1, districts)) * (0.02 + 0.02 * np.sqrt(districts))
+    far = np.sqrt(random.uniform(0, 1, districts)) * (0.015 + 0.013 * np.sqrt(districts))
     middle_lat, middle_lon = 31.0 + far * np.sin(angle), 121.0 + far * np.cos(angle) * 1.16
     weight = np.exp(-far / far.max())  # the middle is dense
     district = random.choice(districts, count, p=weight / weight.sum())
     district[:districts] = np.arange(min(districts, count))  # none is empty
-    often = np.array([c.often for c in CATEGORIES.values()])
-    kind = random.choice(len(KINDS), count, p=often / often.sum())
-    kinds = [KINDS[k] for k in kind]
+    often = np.array([CATEGORIES[k].often for k in wanted])
+    kinds = [wanted[k] for k in random.choice(len(wanted), count, p=often / often.sum())]
     return from_table(
         pa.table(
             {
                 "id": [f"place-{n:05}" for n in range(count)],
                 "name": [f"{k} {n}" for n, k in enumerate(kinds)],
                 "type": kinds,
-                "lat": middle_lat[district] + random.normal(0, 0.006, count),
-                "lon": middle_lon[district] + random.normal(0, 0.007, count),
+                "lat": middle_lat[district] + random.normal(0, 0.008, count),
+                "lon": middle_lon[district] + random.normal(0, 0.009, count),
                 "district": [f"district {d + 1:02}" for d in district.tolist()],
                 "city": ["sample city"] * count,
             }

@@ -80,7 +80,9 @@ class Calendar:
         """The number of a day; `Fault` outside the calendar."""
         number = int((np.datetime64(day, "D") - self.days[0]).astype(int))  # type: ignore[call-overload]
         if not 0 <= number < self.size:
-            raise Fault("crowd.day", f"{day} is not in the calendar", remedy="give a longer calendar")
+            raise Fault(
+                "crowd.day", f"{day} is not in the calendar", remedy="give a longer calendar"
+            )
         return number
 
 

@@ -25,69 +25,100 @@ NEAR = (float(np.log(0.7)), float(np.log(1.3)))  # predicted over true, within 3
 EDGES = np.concatenate([np.linspace(-8, 8, 161)])  # of an error over its deviation
 SCALES = np.geomspace(0.02, 3.0, 60)  # deviations for which points are worked out
 _SHIFTS = np.linspace(-0.4, 0.15, 111)
-_BINS = 10  # of confidence, when checked
+_FEW = 30.0  # scores, below which a normal distribution helps out
+_PRIOR = 0.1  # trust in a straight line, as a share of all place-days, against each bin's own
+_BELOW = 0.15  # a single place's confidence may lie so far below what the published part must reach
+_LEAST_SHARE = 0.05  # of all place-days: a published part is judged by no fewer
 COVERAGE = 0.90
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
     """Calibration of one kind of place: ``low`` and ``high`` quantiles of truth over prediction in deviations,
-    the best ``shift`` and expected ``p30`` for every deviation of `SCALES`, and ``checked`` confidence by bin."""
+    the best ``shift``, ``p30`` expected and ``confidence`` as it turned out for every deviation of `SCALES`; above
+    the deviation ``limit`` nothing is published."""
 
     low: float
     high: float
     shift: F64
     p30: F64
-    checked: F64
+    confidence: F64
+    limit: float
 
     def judge(self, log: F64, deviation: F64) -> Judged:
         """What to publish of predictions ``log`` [n] with ``deviation`` [n]."""
-        at = np.log(np.clip(deviation, SCALES[0], SCALES[-1]))
-        grid = np.log(SCALES)
-        shift, expected = np.interp(at, grid, self.shift), np.interp(at, grid, self.p30)
-        centres = (np.arange(_BINS) + 0.5) / _BINS
-        confidence = np.interp(expected, centres, self.checked)
+        at, grid = np.log(np.clip(deviation, SCALES[0], SCALES[-1])), np.log(SCALES)
+        shift, confidence = np.interp(at, grid, self.shift), np.interp(at, grid, self.confidence)
         point = np.exp(log + shift)
-        return Judged(point, np.exp(log + self.low * deviation), np.exp(log + self.high * deviation), confidence)
+        low, high = np.exp(log + self.low * deviation), np.exp(log + self.high * deviation)
+        return Judged(point, low, high, confidence, deviation <= self.limit)
 
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """``point``, interval ``low`` to ``high`` in people, ``confidence`` of being within 30 %; all [n]."""
+    """``point``, interval ``low`` to ``high`` in people, ``confidence`` of being within 30 %, and whether ``published``; all [n]."""
 
     point: F64
     low: F64
     high: F64
     confidence: F64
+    published: NDArray[np.bool_]
 
 
-def calibrate(federation: Federation, error: F64, deviation: F64, name: str) -> Scores:
+def calibrate(
+    federation: Federation, error: F64, deviation: F64, name: str, asked: float
+) -> Scores:
     """From log errors (truth minus prediction) [n] of this owner's places and their deviations [n]."""
     fine = np.isfinite(error) & np.isfinite(deviation) & (deviation > 0)
-    score = error[fine] / deviation[fine]
-    mine, _ = np.histogram(np.clip(score, EDGES[0] + 1e-9, EDGES[-1] - 1e-9), EDGES)
+    error, deviation = error[fine], deviation[fine]
+    mine, _ = np.histogram(np.clip(error / deviation, EDGES[0] + 1e-9, EDGES[-1] - 1e-9), EDGES)
     count = federation.sum(f"{name}.scores", mine.astype(np.float64))
-    if count.sum() < 30:
-        count = count + 30 * _normal()
+    if count.sum() < _FEW:
+        count = count + _FEW * _normal()
     mass = count / count.sum()
     low, high = _quantile(mass, (1 - COVERAGE) / 2), _quantile(mass, (1 + COVERAGE) / 2)
     shift, p30 = _best(mass)
-    plain = Scores(low, high, shift, p30, (np.arange(_BINS) + 0.5) / _BINS)
-    return _checked(federation, plain, error[fine], deviation[fine], name)
+    return _checked(
+        federation, Scores(low, high, shift, p30, p30, np.inf), error, deviation, name, asked
+    )
 
 
-def _checked(federation: Federation, scores: Scores, error: F64, deviation: F64, name: str) -> Scores:
-    """Confidence as it turned out, by bins of confidence as expected, made monotone."""
+def _checked(
+    federation: Federation, scores: Scores, error: F64, deviation: F64, name: str, asked: float
+) -> Scores:
+    """Confidence as it turned out by deviation, made monotone; and up to which deviation to publish."""
     judged = scores.judge(np.zeros(error.size), deviation)
-    ratio = judged.point / np.exp(error)
-    hit = (np.abs(ratio - 1) <= 0.3).astype(np.float64)
-    bin_ = np.minimum((judged.confidence * _BINS).astype(np.int64), _BINS - 1)
-    mine = np.stack([np.bincount(bin_, hit, minlength=_BINS), np.bincount(bin_, minlength=_BINS).astype(float)])
+    hit = (np.abs(judged.point / np.exp(error) - 1) <= 0.3).astype(np.float64)
+    size = SCALES.size
+    bin_ = np.clip(np.searchsorted(SCALES, deviation), 0, size - 1)
+    mine = np.stack(
+        [
+            np.bincount(bin_, hit, minlength=size),
+            np.bincount(bin_, minlength=size).astype(np.float64),
+        ]
+    )
     hits, count = federation.sum(f"{name}.checked", mine)
-    prior = 20.0
-    centre = (np.arange(_BINS) + 0.5) / _BINS
-    rate = (hits + prior * centre) / (count + prior)
-    return Scores(scores.low, scores.high, scores.shift, scores.p30, monotone(rate, count + prior))
+    prior = _PRIOR * max(float(count.sum()), 1.0)
+    rate = (hits + prior * _line(hits, count, scores.p30)) / (count + prior)
+    confidence = monotone(rate[::-1], (count + prior)[::-1])[::-1]
+    running = np.cumsum(confidence * count) / np.maximum(np.cumsum(count), 1.0)
+    enough = np.cumsum(count) >= _LEAST_SHARE * max(float(count.sum()), 1.0)
+    good = enough & (running >= asked) & (confidence >= asked - _BELOW)
+    limit = float(SCALES[np.nonzero(good)[0].max()]) if good.any() else 0.0
+    return Scores(scores.low, scores.high, scores.shift, scores.p30, confidence, limit)
+
+
+def _line(hits: F64, count: F64, expected: F64) -> F64:
+    """Confidence as a straight line of the log deviation that never rises: few places make no curve."""
+    x = np.log(SCALES)
+    total = float(count.sum())
+    if total < _FEW:
+        return expected
+    rate = hits / np.maximum(count, 1.0)
+    mean_x, mean_y = float(count @ x) / total, float(hits.sum()) / total
+    spread = float(count @ (x - mean_x) ** 2)
+    slope = min(0.0, float(count @ ((x - mean_x) * (rate - mean_y))) / max(spread, 1e-9))
+    return np.asarray(np.clip(mean_y + slope * (x - mean_x), 0.0, 1.0))
 
 
 def monotone(rate: F64, weight: F64) -> F64:

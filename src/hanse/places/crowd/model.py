@@ -46,7 +46,8 @@ class CrowdSettings:
     history: int = 90  # days in which a place must have
     least: int = 14  # so many counted days to count as one with a history
     boosted: int = 4  # traits that trees are grown for, besides the level
-    publish: float = 0.6  # least confidence of what is published
+    publish: float = 0.6  # share of what is published that must be within 30 %
+    margin: float = 0.02  # that much more is asked of the days told beforehand
     trees: TreeSettings = field(default_factory=TreeSettings)
     seed: int = 1
 
@@ -78,15 +79,20 @@ class Crowd:
         self._columns = columns
         self._kernels = kernels or Kernels(calendar)
         self._newest = -1
+        self._asked = self.settings.publish + self.settings.margin
 
     # --- training ---------------------------------------------------------------------------------
 
-    def train(self, logs: F64, weather: F64, newest: int, lag: int, signal: Signal | None = None) -> None:
+    def train(
+        self, logs: F64, weather: F64, newest: int, lag: int, signal: Signal | None = None
+    ) -> None:
         """From ``logs`` [own places, days], known up to the day ``newest``; ``lag`` days before the day to tell."""
         settings, stop = self.settings, newest + 1
         window = slice(max(0, stop - settings.window), stop)
         start = contrasts(self._calendar, window)
-        self.rhythm, self.traits = fit_rhythm(self._federation, logs[:, window], start, settings.factors)
+        self.rhythm, self.traits = fit_rhythm(
+            self._federation, logs[:, window], start, settings.factors
+        )
         self._days = np.full((self._calendar.size, 1 + self.rhythm.factors), np.nan)
         self._days[window] = self.rhythm.days
         self._newest = newest
@@ -100,7 +106,9 @@ class Crowd:
         if first <= 0:
             return
         past = logs[:, :first]
-        self._days[:first] = day_rows(self._federation, past, self.traits, self._teaching(past), "before")
+        self._days[:first] = day_rows(
+            self._federation, past, self.traits, self._teaching(past), "before"
+        )
 
     def _teaching(self, logs: F64) -> Flags:
         return np.isfinite(logs) & self.traits.teach[:, None]
@@ -114,7 +122,9 @@ class Crowd:
 
     # --- days told beforehand: blend and calibration ------------------------------------------------
 
-    def _review(self, logs: F64, weather: F64, newest: int, lag: int, signal: Signal | None) -> None:
+    def _review(
+        self, logs: F64, weather: F64, newest: int, lag: int, signal: Signal | None
+    ) -> None:
         """Tell the last known days as they would have been told, and learn from the errors."""
         self._lag = lag
         first = max(lag + 70, newest + 1 - self.settings.judged)
@@ -140,19 +150,25 @@ class Crowd:
     def _weigh(self, logs: F64, signal: Signal | None) -> None:
         """Weights of the rules, deviations of the places, calibration of both."""
         usable = np.array([rule != "area" or signal is not None for rule in RULES])
-        self.weights = blend_weights(self._federation, self._errors.reshape(-1, len(RULES)), "blend", usable)
+        self.weights = blend_weights(
+            self._federation, self._errors.reshape(-1, len(RULES)), "blend", usable
+        )
         error = self._errors @ self.weights
         self._deviation = self._deviations(error)
         off = self._calendar.off[self._judged_days] if self._judged_days else np.zeros(0, np.bool_)
         deviation = np.where(off[None, :], self._deviation[:, 1:], self._deviation[:, :1])
-        self._regular_scores = calibrate(self._federation, error.reshape(-1), deviation.reshape(-1), "regular")
+        self._regular_scores = calibrate(
+            self._federation, error.reshape(-1), deviation.reshape(-1), "regular", self._asked
+        )
 
     def _deviations(self, error: F64) -> F64:
         """[own places, 2]: size of the error on working and on free days, drawn to the average place's."""
         off = self._calendar.off[self._judged_days] if self._judged_days else np.zeros(0, np.bool_)
         out = np.zeros((len(error), 2))
         for column, group in enumerate((~off, off)):
-            square = np.where(np.isfinite(error[:, group]), np.clip(error[:, group], -1, 1) ** 2, 0.0)
+            square = np.where(
+                np.isfinite(error[:, group]), np.clip(error[:, group], -1, 1) ** 2, 0.0
+            )
             count = np.isfinite(error[:, group]).sum(axis=1)
             total = self._federation.sum("deviation", np.array([square.sum(), float(count.sum())]))
             average = total[0] / total[1] if total[1] > 0 else 0.02
@@ -176,11 +192,15 @@ class Crowd:
                 picked = chance.choice(pool, min(count, pool.size), replace=False)
                 if not self.traits.teach[row]:
                     continue
-                played.append(self._posterior(place, prior.left_out[place], picked, logs[row, picked]))
+                played.append(
+                    self._posterior(place, prior.left_out[place], picked, logs[row, picked])
+                )
                 kept.append(row)
             log, deviation = tell(played, ahead, self.rhythm.noise)
             error = logs[np.ix_(kept, days)] - log
-            scores[count] = calibrate(self._federation, error.ravel(), deviation.ravel(), f"new.{count}")
+            scores[count] = calibrate(
+                self._federation, error.ravel(), deviation.ravel(), f"new.{count}", self._asked
+            )
         return scores
 
     # --- every day --------------------------------------------------------------------------------
@@ -191,7 +211,9 @@ class Crowd:
             return
         fresh = slice(self._newest + 1, newest + 1)
         part = logs[:, fresh]
-        self._days[fresh] = day_rows(self._federation, part, self.traits, self._teaching(part), "day")
+        self._days[fresh] = day_rows(
+            self._federation, part, self.traits, self._teaching(part), "day"
+        )
         self._newest = newest
 
     def review(self, logs: F64, day: int, lag: int, signal: Signal | None = None) -> None:
@@ -215,14 +237,16 @@ class Crowd:
         told = self.ahead(weather, target)
         lag = max(1, target - self._newest)
         change = self._change(signal, target, lag)
-        said = rules(self._kernels, logs, self._days, self.traits, told, target, self._newest, change)
+        said = rules(
+            self._kernels, logs, self._days, self.traits, told, target, self._newest, change
+        )
         said[~self._regular(logs, self._newest)] = np.nan
         log = said @ self.weights
         if signal is not None and change is not None:
             log = log + self._drift(signal, target, lag) * (said[:, NAIVE[2]] - log)
         off = int(self._calendar.off[target])
         judged = self._regular_scores.judge(log, self._deviation[:, off])
-        return Told(log, self._deviation[:, off], judged, judged.confidence >= self.settings.publish, said[:, NAIVE[:2]])
+        return Told(log, self._deviation[:, off], judged, judged.published, said[:, NAIVE[:2]])
 
     def newcomer(self, place: int, days: I64, logs: F64) -> Posterior:
         """What is known of a place from its counted ``days`` and their ``logs``; `newcomers_on` tells from it."""
@@ -230,18 +254,22 @@ class Crowd:
             raise ValueError("the model was trained without newcomers")
         return self._posterior(place, self.prior.mean[place], days, logs)
 
-    def newcomers_on(self, target: int, posteriors: Sequence[Posterior], counts: Sequence[int]) -> Told:
+    def newcomers_on(
+        self, target: int, posteriors: Sequence[Posterior], counts: Sequence[int]
+    ) -> Told:
         """Places with ``counts`` counted days each, on ``target``; `ahead` must have told it."""
-        log, deviation = (a[:, 0] for a in tell(posteriors, self._told[target].row[None], self.rhythm.noise))
+        log, deviation = (
+            a[:, 0] for a in tell(posteriors, self._told[target].row[None], self.rhythm.noise)
+        )
         kind = np.array([max(c for c in SIMULATED if c <= n) for n in counts], np.int64)
-        judged = Judged(*np.zeros((4, kind.size)))
+        judged = Judged(*np.zeros((4, kind.size)), np.zeros(kind.size, np.bool_))
         for count in np.unique(kind):
             part = kind == count
             found = self._newcomer_scores[int(count)].judge(log[part], deviation[part])
-            for name in ("point", "low", "high", "confidence"):
+            for name in ("point", "low", "high", "confidence", "published"):
                 getattr(judged, name)[part] = getattr(found, name)
         blank = np.full((kind.size, 2), np.nan)
-        return Told(log, deviation, judged, judged.confidence >= self.settings.publish, blank)
+        return Told(log, deviation, judged, judged.published, blank)
 
     # --- parts ------------------------------------------------------------------------------------
 

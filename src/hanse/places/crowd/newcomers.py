@@ -29,6 +29,7 @@ Flags = NDArray[np.bool_]
 LEAST_GROUP = 10  # counted places of a label that gets a number of its own
 FOLDS = 5
 _RIDGE = 8.0
+_LARGEST = 1.0  # a larger log error counts as this one
 _TAILS = 4.0  # degrees of freedom of a day's noise
 _DAY_NOISE = 1.5  # a single day errs more than the rhythm's own fit
 
@@ -92,7 +93,8 @@ def expect(
     label[own] = np.c_[traits.level, traits.traits]
     counted = federation.sum("prior.rows", rows.astype(np.float64)) > 0.5
     label = _cut(federation, label, rows)
-    base, loo = _ridge(federation, public_design(ground, counted), label, rows, counted)
+    design = public_design(ground, counted)
+    base, loo = _ridge(federation, design, label, rows, counted)
     rest = np.where(rows[:, None], label - loo, 0.0)
     mean, left_out = base.copy(), np.where(rows[:, None], loo, base)
     fold = np.random.default_rng(seed).permutation(ground.size) % FOLDS
@@ -104,7 +106,9 @@ def expect(
         left_out[:, column] += out
     error = np.where(rows[:, None], label - left_out, 0.0)
     covariance = _covariance(federation, error, rows)
-    spread = _spread(federation, binned, histograms, error[:, 0], rows, fold, settings, seed)
+    spread = _spread(
+        federation, design, binned, histograms, error[:, 0], rows, counted, fold, settings, seed
+    )
     return Prior(mean, left_out, covariance, spread)
 
 
@@ -117,7 +121,9 @@ def _cut(federation: Federation, label: F64, rows: Flags) -> F64:
         count, size = max(total[0], 1.0), label.shape[1]
         mean = total[1 : 1 + size] / count
         deviation = np.sqrt(np.maximum(total[1 + size :] / count - mean**2, 1e-12))
-        label = np.where(rows[:, None], np.clip(label, mean - 2.5 * deviation, mean + 2.5 * deviation), 0.0)
+        label = np.where(
+            rows[:, None], np.clip(label, mean - 2.5 * deviation, mean + 2.5 * deviation), 0.0
+        )
     return label
 
 
@@ -169,16 +175,20 @@ def _covariance(federation: Federation, error: F64, rows: Flags) -> F64:
 
 
 def _spread(
-    federation: Federation, binned: Binned, histograms: Histograms, error: F64, rows: Flags, fold: I64,
-    settings: TreeSettings, seed: int,
+    federation: Federation, design: F64, binned: Binned, histograms: Histograms, error: F64, rows: Flags,
+    counted: Flags, fold: I64, settings: TreeSettings, seed: int,
 ) -> F64:  # fmt: skip
-    """Of each place the level's expected error over the average one, told by trees that did not see it."""
-    size = np.where(rows, np.log(np.abs(error) + 0.1), 0.0)
-    slow = replace(settings, trees=max(1, settings.trees // 2), depth=2, l2=5.0, clip=0.5)
+    """Of each place the level's expected error over the average one, told without the place itself."""
+    size = np.where(rows, np.minimum(np.abs(error), _LARGEST), 0.0)[:, None]
+    base, loo = _ridge(federation, design, size, rows, counted)
+    rest = np.where(rows, size[:, 0] - loo[:, 0], 0.0)
+    slow = replace(settings, trees=max(1, settings.trees * 3 // 5), rate=0.05, l2=5.0, clip=1.0)
     whole, out = _cross_fitted(
-        federation, binned, histograms, size, rows, fold, slow, "prior.spread", seed + 1
+        federation, binned, histograms, rest, rows, fold, slow, "prior.spread", seed + 1
     )
-    told = np.exp(np.where(federation.sum("prior.counted", rows.astype(np.float64)) > 0.5, out, whole))
+    # A counted place's own ridge residual stays at home; the fit that all see moves it little.
+    told = base[:, 0] + np.where(counted, out, whole)
+    told = np.maximum(told, 0.2 * float(np.median(told)))
     return np.asarray(told / max(float(np.mean(told)), 1e-9))
 
 

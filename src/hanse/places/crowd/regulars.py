@@ -31,7 +31,10 @@ SAFE = 5  # the rule that stands in where another cannot tell
 _CUT = 0.6  # a log error teaches no more than this
 _EVEN = 0.05  # weight of "all corrected rules alike", in mean squared errors
 _LEVEL = 5.0  # days of half-life
-_WIDE, _FULL = 2.5, 5.0  # drifts, in ordinary deviations, from which and at which the signal takes over
+_WIDE, _FULL = (
+    2.5,
+    5.0,
+)  # drifts, in ordinary deviations, from which and at which the signal takes over
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +79,9 @@ def means(values: F64, weights: F64) -> F64:
     known = np.isfinite(part)
     count = known @ weight
     total = np.where(known, part, 0.0) @ weight
-    return np.asarray(np.where(count > 1e-9 * weight.max(), total / np.maximum(count, 1e-300), np.nan))
+    return np.asarray(
+        np.where(count > 1e-9 * weight.max(), total / np.maximum(count, 1e-300), np.nan)
+    )
 
 
 def rules(

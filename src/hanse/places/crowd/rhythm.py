@@ -95,7 +95,9 @@ def at_home(logs: F64, days: F64, noise: float, teach: Flags | None = None) -> T
     prior = np.diag(np.r_[1e-6, np.full(size - 1, max(noise, 1e-6))])
     solved = np.linalg.solve(gram + prior, (filled @ design)[..., None])[..., 0]
     flags = seen.any(axis=1) if teach is None else teach
-    return Traits(np.where(flags, solved[:, 0], 0.0), np.where(flags[:, None], solved[:, 1:], 0.0), flags)
+    return Traits(
+        np.where(flags, solved[:, 0], 0.0), np.where(flags[:, None], solved[:, 1:], 0.0), flags
+    )
 
 
 def day_rows(
@@ -125,9 +127,7 @@ def day_rows(
     return np.asarray(rows)
 
 
-def _standardised(
-    federation: Federation, traits: Traits, name: str
-) -> tuple[Traits, F64 | None]:
+def _standardised(federation: Federation, traits: Traits, name: str) -> tuple[Traits, F64 | None]:
     """Traits at mean 0 and covariance 1 over all places that teach; None where there is nothing to do."""
     factors = traits.traits.shape[1]
     used = traits.traits[traits.teach]

@@ -183,10 +183,24 @@ def boost(
     chance = np.random.default_rng(seed)  # which rows and columns a tree sees is public
     for number in range(settings.trees):
         sampled = everybody & (chance.random(aim.size) < settings.row_share)
-        columns = np.sort(chance.permutation(codes.shape[1])[: max(1, int(codes.shape[1] * settings.column_share))])
+        columns = np.sort(
+            chance.permutation(codes.shape[1])[
+                : max(1, int(codes.shape[1] * settings.column_share))
+            ]
+        )
         slope = np.where(rows, np.clip(aim - score, -settings.clip, settings.clip), 0.0)
         histograms.begin(f"{name}.{number}", slope)
-        tree = _grow(federation, histograms, codes, slope, everybody, sampled, columns, settings, f"{name}.{number}")
+        tree = _grow(
+            federation,
+            histograms,
+            codes,
+            slope,
+            everybody,
+            sampled,
+            columns,
+            settings,
+            f"{name}.{number}",
+        )
         score += tree.value[tree.leaves(codes)]
         forest.trees.append(tree)
     return forest
@@ -205,7 +219,9 @@ def _grow(
         place = np.full(size, -1, np.int64)
         place[open_nodes] = np.arange(open_nodes.size)
         nodes = np.where(at >= 0, place[np.maximum(at, 0)], -1)
-        counts = add_up(codes, nodes, ones, columns, open_nodes.size)  # which rows are where is public
+        counts = add_up(
+            codes, nodes, ones, columns, open_nodes.size
+        )  # which rows are where is public
         sums = federation.sum(f"{name}.{level}", histograms.add(nodes, open_nodes.size, columns))
         chosen = _best(sums, counts, settings.l2)
         following = []

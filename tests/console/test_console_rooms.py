@@ -1,0 +1,130 @@
+"""The console speaks to the node through its facade alone, and every command of the command line is an action here."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+from console_stage import new_node
+
+from hanse.cli.main import app
+from hanse.console.app import make_app, routes_of
+from hanse.console.desk import Desk
+from hanse.console.settings import Settings
+from hanse.node import facade
+
+_ALLOWED = ("hanse.console", "hanse.node.facade", "hanse.errors", "hanse.clock")
+
+# Every command, and the route of the API that does the same; or why there is none.
+VERBS: dict[str, str] = {
+    "node status": "GET /api/v1/node",
+    "node stop": "POST /api/v1/node/stop",
+    "partner add": "POST /api/v1/partners",
+    "partner list": "GET /api/v1/partners",
+    "partner remove": "DELETE /api/v1/partners/{party}",
+    "partner card": "GET /api/v1/partners/card",
+    "dataset add": "POST /api/v1/datasets",
+    "dataset list": "GET /api/v1/datasets",
+    "dataset show": "GET /api/v1/datasets/{name}",
+    "dataset check": "POST /api/v1/datasets/checks",
+    "crowd create": "POST /api/v1/crowds",
+    "crowd list": "GET /api/v1/crowds",
+    "crowd show": "GET /api/v1/crowds/{name}",
+    "crowd renew": "POST /api/v1/crowds/{name}/renewal",
+    "crowd remove": "DELETE /api/v1/crowds/{name}",
+    "places add": "POST /api/v1/places",
+    "places list": "GET /api/v1/places",
+    "contract draft": "POST /api/v1/contracts/drafts",
+    "contract import": "POST /api/v1/contracts/bundles",
+    "contract show": "GET /api/v1/contracts/{contract_id}",
+    "contract sign": "POST /api/v1/contracts/{contract_id}/signature",
+    "contract review": "POST /api/v1/contracts/{contract_id}/reviews",
+    "contract push": "POST /api/v1/contracts/{contract_id}/push",
+    "contract export": "GET /api/v1/contracts/{contract_id}/bundle",
+    "contract suspend": "POST /api/v1/contracts/{contract_id}/state",
+    "contract resume": "POST /api/v1/contracts/{contract_id}/state",
+    "contract end": "POST /api/v1/contracts/{contract_id}/state",
+    "contract list": "GET /api/v1/contracts",
+    "run": "POST /api/v1/jobs",
+    **dict.fromkeys(
+        (
+            "funnel",
+            "journey",
+            "reach",
+            "overlap",
+            "attribution",
+            "lift",
+            "portrait",
+            "concentration",
+        ),
+        "POST /api/v1/jobs",
+    ),
+    "power": "GET /api/v1/power",
+    "standing add": "POST /api/v1/standing",
+    "standing list": "GET /api/v1/standing",
+    "standing remove": "DELETE /api/v1/standing/{name}",
+    "roster list": "GET /api/v1/rosters",
+    "roster remove": "DELETE /api/v1/rosters/{name}",
+    "job list": "GET /api/v1/jobs",
+    "job show": "GET /api/v1/jobs/{job}",
+    "job draw": "GET /api/v1/jobs/{job}/picture",
+    "job log": "GET /api/v1/jobs/{job}/log",
+    "job cancel": "POST /api/v1/jobs/{job}/cancel",
+    "job rerun": "POST /api/v1/jobs/{job}/rerun",
+    "ledger verify": "GET /api/v1/ledger/verification",
+    "ledger list": "GET /api/v1/ledger",
+    "ledger export": "GET /api/v1/ledger/export",
+    "ledger balance": "GET /api/v1/contracts/{contract_id}/budget",
+    "user add": "POST /api/v1/users",
+    "user list": "GET /api/v1/users",
+    "user role": "POST /api/v1/users/{name}",
+    "user reset": "POST /api/v1/users/{name}/reset",
+}
+# Commands of whoever holds the node's folder or a file, and rooms whose pages are still to come.
+_AT_HOME = ("init", "demo", "city", "learn", "features", "serve", "publish", "doctor", "console", "node start", "node backup",
+            "node restore", "node renew", "node move-store", "node ")  # fmt: skip
+_TO_COME = ("partner invite", "partner accept", "partner confirm", "partner revoke", "model ", "consumer ", "webhook ",
+            "evidence ", "value ")  # fmt: skip
+
+
+def commands(typer: Any, path: str = "") -> Iterator[str]:
+    for command in typer.registered_commands:
+        yield path + (command.name or command.callback.__name__.replace("_", "-"))
+    for group in typer.registered_groups:
+        yield from commands(group.typer_instance, f"{path}{group.name} ")
+
+
+def test_every_command_is_an_action_of_the_api_or_stays_at_home(tmp_path: Path) -> None:
+    with facade.office_of(new_node(tmp_path / "node")) as office:
+        made = make_app(Desk(office, None, Settings()))
+    routes = {f"{method} {route.path}" for route in routes_of(made) for method in route.methods}
+    found = set(commands(app))
+    for verb, route in VERBS.items():
+        assert verb in found, f"{verb} is no command any more"
+        assert route in routes, f"{verb}: {route} is not there"
+    missing = {v for v in found - set(VERBS) if not v.startswith((*_AT_HOME, *_TO_COME))}
+    assert not missing, "give these commands a route of the API, and name it in VERBS"
+
+
+def imports(source: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            if node.module in ("hanse.node", "hanse"):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+@pytest.mark.parametrize(
+    "path", sorted(Path(str(files("hanse.console"))).rglob("*.py")), ids=lambda p: p.stem
+)
+def test_the_console_calls_the_facade_alone(path: Path) -> None:
+    for name in imports(path.read_text()):
+        if name.startswith("hanse.") and name != "hanse.__version__":
+            assert name.startswith(_ALLOWED), name
