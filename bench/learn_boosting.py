@@ -7,7 +7,7 @@ compiled, and stops with the model at both parties; of ``--repeats`` runs the me
 from raw columns to the model, as often repeated. ``--peer sgb``: SecretFlow with the same trees, once
 (`bench/peer_sgb.py`; ``--peer-python`` or HANSE_SECRETFLOW_PYTHON names a Python 3.10 with secretflow-lite).
 ``plain_*`` is our own boosting with all columns in one place. Bytes are those of all messages, without frame heads;
-peak memory is that of all parties together, with the data.
+peak memory is that of all parties together, with the data. ``--masked``: the form for people, with three seats.
 """
 
 from __future__ import annotations
@@ -81,6 +81,7 @@ def boosting(rows: int, columns: int, settings: Settings, repeats: int) -> dict[
         "columns": [columns, columns],
         "trees": settings.trees,
         "depth": settings.depth,
+        "masked": settings.masked,
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0],
         "walls_s": walls,
@@ -101,7 +102,7 @@ def boosting(rows: int, columns: int, settings: Settings, repeats: int) -> dict[
 
 def warm(columns: int, settings: Settings) -> None:
     """Compile kernels, once a machine, or load them."""
-    x, y = made(2_000, columns)
+    x, y = made(4_000, columns)
     guest, host = parties_of(x)
     fit(guest, y, [host], replace(settings, trees=1))
 
@@ -170,6 +171,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trees", type=int, default=10)
     parser.add_argument("--depth", type=int, default=5)
     parser.add_argument("--bins", type=int, default=32)
+    parser.add_argument("--masked", action="store_true", help="three seats choose the splits on shares")
     parser.add_argument("--peer-python", default="", help="a Python in which secretflow-lite is installed")
 
 
@@ -178,7 +180,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.peer not in ("sgb", "plaintext", "none"):
         raise Fault("peer.unknown", f"boosting is not measured beside {args.peer}",
                     remedy="use sgb, plaintext or none")  # fmt: skip
-    settings = Settings(trees=args.trees, depth=args.depth, bins=args.bins)
+    settings = Settings(trees=args.trees, depth=args.depth, bins=args.bins, masked=args.masked)
     warm(args.columns, settings)
     out = boosting(args.rows, args.columns, settings, args.repeats)
     if args.peer == "none":

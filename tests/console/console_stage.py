@@ -106,7 +106,9 @@ def bench(
         yield Bench(console, folder, held)
 
 
-def new_node(folder: Path, party: str = "media-house") -> Path:
+def new_node(
+    folder: Path, party: str = "media-house", organisation: str = "A <b>bold</b> & media company"
+) -> Path:
     """A node with no partners and no contracts."""
-    facade.create_node(folder, party, "A <b>bold</b> & media company", ("127.0.0.1", 0))
+    facade.create_node(folder, party, organisation, ("127.0.0.1", 0))
     return folder

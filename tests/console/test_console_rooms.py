@@ -1,4 +1,4 @@
-"""The console speaks to the node through its facade alone, and every command of the command line is an action here."""
+"""The console speaks to the node through its facade alone; every command is an action of its API."""
 
 from __future__ import annotations
 
@@ -85,10 +85,14 @@ VERBS: dict[str, str] = {
     "user reset": "POST /api/v1/users/{name}/reset",
 }
 # Commands of whoever holds the node's folder or a file, and rooms whose pages are still to come.
-_AT_HOME = ("init", "demo", "city", "learn", "features", "serve", "publish", "doctor", "console", "node start", "node backup",
-            "node restore", "node renew", "node move-store", "node ")  # fmt: skip
-_TO_COME = ("partner invite", "partner accept", "partner confirm", "partner revoke", "model ", "consumer ", "webhook ",
-            "evidence ", "value ")  # fmt: skip
+_AT_HOME = (
+    "init", "demo", "city", "learn", "features", "serve", "publish", "doctor", "console",
+    "node start", "node backup", "node restore", "node renew", "node move-store",
+)  # fmt: skip
+_TO_COME = (
+    "partner invite", "partner accept", "partner confirm", "partner revoke", "model ", "consumer ",
+    "webhook ", "evidence ", "value ",
+)  # fmt: skip
 
 
 def commands(typer: Any, path: str = "") -> Iterator[str]:

@@ -77,7 +77,8 @@ def test_every_word_that_a_page_asks_for_is_there_and_no_word_is_left_over() -> 
 def test_values_of_ours_have_words() -> None:
     words = Words("zh")
     for group, values in (
-        ("role", ROLES), ("department", REVIEW_ROLES), ("state", (*STATES, *JOB_STATES, "asking", "fresh", "active", "off")),
+        ("role", ROLES), ("department", REVIEW_ROLES),
+        ("state", (*STATES, *JOB_STATES, "asking", "fresh", "active", "off")),
         ("computation", menu.MENU), ("computation_help", menu.MENU),
     ):  # fmt: skip
         for value in values:

@@ -10,7 +10,7 @@ from boosted import World, auc, world
 from scipy import stats
 
 from hanse.engine.stage import on_stage
-from hanse.entropy import SeededEntropy, SystemEntropy
+from hanse.entropy import SeededEntropy
 from hanse.errors import Fault, Foul, Refusal
 from hanse.gate.histograms import open_masked
 from hanse.learn.boosting import Rows, Settings, fit, masked
@@ -176,7 +176,7 @@ def attack(here: World, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(masked, "open_masked", decrypted)
     monkeypatch.setattr(LabelHolder, "_written", told)
-    fit(here.guest, here.y["logistic"], here.hosts, settings, entropy=lambda _: SystemEntropy())
+    fit(here.guest, here.y["logistic"], here.hosts, settings, job=b"attack", entropy=seeded)
     guess = solved(equations, sums) > 0.5
     assert len(equations) > 100
     return float((guess == (here.hosts[0].columns["bit"] == 0)).mean())
@@ -191,8 +191,9 @@ def test_bits_of_rows_from_open_sums_of_a_hundred_rows_and_not_from_masked_ones(
         without = attack(here, settings, patched)
     with monkeypatch.context() as patched:
         under = attack(here, replace(settings, masked=True), patched)
-    assert without > 0.75  # k is 100, and sums are re-randomised: neither helps
-    assert abs(under - 0.5) < 0.1
+    assert without > 0.9  # k is 100, and sums are re-randomised: neither helps
+    # Guesses go together, as gradients do: other masks give 0.44 to 0.59.
+    assert abs(under - 0.5) < 0.15
 
 
 def test_the_label_holder_decrypts_uniform_words_and_the_record_says_so() -> None:

@@ -123,6 +123,9 @@ def test_a_value_that_lies_far_out(made: list[dict[str, Any]], far: float) -> No
         ("logistic", lambda n: np.where(np.arange(n) == 5, np.nan, np.arange(n) % 2), "missing"),
         ("poisson", lambda n: np.arange(n) % 4 - 1, "negative"),
         ("poisson", np.zeros, "one value only"),
+        ("gamma", lambda n: np.arange(n) % 4, "not above 0"),
+        ("tweedie", lambda n: np.arange(n) % 4 - 1.0, "negative"),
+        ("multinomial", lambda n: np.where(np.arange(n) == 5, np.nan, np.arange(n) % 3), "missing"),
         ("linear", lambda n: np.full(n, 3.5), "one value only"),
         ("linear", lambda n: np.where(np.arange(n) == 5, np.inf, np.arange(n)), "infinite"),
     ],
@@ -165,14 +168,61 @@ def test_perfect_separation_is_finite_and_said(model: str, made: list[dict[str, 
 
 
 @pytest.mark.parametrize("matched", [0, 5])
-def test_hardly_anybody_in_common(made: list[dict[str, Any]], matched: int) -> None:
-    """Refused, and the figure told is the noised one that the seats see."""
+@pytest.mark.parametrize("alignment", ["hidden", "open"])
+def test_hardly_anybody_in_common(made: list[dict[str, Any]], matched: int, alignment: str) -> None:
+    """Refused, and the figure told is the noised one that the seats see; in the open it is exact."""
     made[1]["id"] = np.array(
         [*made[0]["id"][:matched], *(f"other {n}" for n in range(made[1]["id"].size - matched))]
     )
-    error = refused(made, holdout=0.0)
+    error = refused(made, holdout=0.0, alignment=alignment)
     assert error.code == "learn.rows"
     assert "--minimum-rows" in error.remedy
+
+
+def test_nobody_in_common_is_refused_whatever_the_limit(made: list[dict[str, Any]]) -> None:
+    made[1]["id"] = np.array([f"other {n}" for n in range(made[1]["id"].size)])
+    error = refused(made, holdout=0.0, alignment="open", least_rows=0)
+    assert error.code == "learn.rows"
+
+
+@pytest.mark.parametrize("model", ["logistic", "multinomial", "tweedie"])
+@pytest.mark.parametrize("alignment", ["hidden", "open"])
+def test_one_kind_of_row_in_common(model: str, alignment: str) -> None:
+    """The label party has rows of several kinds, those that match are of one: finite, and said."""
+    made = frames(model, 1200, share=1.0)
+    y = made[0]["y"]
+    one = np.flatnonzero(y == y.min())
+    made[1] = {name: values[one] for name, values in made[1].items()}
+    outcome = learned(made, model, least_rows=100, alignment=alignment, holdout=0.0)
+    values = [v for c in outcome.coefficients.values() for v in c.values()]
+    assert np.isfinite(values).all()
+    assert outcome.metrics.get("auc") is None
+    assert not outcome.settled
+    assert any("not settled" in note for note in outcome.notes)
+
+
+@pytest.mark.parametrize(
+    "model", ["linear", "logistic", "poisson", "gamma", "tweedie", "multinomial"]
+)
+def test_one_column_at_two_parties(model: str) -> None:
+    """Which of them gets the weight is nobody's to say at the default penalty; what is predicted is."""
+    made = frames(model, 1500, share=1.0)
+    made[1]["twin"] = 3 - 2 * made[0]["c00"]
+    outcome = learned(made, model)
+    assert outcome.settled
+    for name, value in outcome.plaintext.items():
+        assert outcome.metrics[name] == pytest.approx(value, rel=1e-3, abs=1e-3), name
+
+
+def test_a_rare_value_that_tells_the_label_alone_ends() -> None:
+    made = frames("logistic", 2000, share=1.0)
+    rare = np.zeros(2000)
+    rare[:3], made[0]["y"][:3] = 1.0, 1
+    made[1]["rare"] = rare
+    outcome = learned(made, "logistic", holdout=0.0)
+    assert outcome.settled
+    assert np.isfinite(outcome.coefficients["p1"]["rare"])
+    assert outcome.metrics["auc"] == pytest.approx(outcome.plaintext["auc"], abs=1e-3)
 
 
 def test_a_model_about_people_needs_a_thousand_rows(made: list[dict[str, Any]]) -> None:

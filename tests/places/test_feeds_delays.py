@@ -89,6 +89,26 @@ def test_too_little_to_learn_from_is_refused() -> None:
         delays.learn(from_matrix(["a"], DAYS[-20:], np.ones((1, 20))), AS_OF, settled=30)
 
 
+def test_partial_days_are_no_faults_and_faults_in_them_are_found() -> None:
+    """A feed of which 4 % of a day comes first: by itself the newest days look like another unit."""
+    random = np.random.default_rng(3)
+    final = np.exp(random.normal(8, 0.8, (40, 1)) + random.normal(0, 0.05, (40, DAYS.size)))
+    names = [f"c{n}" for n in range(40)]
+    early = from_matrix(names, DAYS, np.round(final * 0.06), lateness=0)
+    whole = early.and_then(from_matrix(names, DAYS, np.round(final), lateness=5))
+    model = delays.learn(whole, AS_OF, settled=6)
+    _, found = checked(whole, AS_OF, gradual=model)
+    assert not found
+    assert {one.kind for one in checked(whole, AS_OF)[1]} >= {"unit"}  # what it would be without
+    torn = np.where(
+        (whole.date == DAYS[-3]) & (whole.reported == DAYS[-3]), whole.value * 1000, whole.value
+    )
+    spoilt = Feed(whole.places, whole.place, whole.date, whole.reported, torn)
+    clean, found = checked(spoilt, AS_OF, gradual=model)
+    assert [(one.kind, one.first, one.last) for one in found] == [("unit", DAYS[-3], DAYS[-3])]
+    assert np.isnan(clean.known(AS_OF, DAYS[-3:-2])).all()
+
+
 # --- the order of degradation -------------------------------------------------------------------------
 
 

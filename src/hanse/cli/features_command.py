@@ -29,7 +29,9 @@ def features(
         typer.Option(metavar="VALUE", help="Where the later period, or the positive label, begins.",
                      show_default=False),
     ] = None,
-    bins: Annotated[int, typer.Option(help="Bins of a column of numbers.")] = 10,
+    bins: Annotated[
+        int | None, typer.Option(help="Bins of a column of numbers.", show_default="10; 5 where rows are few")
+    ] = None,
     epsilon: Annotated[float, typer.Option(help="Price of all counts together, at most 4.")] = 4.0,
     k: Annotated[int, typer.Option(help="Least people behind a count.")] = 20,
     exact: Annotated[

@@ -13,7 +13,6 @@ from hanse.errors import Refusal
 
 if TYPE_CHECKING:
     from hanse.learn.evaluation.report import Report
-    from hanse.learn.features.reading import Prepared, Preparing
 
 Label = Annotated[
     str,
@@ -88,16 +87,15 @@ def learn(
     coefficients. Horizontal: rows stay where they are, updates are summed on shares.
     """
     require_rehearsal(rehearse)
-    from hanse.learn.evaluation.rehearsal import Asked, train
+    if missing not in ("indicator", "refuse"):
+        raise typer.BadParameter(f"{missing!r} is not indicator or refuse", param_hint="--missing")
+    from hanse.learn.evaluation.rehearsal import rehearse_files
 
-    asked = Asked(
-        model, l2, holdout, minimum_rows, iterations, power=power, trees=trees, depth=depth
-    )
-    parties = read_parties(
-        label, features, id_column, preparing(model, missing, holdout, without, horizontal),
-        same_columns=horizontal,
+    report = rehearse_files(
+        label, features, id=id_column, model=model, horizontal=horizontal,
+        missing="refuse" if missing == "refuse" else "indicator", without=without or (), l2=l2, holdout=holdout,
+        minimum_rows=minimum_rows, iterations=iterations, power=power, trees=trees, depth=depth,
     )  # fmt: skip
-    report = train(parties, asked, horizontal=horizontal)
     if picture is not None:
         picture.write_text(report.svg(), encoding="utf-8")
     if as_json:
@@ -112,46 +110,8 @@ def require_rehearsal(rehearse: bool) -> None:
         raise Refusal(
             "learn.contract",
             "between organisations a model needs a contract that names it; files at hand are for rehearsals",
-            remedy="add --rehearse to run all parties in this process, on files at hand",
+            remedy="add --rehearse to run all parties in this process, or train with 'hanse model train'",
         )
-
-
-def preparing(
-    model: str, missing: str, holdout: float, without: list[str] | None, horizontal: bool = False
-) -> Preparing:
-    """How files are read for a model."""
-    from hanse.learn.features.reading import Preparing
-
-    if missing not in ("indicator", "refuse"):
-        raise typer.BadParameter(f"{missing!r} is not indicator or refuse", param_hint="--missing")
-    keep = missing == "indicator" and (model == "boosting" or horizontal)
-    return Preparing(
-        "keep" if keep else missing,  # type: ignore[arg-type]
-        holdout, model in ("logistic", "multinomial", "boosting"), frozenset(without or ()),
-        codes=model == "boosting" and not horizontal, rows_apart=horizontal,
-    )  # fmt: skip
-
-
-def read_parties(
-    label: str,
-    features: list[Path],
-    id_column: str,
-    how: Preparing,
-    *,
-    same_columns: bool = False,
-) -> list[Prepared]:
-    """All files, the label party's first, parties called by them. ``same_columns``: all have the label."""
-    from hanse.learn.features.files import party_names, split_label
-    from hanse.learn.features.reading import check_without, read_party
-
-    file, column = split_label(label)
-    paths = [file, *features]
-    names = party_names(paths)
-    check_without(paths, how)
-    return [
-        read_party(path, id_column, column if number == 0 or same_columns else None, name, how)
-        for number, (path, name) in enumerate(zip(paths, names, strict=True))
-    ]
 
 
 def _show(report: Report) -> None:

@@ -257,9 +257,10 @@ def _show_card(found: Document) -> None:
         show(("metric", "value"), [(k, f"{v:.6g}") for k, v in figures.items()], right=(1,))
     else:
         say(f"  Metrics:   told to {', '.join(found['metrics_told_to']) or 'nobody'}")
-    told = [o for o in found["disclosures"] if o["to"] != ["seats"]]
-    show(("told", "to", "numbers"), [(o["what"], ", ".join(o["to"]), o["values"]) for o in told],
-         title="What was opened", right=(2,))  # fmt: skip
+    told = [o for o in found.get("disclosures", []) if o["to"] != ["seats"]]
+    if told:
+        show(("told", "to", "numbers"), [(o["what"], ", ".join(o["to"]), o["values"]) for o in told],
+             title="What was opened", right=(2,))  # fmt: skip
     for party, what in found["holds"].items():
         say(f"  {party} holds {what}.")
 

@@ -36,10 +36,8 @@ _EXACT = {
 }
 _ENDS = {".unknown": 404, ".malformed": 422, ".exists": 409, ".syntax": 422}
 # Faults that whoever asks can mend: what they gave is wrong, or lies elsewhere.
-_THEIRS = (
-    "file.", "catalog.", "dataset.", "crowd.", "gazetteer.", "config.", "places.", "identity.", "contract.",
-    "question.", "menu.",
-)  # fmt: skip
+_THEIRS = ("file.", "catalog.", "dataset.", "crowd.", "gazetteer.", "config.", "places.", "identity.")
+_MALFORMED = ("question.", "menu.", "page.", "request.", "power.")
 _BEGINS = {"store.": 503, "peer.": 502, "node.": 502}
 
 
@@ -81,10 +79,10 @@ def status_of(error: HanseError) -> int:
     for begin, status in _BEGINS.items():
         if error.code.startswith(begin):
             return status
+    if isinstance(error, Refusal):
+        return 422 if error.code.startswith(_MALFORMED) else 409
     if error.code.startswith(_THEIRS):
         return 422
-    if isinstance(error, Refusal):
-        return 409
     return 502 if isinstance(error, Foul) else 500
 
 

@@ -47,7 +47,7 @@ def describe(contract: Contract) -> str:
         *([("What qualifies", _qualifications(contract))] if contract.qualifications else []),
         *([("Who learns what", _learning(contract))] if contract.computations else []),
         *([("Which models", _models(contract))] if contract.models else []),
-        ("What protects people in the results", _protection(contract)),
+        *([("What protects people in the results", _protection(contract))] if contract.computations else []),
         ("What the seats see while computing", _seats(contract)),
         *([("What it costs", _prices(contract))] if contract.prices is not None else []),
         ("Whom you trust", [TRUST, f"The parties state: {contract.independence}"]),

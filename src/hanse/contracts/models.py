@@ -190,7 +190,9 @@ def _clause_problems(contract: Contract, clause: ModelClause) -> Iterator[tuple[
     if clause.scores and clause.coefficients and set(clause.coefficients) != own:
         missing = ", ".join(sorted(own - set(clause.coefficients)))
         yield "coefficients", f"leaves out {missing}, without whose part nothing can be scored"
-    if clause.kind in BOOSTING_KINDS:  # what they tell is worked out where the labels and the leaves are
+    if (
+        clause.kind in BOOSTING_KINDS
+    ):  # what they tell is worked out where the labels and the leaves are
         label = parties_of(contract, clause)[0]
         for key, names in (("metrics", clause.metrics), ("scores", clause.scores)):
             for name in names:
@@ -265,11 +267,13 @@ def in_words(contract: Contract, clause: ModelClause) -> list[str]:
         f"{clause.expiry_days} days after its training.",
         f"  {basis}",
         f"  {ways[clause.alignment]}",
-        f"  {', '.join(clause.told(contract))} get the coefficients of their own columns only; nobody holds the "
-        f"whole model, which is split between {', '.join(parties)}.",
+        f"  {_parts(contract, clause)}",
         f"  Metrics go to {', '.join(clause.metrics) or 'nobody'}, p-values of own columns to "
-        f"{', '.join(clause.p_values) or 'nobody'}.",
+        f"{', '.join(clause.p_values) or 'nobody'}. What is told is exact, without noise.",
     ]
+    if clause.horizontal:
+        lines[-1] = "  Each party judges the model on its own rows; nobody else is told."
+        return lines
     if clause.scores:
         told = ", ".join(clause.scores)
         lines.append(
@@ -284,3 +288,14 @@ def in_words(contract: Contract, clause: ModelClause) -> list[str]:
             "  One row at a time may be scored, too; then all parties of the model see which row it is."
         )
     return lines
+
+
+def _parts(contract: Contract, clause: ModelClause) -> str:
+    told, parties = ", ".join(clause.told(contract)), parties_of(contract, clause)
+    if clause.horizontal:
+        return f"{told} each end with the whole common model; sums over at least three parties are opened to them."
+    what = "splits" if clause.kind in BOOSTING_KINDS else "coefficients"
+    return (
+        f"{told} get the {what} of their own columns only; nobody holds the whole model, which is split between "
+        f"{', '.join(parties)}."
+    )

@@ -1,9 +1,9 @@
 """Opening the sums of lattice histograms: to the holder of the secret, after it was written down.
 
-Without masks the holder reads sums over groups of rows it can name: for rows that are not people (places) only. With
-masks it reads uniform words; three seats choose the splits on shares, and tell whose they are, and to each owner which.
-About people, where the contract says that they authorised a model in the open and where the evidence is; then a split
-leaves at least 100 rows on both sides.
+Without masks the holder reads sums over groups of rows it can name: for rows that are not people (places) only.
+With masks it reads uniform words; three seats choose the splits on shares, and tell whose they are, and to each
+owner which. About people only where the contract says that they authorised a model in the open, and where the
+evidence is; then with masks, and with at least 100 rows on both sides of a split.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ def tell_splits(
     s: Session, record: Record, owner: Ring, places: Sequence[Ring], roles: Sequence[int], parties: Sequence[str],
     step: str,
 ) -> None:  # fmt: skip
-    """Whose split each node gets (``owner`` [nodes]: 0 none, 1 the first of ``parties``, ...) to all parties and the
-    seats, and to each owner but the first which of its candidates (``places`` [nodes] of the others)."""
+    """Whose split each node gets (``owner`` [nodes]: 0 none, 1 the first of ``parties``, ...) to all parties and
+    the seats, and to each owner but the first which of its candidates (``places`` [nodes] of the others)."""
     what = "whose columns split each node of a level, if any"
     record.write(Opening(f"{step}.owner", what, ("seats", *parties), owner.size))
     owners = open_ring(s, owner, f"{step}.owner")

@@ -25,8 +25,9 @@ class Made:
     block: Document
 
     def body(self) -> Document:
-        """Plain values, as the job's result."""
-        return {"model": self.card["model"], "card": self.card, "holds_part": bool(self.block)}
+        """Plain values, as the job's result; what was opened is in the job's disclosure report."""
+        card = {name: value for name, value in self.card.items() if name != "disclosures"}
+        return {"model": card["model"], "card": card, "holds_part": bool(self.block)}
 
 
 def card_of(

@@ -30,13 +30,14 @@ from hanse.gate.scores import draw_lock, send_lock_seeds
 from hanse.learn.jobs import linear
 from hanse.learn.jobs.blocks import LinearBlock
 from hanse.learn.jobs.committed import Recorder, Upload
+from hanse.learn.jobs.renumbered import Renumbered
 from hanse.learn.jobs.terms import F64, HomeRows, Side, Terms
 from hanse.learn.scoring import batch, online
 from hanse.node import models_open
 from hanse.node.models import ModelShelf
 from hanse.node.models_card import Made, card_of
 from hanse.node.models_open import OpenHome, rows_digest
-from hanse.node.roles import Job
+from hanse.node.roles import Job, Progress
 from hanse.node.scoring import (
     Lookup,
     OneScore,
@@ -137,7 +138,7 @@ class ModelDesk:
         self, plan: Any, contract: Contract, side: Side, request: JobRequest
     ) -> tuple[str, Callable[[Channel], None], Any]:
         train = request.computation == TRAIN
-        owner = self.party == plan.terms.label_party
+        owner = self.party == plan.terms.label_party or plan.terms.clause.horizontal
         rows = self._read(
             plan.terms, contract, side, target=train and owner,
             texts=not train and plan.question.receiver == self.party,
@@ -198,16 +199,21 @@ class ModelDesk:
 
         return send
 
-    def play(self, job: Job) -> Callable[[Channel], None]:
+    def play(self, job: Job, progress: Progress) -> Callable[[Channel], None]:
         """How this party works on an open job with the others."""
+        terms: Terms = job.plan.terms
+        roles = [*map(job.provider_role, terms.parties), 0, 1, 2]
 
         def play(channel: Channel) -> None:
             if job.request.computation == SCORE_ONE:
-                self._play_one(channel, job)
+                self._play_one(Renumbered(channel, roles), job)
                 return
             home: OpenHome = self._prepared(job).home
+            if terms.clause.horizontal:
+                models_open.play_pooled(channel, job, self.party, home, self.entropy, progress)
+                return
             models_open.play(
-                channel, job, self.party, home,
+                Renumbered(channel, roles), job, self.party, home,
                 lambda: self._document(job.plan.question.training), self.entropy,
             )  # fmt: skip
 
@@ -332,13 +338,11 @@ class ModelDesk:
         home: OpenHome = self._prepared(job).home
         if job.request.computation != TRAIN:
             return self._written(job, models_open.scored(job, home))
-        if home.trained is None:
-            raise Fault("model.training", "a training ended without a model")
-        facts = {"trees": home.trained.trees, "rows": home.trained.rows}
-        note, card = card_of(job, self.party, self.clock.now(), home.trained.metrics, facts, record)
+        body, metrics, facts = models_open.made_of(job, home)
+        note, card = card_of(job, self.party, self.clock.now(), metrics, facts, record)
         block: dict[str, Any] = {}
         if any(t.step == f"model.{self.party}" for t in job.plan.release.told):
-            block = home.trained.block.body()
+            block = body
             self.shelf.keep(note, block, card)
         self.release(job)
         return Made(card, block)

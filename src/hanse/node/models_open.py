@@ -17,10 +17,12 @@ from hanse.engine.shares import octets
 from hanse.entropy import Entropy
 from hanse.errors import Fault, Refusal
 from hanse.gate.record import Record
-from hanse.learn.jobs import trees
+from hanse.learn.horizontal.home import Home
+from hanse.learn.horizontal.roles import Result
+from hanse.learn.jobs import pooled, trees
 from hanse.learn.jobs.keys import keys_in_common
 from hanse.learn.jobs.terms import F64, U64, HomeRows
-from hanse.node.roles import Job
+from hanse.node.roles import Job, Progress
 from hanse.node.scoring import OneScore, Scored
 from hanse.wire import Channel
 
@@ -33,6 +35,7 @@ class OpenHome:
 
     rows: HomeRows
     trained: trees.TreesHome | None = None
+    pooled: tuple[Result, Home] | None = None
     keys: U64 | None = None
     scores: F64 | None = None
 
@@ -60,6 +63,30 @@ def play(
     home.keys = keys_in_common(channel, len(plan.terms.parties), home.rows.ids, "scoring")
     part = trees.block_of(block())
     home.scores = trees.score(channel, plan, party, home.rows, home.keys, part, name)
+
+
+def play_pooled(
+    channel: Channel, job: Job, party: str, home: OpenHome, entropy: Entropy, progress: Progress
+) -> None:
+    """Train with parties that have other rows of the same columns."""
+    home.pooled = pooled.train(
+        channel, job.plan, party, home.rows, job.contract.id, entropy, progress
+    )
+
+
+def made_of(job: Job, home: OpenHome) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """(the party's part as plain values, metrics, facts for the card) of a training that has ended."""
+    if home.pooled is not None:
+        result, rows = home.pooled
+        return (
+            pooled.body_of(result),
+            pooled.metrics_of(job.plan, result, rows),
+            pooled.facts_of(result),
+        )
+    if home.trained is None:
+        raise Fault("model.training", "a training ended without a model")
+    facts = {"trees": home.trained.trees, "rows": home.trained.rows}
+    return home.trained.block.body(), dict(home.trained.metrics), facts
 
 
 def play_one(

@@ -8,19 +8,24 @@ from typing import Any
 import numpy as np
 
 from hanse.contracts import Contract, Grant
+from hanse.errors import Refusal
 from hanse.gate import ReleasePlan
+from hanse.gate.scores import ModelRelease
 from hanse.measure.intervals import noise_half_width
 
 Document = dict[str, Any]
 
 
 def preview_of(
-    contract: Contract, grant: Grant, release: ReleasePlan, similar: Mapping[str, str]
+    contract: Contract, grant: Grant, release: ReleasePlan | ModelRelease, similar: Mapping[str, str]
 ) -> Document:
     """Plain values. ``noise`` and ``thresholds`` are of counts of people; ``kinds`` tells all outputs apart.
 
     ``similar`` are the period's jobs that asked almost the same, with how they differ.
     """
+    if isinstance(release, ModelRelease):
+        raise Refusal("model.preview", "what a model job tells is exact: it has no noise and no thresholds to see",
+                      remedy="see what may be trained with 'hanse model list --allowed'")  # fmt: skip
     kinds = _kinds(release)
     counts = [kind for kind in kinds if kind["of"] == "people"]
     return {

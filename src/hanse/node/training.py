@@ -32,7 +32,7 @@ from hanse.gate.scores import (
     send_locked,
     unlock,
 )
-from hanse.learn.jobs import linear, trees
+from hanse.learn.jobs import linear, pooled, trees
 from hanse.learn.jobs.committed import Verified
 from hanse.learn.jobs.renumbered import Renumbered
 from hanse.learn.scoring import batch, online
@@ -46,7 +46,7 @@ class Home(Protocol):
     """What a party brings to model jobs and takes home (`models_desk.ModelDesk`)."""
 
     def send(self, job: Job) -> Callable[[Channel], list[bytes]]: ...
-    def play(self, job: Job) -> Callable[[Channel], None]: ...
+    def play(self, job: Job, progress: Progress) -> Callable[[Channel], None]: ...
     def finish(self, job: Job, opened: Mapping[str, NDArray[np.uint64]], record: Record) -> Any: ...
 
 
@@ -67,9 +67,10 @@ def run_model_role(
     role, party = job.roles[number]
     if job.plan.way == "open":
         if number < SEATS:
-            return Lived(run_open_seat(channel, job, entropy, commit, progress))
+            return Lived(run_open_seat(channel, number, job, entropy, commit, progress))
         if role == "provider":
-            return Lived(run_open_provider(channel, party, job, home.play(job), commit, progress))
+            play = home.play(job, progress)
+            return Lived(run_open_provider(channel, party, job, play, commit, progress))
         record = run_open_recipient(channel, party, job, progress)
         return Lived(record, result=home.finish(job, {}, record))
     if number < SEATS:
@@ -209,16 +210,20 @@ def open_record(plan: Any) -> Record:
 
 
 def run_open_seat(
-    channel: Channel, job: Job, entropy: Entropy, commit: Callable[[Record], None],
+    channel: Channel, seat: int, job: Job, entropy: Entropy, commit: Callable[[Record], None],
     progress: Progress,
 ) -> Record:  # fmt: skip
-    """A seat writes down what is told; where sums carry masks, the seats choose the splits on shares, too."""
+    """A seat writes down what is told. It also adds up what parties with rows of their own learned at home, or
+    chooses splits on shares where sums carry masks."""
     record = open_record(job.plan)
     commit(record)
+    name = bytes.fromhex(job.request.job_hash)
     if isinstance(job.plan, trees.TreesPlan) and job.plan.settings.masked:
         progress("choosing splits", 0.0)
         inner = Renumbered(channel, job.plan.terms.channel_roles(job))
-        trees.choose(inner, job.plan, bytes.fromhex(job.request.job_hash), Record(), entropy)
+        trees.choose(inner, job.plan, name, Record(), entropy)
+    elif isinstance(job.plan, pooled.PooledPlan):
+        pooled.sum_up(channel, seat, job.plan, name, entropy, progress)
     progress("done", 1.0)
     return record
 
@@ -227,12 +232,11 @@ def run_open_provider(
     channel: Channel, party: str, job: Job, play: Callable[[Channel], None],
     commit: Callable[[Record], None], progress: Progress,
 ) -> Record:  # fmt: skip
-    """A party's whole part. ``play`` works on a channel whose roles are the model's parties, then the seats."""
+    """A party's whole part. ``play`` works on the job's channel and keeps what came of it."""
     record = open_record(job.plan)
     commit(record)
     progress("with the other parties", 0.0)
-    terms = job.plan.terms
-    play(Renumbered(channel, [*map(job.provider_role, terms.parties), *range(SEATS)]))
+    play(channel)
     if party in job.request.recipients:  # this party's own other role
         channel.send(job.recipient_role(party), "played", np.ones(1, np.uint8))
     progress("done", 1.0)

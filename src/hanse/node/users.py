@@ -73,7 +73,9 @@ class UserDesk:
         self._entropy = entropy or SystemEntropy()
         self._hasher = hasher or PasswordHasher()
         self._nobody = self._hash("nobody has this password")
-        self._signing = threading.Lock()  # one after the other, or tries at once would not be counted
+        self._signing = (
+            threading.Lock()
+        )  # one after the other, or tries at once would not be counted
 
     # --- administration -------------------------------------------------------------------------
 
@@ -176,7 +178,7 @@ class UserDesk:
             self._users.forgive(name)
         self._users.sweep(now - LONGEST, now - IDLE)
         session = self._open(user, now)
-        self._ledger.append("console", {"action": "sign-in", "user": name})
+        self._record("sign-in", name, {})
         return session
 
     def session(self, handle: str) -> Session | None:
@@ -225,7 +227,9 @@ class UserDesk:
         """The secret as authenticators take it."""
         import pyotp  # noqa: PLC0415
 
-        return pyotp.TOTP(secret).provisioning_uri(name=user.name, issuer_name=f"Hanse {self._party}")
+        return pyotp.TOTP(secret).provisioning_uri(
+            name=user.name, issuer_name=f"Hanse {self._party}"
+        )
 
     def start_codes(self, session: Session, password: str, secret: str, code: str) -> None:
         """Ask for one-time codes from now on. Raises `Refusal` ``user.code`` unless ``code`` is of the secret."""
@@ -279,9 +283,7 @@ class UserDesk:
             wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(failed - FREE_TRIES, 10))
             # Not the name as it was typed: people type passwords into the wrong field.
             known = name if self._users.get(name) is not None else "unknown"
-            self._ledger.append(
-                "console", {"action": "sign-in locked", "user": known, "failed": failed}
-            )
+            self._record("sign-in locked", known, {"failed": failed})
         self._users.tried(name, failed, now + wait, now - timedelta(days=1))
 
     def _open(self, user: User, now: datetime) -> Session:
@@ -291,11 +293,15 @@ class UserDesk:
 
     def _keep(self, user: User, event: str, by: str) -> None:
         self._users.put(user)
-        self._ledger.append(
-            "console",
-            {"action": f"user {event}", "user": by, "of": user.name, "roles": list(user.roles),
-             "department": user.department, "state": user.state},
+        self._record(
+            f"user {event}", by,
+            {"user": user.name, "roles": list(user.roles), "department": user.department, "state": user.state},
         )  # fmt: skip
+
+    def _record(self, action: str, user: str, of: dict[str, object]) -> None:
+        self._ledger.append(
+            "console", {"action": action, "user": user, "of": of, "outcome": "done"}
+        )
 
     def _made_up(self) -> str:
         """A password of 100 bits that can be read out."""

@@ -13,6 +13,7 @@ from hanse.places.feeds import ONE_DAY, Days, Feed, Floats, day
 _HISTORY = 120  # days from which the usual age of the newest day is learnt
 _RECENT = 10  # the last of them are what is judged
 _TOLERANCE = 2  # days beyond the usual age
+_PAST = 14  # days that are revised at once
 _RESTATED = 10  # revised values from which their common factor is judged
 
 
@@ -38,7 +39,10 @@ def lateness(feed: Feed, as_of: Any, usual: int | None = None) -> Lateness:
     if not len(known):
         return Lateness(0, 0)
     newest = np.maximum.accumulate(known.date)
-    asked = np.arange(day(as_of) - np.timedelta64(_HISTORY, "D"), day(as_of) + ONE_DAY)
+    steps = np.diff(np.unique(known.date)).astype(np.int64)
+    # Of a quarterly feed eight quarters, or its past would be the gap that is judged.
+    span = max(_HISTORY, 8 * int(np.median(steps))) if steps.size else _HISTORY
+    asked = np.arange(day(as_of) - np.timedelta64(span, "D"), day(as_of) + ONE_DAY)
     upto = np.searchsorted(known.reported, asked, side="right")
     there = upto > 0
     age = (asked[there] - newest[upto[there] - 1]).astype(np.int64)
@@ -48,6 +52,13 @@ def lateness(feed: Feed, as_of: Any, usual: int | None = None) -> Lateness:
         low, high = np.quantile(past, [0.25, 0.75]) if past.size >= 14 else (age[-1], age[-1])
         usual = int(2 * high - low)
     return Lateness(int(age[-1]), usual)
+
+
+def due(feed: Feed) -> int:
+    """After how many days a day's first reports have come, 99 of 100 times."""
+    if not len(feed):
+        return 0
+    return int(np.quantile((feed.reported - feed.date).astype(np.int64), 0.99))
 
 
 def missing_days(values: Floats, daily: bool, steps: int = 28) -> NDArray[np.int64]:
@@ -117,8 +128,10 @@ def restated(feed: Feed) -> Restated:
         if int(mine.sum()) < _RESTATED:
             continue
         factor = float(np.median(ratio[mine]))
-        if abs(factor) >= np.log(5):
-            out[after[feed.reported[after] == one]] = True
+        these = after[feed.reported[after] == one]
+        # A feed that fills in revises its newest days by large factors, not its past.
+        if abs(factor) >= np.log(5) and np.unique(feed.date[these]).size >= _PAST:
+            out[these] = True
             days.append(one)
             factors.append(float(np.exp(factor)))
     return Restated(out, np.array(days, "datetime64[D]"), np.array(factors))

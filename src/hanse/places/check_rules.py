@@ -31,7 +31,7 @@ _CALM = np.log(1.5)  # all places together, in the week before
 _TOGETHER = 1.4  # times the spread of a quiet day: moved by one factor
 _QUIET = 0.02  # a spread that needs no explanation
 _APART = 5.0  # times more or less than all others moved
-_RUN = 4  # equal values in a row
+_LONG = 7  # days
 
 
 @dataclass
@@ -67,6 +67,17 @@ def median(values: Floats) -> Floats:
     return np.asarray(np.where(count > 0, pair.mean(axis=-1), np.nan))
 
 
+def grain(values: Floats) -> Floats:
+    """The step [places] in which values [places, days] come: twenty, where one person of a panel stands for twenty.
+
+    The smallest difference of two values, at least one.
+    """
+    steps = np.diff(np.sort(np.where(values >= 0, values, np.nan), axis=1), axis=1)
+    steps = np.where(steps > 1e-9, steps, np.inf)
+    smallest = steps.min(axis=1, initial=np.inf)
+    return np.where(np.isfinite(smallest), np.maximum(smallest, 1.0), 1.0)
+
+
 def flagged(values: Floats, dates: Days, daily: bool) -> Flags:
     """All that is wrong in ``values`` [places, days]; ``dates`` ascending, every day if the feed is ``daily``."""
     found = Flags(
@@ -94,6 +105,8 @@ class _Watch:
         self._most = np.zeros(places)
         self._seen = np.zeros(places, np.int64)
         self._equal = np.zeros(places, np.int64)
+        self._high = np.zeros(places, np.int64)
+        self._grain = grain(values)
         self._moved = np.zeros(places, np.int64)
         self._away = np.zeros(places, np.int64)
         self._other_unit = np.zeros(places, np.bool_)
@@ -124,7 +137,7 @@ class _Watch:
             found.put(kind, day, whole, shape)
             self._forget(day, whole | wrong)
             return
-        for name, places in self._single(now, usual, judged, ratio, day).items():
+        for name, places in self._single(now, usual, judged, ratio, shift, day).items():
             found.put(name, day, places & ~wrong, shape)
             wrong |= places
             if name == "unit":
@@ -132,7 +145,7 @@ class _Watch:
         with np.errstate(invalid="ignore"):
             far = ~wrong & (np.abs(ratio - shift) > np.log(_APART)) & (usual >= 2 * _LEAST)
         self._away = np.where(far, self._away + 1, np.where(np.isfinite(ratio), 0, self._away))
-        found.apart[:, day] = self._away >= _RUN
+        found.apart[:, day] = self._away >= _LONG
         self._forget(day, wrong)
         self._remember(day)
 
@@ -195,12 +208,15 @@ class _Watch:
         return "", shift
 
     def _single(
-        self, now: Floats, usual: Floats, judged: Mask, ratio: Floats, day: int
+        self, now: Floats, usual: Floats, judged: Mask, ratio: Floats, shift: float, day: int
     ) -> dict[str, Mask]:
         """What is wrong with single places."""
         settled = self._seen >= (2 * len(self._lags) if self._lags[0] > 1 else 4)
         limit = _HIGHEST * self._most
         high = settled & (now > limit) & (now > 100) & ~(ratio < np.log(_UNUSUAL))
+        # A place that stays so, by no power of ten, is another place than it was: in a week that is believed.
+        self._high = np.where(high, self._high + 1, np.where(np.isfinite(now), 0, self._high))
+        high &= ~((self._high > _LONG) & (now < 6 * limit) & ~self._other_unit)
         # A place without a history of its own is held against the largest that the feed has.
         high |= ~settled & (now > 20 * max(float(self._most.max()), 500.0)) & (self._most.max() > 0)
         sunk = judged & (now > 0) & (ratio < -np.log(_SUNK)) & (usual >= 2 * _SUNK)
@@ -210,10 +226,12 @@ class _Watch:
             # On a holiday a place in another unit is off by another factor; it is still the unit.
             by_ten = (by_ten | self._other_unit) & (now >= _LEAST)
             self._other_unit = np.where(np.isfinite(now), (high | sunk) & by_ten, self._other_unit)
+        # Of few people nobody comes by chance; on a day that is quiet all over town, of more.
         zero = judged & settled & (now == 0)
+        zero &= usual * np.exp(min(shift, 0.0)) >= 1.5 * _LEAST * self._grain
         if day:
             before = self._values[:, day - 1]
-            same = (now == before) & (now >= 100)
+            same = (now == before) & (now >= 100 * self._grain)
             self._equal = np.where(same, self._equal + 1, 0)
             self._moved += np.isfinite(now) & np.isfinite(before) & (now != before)
         return {
@@ -222,8 +240,16 @@ class _Watch:
             "sunk": sunk & ~by_ten,
             "zero": zero,
             # Only what used to move can be stuck: floor space and the like is the same every day.
-            "stuck": (self._equal >= _RUN - 1) & (self._moved > self._equal),
+            "stuck": (self._equal >= self._run_of(now)) & (self._moved > self._equal),
         }
+
+    def _run_of(self, now: Floats) -> Floats:
+        """How often in a row [places] a count may repeat itself: by chance once in about 1e9 days.
+
+        Of a Poisson count n the chance is about one in 3.5 sqrt(n). Extrapolated counts come in grains.
+        """
+        count = np.maximum(np.nan_to_num(now) / self._grain, 100.0)
+        return np.asarray(np.ceil(9 * np.log(10) / np.log(3.5 * np.sqrt(count))))
 
     def _forget(self, day: int, places: Mask) -> None:
         self._clean[places, day] = np.nan

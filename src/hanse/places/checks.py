@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from hanse.places import check_places, check_reports
 from hanse.places.check_rules import Flags, Mask, flagged
+from hanse.places.delays import Delays
 from hanse.places.feeds import ONE_DAY, Days, Feed, day
 
 _PASSES = 3
@@ -104,11 +105,14 @@ def checked(
     usual_lateness: int | None = None,
     ahead: bool = False,
     accepted: Sequence[Accepted] = (),
+    gradual: Delays | None = None,
 ) -> tuple[Feed, tuple[Finding, ...]]:
     """(the feed as known at the end of ``as_of`` without what is wrong with it, what was found).
 
     ``since`` is the first day that is judged (all by default); give about 120 days for quick daily checks.
     ``usual_lateness`` is how old the newest day may be, where that is agreed; ``ahead`` allows days to come.
+    Of a feed that fills in, give the delay model (``gradual``): days that are not whole yet are judged as they will
+    be, and kept as they are.
     """
     known = feed.as_known(as_of)
     if since is not None:
@@ -119,7 +123,7 @@ def checked(
     for turn in range(_PASSES):
         if not len(known):
             break
-        table = _Table(known, as_of)
+        table = _Table(known, as_of, gradual)
         wrong, more = _of_values(table, accepted)
         found += [
             f
@@ -194,14 +198,18 @@ def _rows_finding(known: Feed, rows: NDArray[np.bool_], kind: str, factor: str =
 class _Table:
     """A feed as known, as a table of places and days: every day, or the days that a sparse feed has."""
 
-    def __init__(self, feed: Feed, as_of: Any) -> None:
+    def __init__(self, feed: Feed, as_of: Any, gradual: Delays | None) -> None:
         self.feed = feed
         self.as_of = as_of
         used = np.unique(feed.date)
         steps = np.diff(used).astype(np.int64)
         self.daily = not steps.size or float(np.median(steps)) <= 1
         self.dates: Days = np.arange(used[0], used[-1] + ONE_DAY) if self.daily else used
-        self.values = feed.known(as_of, self.dates)
+        self.values = (
+            feed.known(as_of, self.dates)
+            if gradual is None
+            else gradual.completed(feed, as_of, self.dates).values
+        )
 
     def without(self, wrong: Mask, newest_only: bool) -> tuple[Feed, bool]:
         """(the feed without the reports behind these cells, whether older reports about them are left)."""
@@ -231,7 +239,9 @@ def _of_values(table: _Table, accepted: Sequence[Accepted]) -> tuple[Mask, list[
     names, cells = _of_places(table, accepted)
     found += names
     wrong |= cells
-    for at in _runs(check_reports.missing_days(table.values, table.daily)):
+    lacking = check_reports.missing_days(table.values, table.daily)
+    waited = day(table.as_of) - np.timedelta64(check_reports.due(feed), "D")
+    for at in _runs(lacking[dates[lacking] <= waited]):
         count = int((~np.isfinite(seen[:, at[0]])).sum())
         places = tuple(np.array(feed.places)[~np.isfinite(table.values[:, at[0]])].tolist())
         found.append(_finding(feed.name, "missing-day", places if count < len(feed.places) else (),

@@ -104,12 +104,23 @@ class FeedStore:
         return tuple(_version(pq.read_schema(path).metadata, path) for path in self._files())
 
     def verify(self) -> None:
-        """Check that no version was changed or taken out. Raises `Fault` ``feed.changed``."""
+        """Check that no version but the newest (see `head`) was changed or taken out.
+
+        Raises `Fault` ``feed.changed``.
+        """
         for number, version in enumerate(self.versions(), start=1):
             before = self._digest(number - 1) if number > 1 else ""
             if version.number != number or version.before != before:
                 raise self._fault("changed", f"version {max(1, number - 1)} is not what it was when version "
                                   f"{number} came", "take the folder back from a backup")  # fmt: skip
+
+    def head(self) -> str:
+        """The SHA-256 of the newest version, which vouches for all before it; "" if there is none.
+
+        Whoever keeps this elsewhere (a ledger, a partner) can tell later that nothing at all was changed.
+        """
+        held = len(self._files())
+        return self._digest(held) if held else ""
 
     # --- files ----------------------------------------------------------------------------------
 

@@ -84,6 +84,15 @@ class Feed:
         out.reshape(-1)[self.place[rows].astype(np.int64) * wanted.size + column] = self.value[rows]
         return out
 
+    def first_known(self, as_of: Any, dates: ArrayLike) -> Floats:
+        """As `known`, with the *oldest* report of each place and day: what was said before any revision."""
+        wanted = np.asarray(dates, "datetime64[D]").reshape(-1)
+        out = np.full((len(self.places), wanted.size), np.nan)
+        rows, column = self._within(as_of, wanted)
+        cell = self.place[rows].astype(np.int64) * wanted.size + column
+        out.reshape(-1)[cell[::-1]] = self.value[rows][::-1]
+        return out
+
     def reported_on(self, as_of: Any, dates: ArrayLike) -> Days:
         """When the reports that `known` uses were made: [places, days], not a time where there is none."""
         wanted = np.asarray(dates, "datetime64[D]").reshape(-1)

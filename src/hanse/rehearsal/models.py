@@ -103,8 +103,8 @@ class Model:
         return found
 
     def _block(self, party: str) -> dict[str, Any]:
-        world = self.federation.world()
-        block: dict[str, Any] = member_of(world, party).models.document(self.training)["block"]
+        document = self.federation.party(party).models.document(self.training)
+        block: dict[str, Any] = document["block"]
         return block
 
     def fit(self, *, analyst: str = "", **settings: Any) -> Self:
@@ -279,7 +279,7 @@ def _attempt(world: World, job: Job, desks: Mapping[str, ModelDesk], number: int
         end_of(world, job, parties, stopped, {p for p, desk in books.items() if desk.joined})
         raise
     end_of(world, job, parties, None)
-    return _Results(ran, made)
+    return _Results(ran, dict(sorted(made.items())))
 
 
 def _player(job: Job, desks: Mapping[str, ModelDesk], made: dict[str, Any]) -> Callable[..., None]:

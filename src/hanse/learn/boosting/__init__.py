@@ -3,6 +3,6 @@
 from hanse.learn.boosting.blocks import Block, LabelBlock
 from hanse.learn.boosting.rows import Pledge, Rows, commitment
 from hanse.learn.boosting.settings import Settings
-from hanse.learn.boosting.training import Model, fit
+from hanse.learn.boosting.together import Model, fit
 
 __all__ = ["Block", "LabelBlock", "Model", "Pledge", "Rows", "Settings", "commitment", "fit"]

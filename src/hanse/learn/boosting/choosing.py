@@ -1,16 +1,16 @@
 """The seats' part of boosting with masks: the best split of each node, found on shares.
 
-    1. A sum that the label holder decrypted (with the feature holder's mask on it) and that mask become one element.
+    1. A sum that the label holder decrypted (under the feature holder's mask) and that mask become one element.
     2. The larger sibling's sums are the parent's less the smaller's.
-    3. Per candidate, with sums (x, h) on its left and (G, H) of the node: p = (h + l2) / (H + 2 l2), z = x - G p. The
-       loss it saves is z**2 / (p (1 - p)) / (H + 2 l2) plus what is the node's alone: no division is needed to compare.
+    3. Per candidate, with sums (x, h) on its left and (G, H) of the node: p = (h + l2) / (H + 2 l2), z = x - G p.
+       The loss it saves is z**2 / (p (1 - p)) / (H + 2 l2), plus what is the node's alone: nothing is divided.
     4. A tournament by cross products; who wins is told, and which of its candidates to the owner alone.
 
-Since x / A + ... : x**2/A + y**2/B - (x + y)**2/(A + B) = (x B - y A)**2 / (A B (A + B)). The label holder knows G
-and H of every node (it knows its rows), and gives what scales z to `PLACES` bits and p to as many.
+Since x**2/A + y**2/B - (x + y)**2/(A + B) = (x B - y A)**2 / (A B (A + B)). The label holder knows G and H of every
+node (it knows its rows), and gives what scales z to `PLACES` bits and p to as many.
 
-Reveals: to the seats, the shape of each tree and whose splits it has; see docs/claims/lattice.md. Assumes: semi-honest
-seats, honest majority.
+Reveals: to the seats, the shape of each tree and whose splits it has; see docs/claims/lattice.md. Assumes:
+semi-honest seats, honest majority.
 """
 
 from __future__ import annotations

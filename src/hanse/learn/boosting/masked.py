@@ -1,9 +1,9 @@
 """Boosting with masks: the label holder decrypts uniform words, three seats choose the splits on shares.
 
-The parties' parts; the seats' is `choosing`. What differs from the open form: a feature holder adds a uniform mask to
-every sum it returns and shares the masks, the label holder shares what it decrypts. Every column is asked for
-at every position; how many rows stand where is told to nobody, only, on shares, where a split may be. A category column
-is split one value against the others.
+The parties' parts; the seats' is `choosing`. What differs from the open form: a feature holder adds a uniform mask
+to every sum it returns and shares the masks, the label holder shares what it decrypts. Every column is asked for at
+every position; how many rows stand where is told to nobody, only, on shares, where a split may be. A category
+column is split one value against the others.
 
 Roles of the channel: 0 the label holder, 1, ... feature holders, then the three seats.
 """
@@ -81,7 +81,8 @@ class MaskedLabelHolder(LabelHolder):
             self._seats.send(seat, step, np.asarray(array, np.int64))
 
     def _kinds_told(self, round_: _Round, step: str) -> None:
-        self._levels = 0  # nothing: a split shows at the seats, a column's kind stays with its owner
+        del round_, step  # nothing is told: a column's kind stays with its owner
+        self._levels = 0
 
     def _width(self, partner: Partner) -> int:
         return chosen_count(partner.columns, self._settings.column_share)

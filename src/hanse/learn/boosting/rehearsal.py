@@ -19,7 +19,7 @@ from hanse.errors import Refusal
 from hanse.learn.boosting.losses import LossName
 from hanse.learn.boosting.rows import Rows
 from hanse.learn.boosting.settings import MAXIMUM_CLASSES, Settings
-from hanse.learn.boosting.training import Model, fit
+from hanse.learn.boosting.together import Model, fit
 from hanse.learn.linear.tables import Table
 
 F64 = NDArray[np.float64]

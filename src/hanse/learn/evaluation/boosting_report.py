@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from hanse.learn.boosting.rehearsal import Outcome, rehearse
 from hanse.learn.evaluation.asked import Asked, Matched, Matrix
 from hanse.learn.evaluation.judging import BANDS
-from hanse.learn.evaluation.plain import bands, judged
+from hanse.learn.evaluation.plain import MAIN, bands, judged
 from hanse.learn.evaluation.report import Curve, Report
+from hanse.learn.evaluation.rivals import judged_means
 from hanse.learn.features.reading import Prepared
 
 _FAMILY = {"squared": "linear"}  # a loss's family of metrics, where it has another name
@@ -26,17 +25,17 @@ def boosting(
     )  # fmt: skip
     family = _FAMILY.get(outcome.loss, outcome.loss)
 
-    def judge(mean: Matrix) -> dict[str, float]:
-        return judged(
-            family, mean, outcome.y, classes=outcome.mean.shape[1] if outcome.mean.ndim > 1 else 0
-        )
+    classes = outcome.mean.shape[1] if outcome.mean.ndim > 1 else 0
+    main = MAIN[family]
 
-    own = list(outcome.alone.values())
-    ensemble = judge(np.mean(own, axis=0)) if own else {}
+    def judge(mean: Matrix, y: Matrix) -> dict[str, float]:
+        return judged(family, mean, y, classes=classes)
+
+    central = judge(outcome.centralised, outcome.y)
+    rivals = judged_means({"joint": outcome.mean}, outcome.alone, outcome.y, judge, main, central)
     return Report(
-        "boosting", "vertical", outcome.parties, judge(outcome.mean), judge(outcome.centralised),
-        {party: judge(mean) for party, mean in outcome.alone.items()}, ensemble,
-        main={"logistic": "auc", "linear": "rmse", "multinomial": "log_loss"}.get(family, "deviance"),
+        "boosting", "vertical", outcome.parties, judge(outcome.mean, outcome.y), central, rivals.alone,
+        rivals.ensemble, main=main, spreads=rivals.spreads,
         rows_matched=outcome.rows_matched, rows_noised=False, rows_tested=matched.tested,
         weights=outcome.importance, weights_are="importance",
         wall_s=outcome.wall_s, cpu_s=outcome.cpu_s, plaintext_s=outcome.plaintext_s, bytes=outcome.bytes,

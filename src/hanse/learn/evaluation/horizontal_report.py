@@ -13,6 +13,7 @@ from hanse.errors import Refusal
 from hanse.learn.evaluation.asked import LEAST_MATCHED, Asked, Matrix, not_two_classes
 from hanse.learn.evaluation.linear_report import judge as judge_of
 from hanse.learn.evaluation.linear_report import learner, penalty
+from hanse.learn.evaluation.plain import MAIN
 from hanse.learn.evaluation.report import Report
 from hanse.learn.evaluation.rivals import Rivals, of_rows
 from hanse.learn.evaluation.tables import Table, figure
@@ -151,9 +152,8 @@ def _rivals(homes: Sequence[Home], model: str, l2: float, power: float, classes:
     tests = [filled(h, h.held if h.held.any() else ~h.held) for h in homes]
     if model == "multinomial" or any(np.unique(y).size < 2 for _, y in parts.values()):
         return Rivals({}, {}, {})
-    return of_rows(
-        parts, tests, learner(model, l2, power, classes), judge_of(model, power, classes)
-    )
+    learn, judge = learner(model, l2, power, classes), judge_of(model, power, classes)
+    return of_rows(parts, tests, learn, judge, MAIN[model])
 
 
 def _each(outcome: Outcome) -> Table:
@@ -190,6 +190,7 @@ def _reported(
     told = [n for n in outcome.notes if "does not beat" not in n]  # the report's own words say it
     return Report(
         model, "horizontal", outcome.parties, outcome.metrics, outcome.plaintext, alone, outcome.ensemble,
+        spreads={} if rivals is None else rivals.spreads,
         main={"logistic": "auc", "linear": "rmse", "multinomial": "log_loss"}.get(outcome.model, "deviance"),
         rows_tested=(positive, float(y.size) - positive), wall_s=outcome.wall_s, cpu_s=cpu,
         plaintext_s=outcome.plaintext_s, bytes=outcome.bytes, openings=tuple(outcome.openings),

@@ -9,7 +9,7 @@ import numpy as np
 
 from hanse.align import JoinPolicy
 from hanse.learn.evaluation.asked import CONTRACT_PER_COLUMN, CONTRACT_ROWS, Asked, Matched, Matrix
-from hanse.learn.evaluation.plain import judged
+from hanse.learn.evaluation.plain import MAIN, judged
 from hanse.learn.evaluation.report import Report
 from hanse.learn.evaluation.rivals import Judge, Learn, Rivals, of_columns
 from hanse.learn.features.reading import Prepared
@@ -46,7 +46,8 @@ def linear(parties: Sequence[Prepared], matched: Matched, asked: Asked, notes: l
         y = np.unique(matched.y, return_inverse=True)[1].astype(np.float64)
     rivals = of_columns(
         matched.blocks, y, ~matched.test, matched.judging, learner(asked.model, l2, asked.power, classes),
-        judge(asked.model, asked.power, classes), dict(outcome.plaintext) if classes > 2 else None,
+        judge(asked.model, asked.power, classes), MAIN[asked.model],
+        dict(outcome.plaintext) if classes > 2 else None,
     )  # fmt: skip
     return _reported(outcome, rivals, matched, [*notes, *firm], parties[0].classes)
 
@@ -103,7 +104,8 @@ def _reported(
         outcome.model, "vertical", outcome.parties, outcome.metrics,
         _only({**rivals.centralised, **outcome.plaintext}, told),
         {party: _only(own, told) for party, own in alone.items()}, _only(rivals.ensemble, told),
-        rows_matched=outcome.rows_matched, rows_tested=matched.tested, weights=outcome.coefficients,
+        spreads=rivals.spreads, rows_matched=outcome.rows_matched, rows_tested=matched.tested,
+        weights=outcome.coefficients,
         wall_s=outcome.wall_s, cpu_s=outcome.cpu_s, plaintext_s=outcome.plaintext_s, bytes=outcome.bytes,
         openings=outcome.openings, extra=shown, curve=outcome.curve,
         notes=(*(n for n in outcome.notes if "was lowered to 0;" not in n), *notes),

@@ -7,14 +7,52 @@ Small sets are learned from too, with a note: what a contract would refuse, a re
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
 
 from hanse.errors import Refusal
 from hanse.learn.evaluation.asked import Asked, check_matched, matched_rows
 from hanse.learn.evaluation.linear_report import linear
 from hanse.learn.evaluation.report import Report
-from hanse.learn.features.reading import Prepared
+from hanse.learn.features.files import party_names, split_label
+from hanse.learn.features.reading import Prepared, Preparing, check_without, read_party
 
-__all__ = ["Asked", "train"]
+__all__ = ["Asked", "rehearse_files", "train"]
+
+
+def rehearse_files(
+    label: str, features: Sequence[str | Path], *, id: str = "id", model: str = "logistic",
+    horizontal: bool = False, missing: Literal["indicator", "refuse"] = "indicator",
+    without: Sequence[str] = (), **more: Any,
+) -> Report:  # fmt: skip
+    """Train over Parquet or CSV files: ``label`` is FILE:COLUMN, ``features`` are the other parties' files.
+
+    ``more`` are fields of `Asked`: l2, holdout, minimum_rows, iterations, power, trees, depth, seed. `Fault` and
+    `Refusal` name the file and the column that cannot serve.
+    """
+    asked = Asked(model, **more)
+    asked.check()
+    file, column = split_label(label)
+    paths = [file, *map(Path, features)]
+    how = preparing(model, missing, asked.holdout, frozenset(without), horizontal=horizontal)
+    check_without(paths, how)
+    parties = [
+        read_party(path, id, column if number == 0 or horizontal else None, name, how)
+        for number, (path, name) in enumerate(zip(paths, party_names(paths), strict=True))
+    ]
+    return train(parties, asked, horizontal=horizontal)
+
+
+def preparing(
+    model: str, missing: Literal["indicator", "refuse"], holdout: float, without: frozenset[str], *,
+    horizontal: bool = False,
+) -> Preparing:  # fmt: skip
+    """How files are read for a model: boosting and horizontal learning take gaps as they are."""
+    keep = missing == "indicator" and (model == "boosting" or horizontal)
+    return Preparing(
+        "keep" if keep else missing, holdout, model in ("logistic", "multinomial", "boosting"), without,
+        codes=model == "boosting" and not horizontal, rows_apart=horizontal,
+    )  # fmt: skip
 
 
 def train(parties: Sequence[Prepared], asked: Asked, *, horizontal: bool = False) -> Report:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from hanse.learn.evaluation.plain import BEST_LOW, MAIN, auc_deviation
+from hanse.learn.evaluation.rivals import ENSEMBLE
 from hanse.learn.evaluation.tables import Table, figure
 
 Metrics = Mapping[str, float | None]
@@ -82,6 +83,9 @@ class Report:
     notes: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
     curve: Curve | None = None
+    spreads: Mapping[str, float] = field(
+        default_factory=dict
+    )  # of the lead over each rival, by its key
     more: tuple[Table, ...] = ()  # what a kind of model has to show besides
 
     @property
@@ -91,39 +95,46 @@ class Report:
 
     # --- the verdict --------------------------------------------------------------------------------
 
-    def against(self, rival: Metrics) -> tuple[Verdict, float | None]:
-        """(verdict, by how much the joint model is better) in the metric that decides."""
+    def against(self, rival: Metrics, spread: float | None = None) -> tuple[Verdict, float | None]:
+        """(verdict, by how much the joint model is better) in the metric that decides.
+
+        ``spread``: the standard error of that lead, if it is known; two of them may be chance.
+        """
         name = self.decisive
         mine, theirs = _number(self.joint.get(name)), _number(rival.get(name))
         if mine is None or theirs is None:
             return "unknown", None
         gain = theirs - mine if name in BEST_LOW else mine - theirs
-        spread = self._spread(name, mine)
-        if abs(gain) <= spread:
+        known = _number(spread)
+        chance = self._spread(name, mine) if known is None else 2 * known
+        if abs(gain) <= chance + (_number(self.joint.get(f"{name}_error")) or 0.0):
             return "equal", gain
         return ("better" if gain > 0 else "worse"), gain
 
     def _spread(self, name: str, value: float) -> float:
-        """What a difference must exceed to be more than chance and binning, roughly."""
-        bound = _number(self.joint.get(f"{name}_error")) or 0.0
+        """What a difference must exceed to be more than chance, roughly, where only the rows' number is known."""
         if self.rows_tested is None:
-            return bound
+            return 0.0
         positive, negative = self.rows_tested
         if name == "auc" and negative:
             deviation = auc_deviation(value, positive, negative)
-            return bound + (deviation if math.isfinite(deviation) else 0.0)
+            return deviation if math.isfinite(deviation) else 0.0
         rows = positive + negative
-        if name in BEST_LOW and rows:
-            return bound + abs(value) / math.sqrt(2 * rows)
-        return bound
+        return abs(value) / math.sqrt(2 * rows) if name in BEST_LOW and rows else 0.0
+
+    def _rivals(self) -> list[tuple[str, Metrics, float | None]]:
+        """(who, its metrics, the standard error of the joint model's lead)."""
+        found = [(f"{name} alone", own, self.spreads.get(name)) for name, own in self.alone.items()]
+        return [
+            *found,
+            ("the ensemble of each party's own model", self.ensemble, self.spreads.get(ENSEMBLE)),
+        ]
 
     def verdicts(self) -> list[str]:
         """In plain words: whether the joint model was worth it."""
         told = []
-        rivals = [(f"{name} alone", own) for name, own in self.alone.items()]
-        rivals.append(("the ensemble of each party's own model", self.ensemble))
-        for who, metrics in rivals:
-            verdict, gain = self.against(metrics)
+        for who, metrics, spread in self._rivals():
+            verdict, gain = self.against(metrics, spread)
             if verdict == "unknown" or gain is None:
                 continue
             name = self.decisive
@@ -141,7 +152,7 @@ class Report:
     @property
     def worth_it(self) -> bool | None:
         """Whether the joint model beats every party alone and the ensemble; None where that cannot be said."""
-        found = [self.against(m)[0] for m in (*self.alone.values(), self.ensemble)]
+        found = [self.against(metrics, spread)[0] for _, metrics, spread in self._rivals()]
         known = [v for v in found if v != "unknown"]
         return all(v == "better" for v in known) if known else None
 
@@ -227,7 +238,8 @@ class Report:
     def _joint_figure(self, name: str) -> str:
         if name not in self.joint:
             return ""
-        bound = _number(self.joint.get(f"{name}_error"))
+        # The bound of KS is one-sided and wide: it is in the JSON.
+        bound = _number(self.joint.get(f"{name}_error")) if name != "ks" else None
         around = f" ± {bound:.1g}" if bound else ""
         return figure(_number(self.joint[name])) + around
 

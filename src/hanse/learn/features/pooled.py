@@ -5,8 +5,8 @@
 3. out     noise that no seat knows, then to all parties how many rows lie at or above each cell, where enough do
 4. edges   every party reads the same quantiles from that, and bins its rows at home
 
-Reveals: to all parties, counts of all parties' rows together, (epsilon, 2**-38)-private per person; to seats nothing.
-A party may send any counts: it moves the edges, and learns nothing more of others' rows by it.
+Reveals: to all parties, counts of all parties' rows together, (epsilon, 2**-38)-private per person; to seats
+nothing. A party may send any counts: that moves the edges and lifts sums over the threshold, but the noise stays.
 Assumes: semi-honest seats, honest majority; at least three parties, else a sum tells one the other's part.
 """
 

@@ -31,6 +31,7 @@ from hanse.wire import Channel, Frame, Hall
 
 SMALL_JOIN, JOIN = JoinPolicy(1.0, 1e-6), JoinPolicy(0.1, 1e-8)
 LEAST_MATCHED = 30
+FEW_ROWS, FEW_BINS, MANY_BINS = 3000, 5, 10
 Matrix = NDArray[np.float64]
 
 
@@ -41,7 +42,9 @@ class Asked:
     evidence: bool = True
     correlation: bool = True
     stability: bool = False
-    bins: int = 10
+    bins: int | None = (
+        None  # of a column of numbers; None: ten, or five where noised counts are of few rows
+    )
     epsilon: float = 4.0
     k: int = 20
     noise: bool = True
@@ -65,9 +68,10 @@ def look(
     parties: Sequence[Party], mark: NDArray[np.bool_], asked: Asked, notes: Sequence[str] = ()
 ) -> FeatureReport:
     """All figures asked for; ``mark`` [rows] of the first party. `Refusal` where the data cannot serve."""
-    check_bins(asked.bins)
+    wanted = _bins_wanted(asked, parties[0].coded.table.rows)
+    check_bins(wanted)
     told = [*notes, *(note for p in parties for note in p.coded.notes)]
-    bins = [_binned(p, asked, told) for p in parties]
+    bins = [_binned(p, asked, wanted, told) for p in parties]
     homes = [
         _at_home(p, bins[n], asked, mark if n == 0 else None, told) for n, p in enumerate(parties)
     ]
@@ -77,6 +81,12 @@ def look(
     matched, record, results, sent = _on_stage(plan, [h for h, _ in homes], bins, asked.seed)
     spent = time.perf_counter() - started[0], time.process_time() - started[1]
     evidence = _evidence(parties, bins, mark, results, asked)
+    hidden = [e for e in evidence if e.value is None]
+    if hidden:
+        told.append(
+            f"{len(hidden)} columns have too few people in their bins to be told: look at fewer columns at a time, "
+            "with fewer bins (--bins); rows that are not people need no noise (--exact)"
+        )
     inflated, pairs = _linear(parties, homes, plan, results)
     kept, dropped = _selected(parties, homes, plan, results, evidence, asked)
     return FeatureReport(
@@ -87,7 +97,13 @@ def look(
     )  # fmt: skip
 
 
-def _binned(party: Party, asked: Asked, notes: list[str]) -> list[Bins]:
+def _bins_wanted(asked: Asked, rows: int) -> int:
+    if asked.bins is not None:
+        return asked.bins
+    return FEW_BINS if asked.noise and rows < FEW_ROWS else MANY_BINS
+
+
+def _binned(party: Party, asked: Asked, bins: int, notes: list[str]) -> list[Bins]:
     if not asked.evidence:
         return []
     table, found = party.coded.table, []
@@ -96,7 +112,7 @@ def _binned(party: Party, asked: Asked, notes: list[str]) -> list[Bins]:
         made = (
             value_bins(name, values)
             if values
-            else quantile_bins(name, table.columns.values[:, number], asked.bins)
+            else quantile_bins(name, table.columns.values[:, number], bins)
         )
         if made.count > 1:
             found.append(made)

@@ -88,7 +88,7 @@ class FeatureReport:
                 "stable" if e.value < STABLE else "moved" if e.value > MOVED else "moves a little"
             )
         if e.value > STRONG:
-            return "very strong: look whether it tells the label"
+            return "suspiciously strong"
         return "hardly tells" if e.value < WEAK else "tells"
 
     def tables(self) -> list[Table]:

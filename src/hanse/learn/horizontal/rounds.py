@@ -162,8 +162,8 @@ def _update(
 ) -> F64:  # fmt: skip
     """The average of the parties' updates [n] of this round."""
     before = model.parameters()
-    name, norm = f"update.{number}", how.clip * float(np.sqrt(2))
-    weight = learn.count / scaling.total if how.weighted and scaling.total else 1.0
+    name, weighted = f"update.{number}", how.weighted and scaling.total > 0
+    norm = how.clip * float(np.sqrt(2)) if weighted else how.clip
     try:
         model.train(learn, proximal=how.proximal)
         change = model.parameters() - before
@@ -173,14 +173,15 @@ def _update(
             raise
         fine = False
     if not fine:  # diverged, or cannot learn from its rows: the others go on without it
-        told = party.skip(name, before.size + 1, norm=norm, width=how.width)
+        told = party.skip(name, before.size + weighted, norm=norm * (1 + 1e-9), width=how.width)
     else:
-        short = clipped(change, how.clip)
-        seen.clipped += short is not change
-        part = np.concatenate([weight * short, [weight * how.clip]])
-        told = party.sum(name, part, norm=norm, width=how.width)
+        part = clipped(change, how.clip)
+        seen.clipped += part is not change
+        if weighted:
+            weight = learn.count / scaling.total
+            part = np.concatenate([weight * part, [weight * how.clip]])
+        told = party.sum(name, part, norm=norm * (1 + 1e-9), width=how.width)
     seen.note(told)
-    weights = float(told.values[-1]) / how.clip
-    if party.policy.noise and not how.weighted:
-        weights = float(len(told.contributors))  # public: needs no noise
-    return np.asarray(told.values[:-1] / max(weights, 1e-9))
+    if not weighted:  # how many took part is public, and needs no noise
+        return told.values / len(told.contributors)
+    return np.asarray(told.values[:-1] / max(float(told.values[-1]) / how.clip, 1e-9))

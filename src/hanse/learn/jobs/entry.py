@@ -7,9 +7,9 @@ from typing import Any
 
 from hanse.contracts import Contract
 from hanse.contracts.model_check import clause_called
-from hanse.contracts.models import BOOSTING_KINDS, LINEAR_KINDS
+from hanse.contracts.models import BOOSTING_KINDS, HORIZONTAL_KINDS, LINEAR_KINDS
 from hanse.errors import Refusal
-from hanse.learn.jobs import linear, trees
+from hanse.learn.jobs import linear, pooled, trees
 from hanse.learn.scoring import batch, online
 
 
@@ -20,6 +20,8 @@ def training(parameters: Mapping[str, Any], contract: Contract) -> Any:
         return linear.plan(parameters, contract)
     if kind in BOOSTING_KINDS:
         return trees.plan(parameters, contract)
+    if kind in HORIZONTAL_KINDS:
+        return pooled.plan(parameters, contract)
     raise _unsupported(kind, "trained")
 
 
@@ -48,5 +50,8 @@ def _kind(parameters: Mapping[str, Any], contract: Contract) -> str:
 
 
 def _unsupported(kind: str, what: str) -> Refusal:
+    if kind in HORIZONTAL_KINDS:
+        return Refusal("model.kind", f"every party of a model of kind {kind!r} holds the whole of it",
+                       remedy="score at home, with this party's own part: hanse model export")  # fmt: skip
     return Refusal("model.kind", f"models of kind {kind!r} cannot be {what} by jobs between nodes yet",
                    remedy="use a kind that can: " + ", ".join([*LINEAR_KINDS, *BOOSTING_KINDS]))  # fmt: skip

@@ -42,7 +42,7 @@ from hanse.learn.linear.families import Label, family_of, label_of
 from hanse.learn.linear.glm import run_seat
 from hanse.learn.linear.home import Basis, Columns, basis_of
 from hanse.learn.linear.keys import common_keys, send_elements
-from hanse.learn.linear.penalties import matrix_of
+from hanse.learn.linear.party import share_penalties
 from hanse.learn.linear.plan import BETA, LEAST_ROWS, ROWS_PER_COLUMN, Plan, Provider
 from hanse.learn.linear.rows import open_rows, packed, values_of
 from hanse.wire import Channel
@@ -257,7 +257,7 @@ def share(
         table = packed(split.ids, split.values, linear.numbers(number), layout, capacity, entropy)
         send_rows(channel, SEAT_ROLES, f"{home.party}.{part}", table, entropy)
         if part == "training":
-            send_elements(channel, home.party, "penalty", matrix_of(home.basis, linear), entropy)
+            share_penalties(channel, linear, number, home.basis, home.label, entropy)
 
 
 def share_open(
@@ -278,7 +278,7 @@ def share_open(
         if number == 0 and planes.size:
             send_rows(channel, SEAT_ROLES, f"{home.party}.{part}.flags", planes, entropy)
         if part == "training":
-            send_elements(channel, home.party, "penalty", matrix_of(home.basis, linear), entropy)
+            share_penalties(channel, linear, number, home.basis, home.label, entropy)
 
 
 # --- what a party reads -----------------------------------------------------------------------------

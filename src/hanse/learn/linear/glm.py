@@ -53,7 +53,7 @@ from hanse.wire import Channel
 
 SETTLED = 1 << (BETA - 14)
 PROMISE = 22  # fraction bits of slope and move in what a step promises
-NEXT_TO_NOTHING = 25  # a loss of 2**-26 a row
+NEXT_TO_NOTHING, OF_ALL_ROWS = 25, 12  # a loss of 2**-26 a row, or of 2**-13 of all rows together
 Telling = Callable[[Channel, Record, Ring, str, tuple[int, str], str], None]
 BOUNDED = 3
 REFRESH = (1, 2, 3, 5)  # iterations that look at the curvature anew, and every other one from 6 on
@@ -75,7 +75,7 @@ def run_seat(s: Session, record: Record, plan: Plan, tell: Telling = send_number
     """
     plan.check()
     rows, matched = _joined(s.fork("training"), record, plan, "training")
-    if matched < plan.rows_wanted:
+    if matched < plan.rows_wanted or not rows.count:
         raise too_few(matched, plan.rows_wanted)
     learning = s.fork("fit")
     penalties = receive_penalties(learning, rows, plan)
@@ -165,6 +165,7 @@ def fit(
     size = plan.family.classes * plan.width
     held, steered = none_held(size), None
     floor = pull_of(size) if plan.l1 else 2.0**-FLOOR
+    least = min(NEXT_TO_NOTHING, OF_ALL_ROWS + scale_of(rows))
     for number in range(1, plan.most_iterations + 1):
         step = s.fork(f"iteration{number}")
         s.report("iteration", number / plan.most_iterations)
@@ -180,7 +181,7 @@ def fit(
             new = proximal(step, slope, held, steered, penalties.thresholds)
         move, held = new.z - held.z, new
         # The first iterations take a coarse mean, so that they cannot tell whether it has settled.
-        if number >= 3 and _settled(step, record, move, None if plan.l1 else slope, number):
+        if number >= 3 and _settled(step, record, move, None if plan.l1 else slope, least, number):
             return held.z.reshape(plan.family.classes, plan.width), number, True
     return held.z.reshape(plan.family.classes, plan.width), plan.most_iterations, False
 
@@ -231,8 +232,10 @@ def _gradient(
     return (loss + pulled).reshape(loss.size, 1)
 
 
-def _settled(s: Session, record: Record, move: Ring, slope: Ring | None, number: int) -> bool:
-    """One bit: no move is long, or what the step promised, slope * move, is next to nothing."""
+def _settled(
+    s: Session, record: Record, move: Ring, slope: Ring | None, little: int, number: int
+) -> bool:
+    """One bit: no move is long, or what the step promised, slope * move, is below 2**-little."""
     least = s.public_ring(np.full(move.size, SETTLED, np.uint64))
     far = sign_bit(s, join_elements([least + move, least - move]), "settled.far")
     value = ring_bits(s, far.reshape(1, far.shape[-1]), "settled.count").sum().reshape(1)
@@ -240,9 +243,7 @@ def _settled(s: Session, record: Record, move: Ring, slope: Ring | None, number:
         short = truncate(s, slope.reshape(move.size), GRADIENT - PROMISE, "settled.slope")
         step = truncate(s, move, BETA - PROMISE, "settled.move")
         promised = -multiply(s, short, step, "settled.promise").sum().reshape(1)
-        enough = (
-            s.public_ring(np.full(1, 1 << (2 * PROMISE - NEXT_TO_NOTHING), np.uint64)) - promised
-        )
+        enough = s.public_ring(np.full(1, 1 << (2 * PROMISE - little), np.uint64)) - promised
         poor = ring_bits(s, sign_bit(s, enough, "settled.enough").reshape(1, 1), "settled.poor")[0]
         value = multiply(s, value, poor, "settled.both")
     verdict = sign_bit(s, value - s.public_ring(np.ones(1, np.uint64)), "settled.sign")

@@ -63,10 +63,7 @@ def run_party(
     """The part of provider ``number``, whose role is 3 + ``number``; ``label`` at the first one."""
     name = plan.providers[number].name
     _share(channel, plan, number, party, label, "training", entropy)
-    send_elements(channel, name, "penalty", matrix_of(party.basis, plan), entropy)
-    if plan.errors and label is not None:
-        told = told_dispersion(label, plan.family, name)
-        send_elements(channel, name, "dispersion", told, entropy)
+    share_penalties(channel, plan, number, party.basis, label, entropy)
     if plan.holdout:
         _share(channel, plan, number, party, label, "holdout", entropy)
     block = plan.blocks()[number]
@@ -79,6 +76,17 @@ def run_party(
         variances = decode(found[1:], VARIANCE) / 2.0 ** int(found[0])
     sums = read_numbers(channel, metrics.figures_of(plan), "metrics") if number == 0 else NOTHING
     return Told(decode(opened, BETA).reshape(classes, own), sums, variances, at)
+
+
+def share_penalties(
+    channel: Channel, plan: Plan, number: int, basis: Basis, label: Label | None, entropy: Entropy
+) -> None:
+    """What `penalties.receive_penalties` reads of provider ``number``; ``label`` at the first one."""
+    name = plan.providers[number].name
+    send_elements(channel, name, "penalty", matrix_of(basis, plan), entropy)
+    if plan.errors and label is not None:
+        told = told_dispersion(label, plan.family, name)
+        send_elements(channel, name, "dispersion", told, entropy)
 
 
 def _share(

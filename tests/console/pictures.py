@@ -1,0 +1,51 @@
+"""The pictures of the console's guide, taken anew: ``python tests/console/pictures.py`` writes docs/guide/pictures.
+
+Everybody and every figure in them is made up.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "cli")]
+
+from chromium import browser, signed_in  # noqa: E402
+from console_results import seed  # noqa: E402
+from console_stage import bench, new_node  # noqa: E402
+
+from hanse.console import Settings  # noqa: E402
+
+PICTURES = HERE.parents[1] / "docs" / "guide" / "pictures"
+SIZE = {"width": 1120, "height": 760}
+
+
+def main() -> None:
+    PICTURES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        home = new_node(Path(folder) / "node", organisation="A media company (demo)")
+        jobs = seed(home, ("funnel", "overlap", "lift", "portrait", "town"))
+        with bench(home, settings=Settings(port=0)) as made, browser() as chromium:
+            made.console.start()
+            for name, role, path, more in (
+                ("home", "analyst", "/", {}),
+                ("funnel", "analyst", f"/jobs/{jobs['funnel']}", {}),
+                ("overlap-dark", "analyst", f"/jobs/{jobs['overlap']}", {"color_scheme": "dark"}),
+                ("map", "analyst", f"/jobs/{jobs['town']}", {}),
+                ("contract", "legal", "/contracts/rehearsal-funnel", {}),
+                ("contract-chinese", "legal", "/contracts/rehearsal-funnel", {"locale": "zh-CN"}),
+                ("phone", "analyst", f"/jobs/{jobs['portrait']}", {"viewport": {"width": 390, "height": 760}}),
+            ):  # fmt: skip
+                with signed_in(
+                    chromium, made.console.url, role, **{"viewport": SIZE, **more}
+                ) as page:
+                    page.go(path)
+                    page.page.wait_for_timeout(600)
+                    page.page.screenshot(path=PICTURES / f"console-{name}.png")
+            made.console.stop()
+
+
+if __name__ == "__main__":
+    main()
