@@ -36,7 +36,7 @@ VALUES = np.array([1, 2, 2**63, 2**64 - 1, 0], np.uint64)
 def play(
     words: bool = False, tap: Any = None, told_locks: dict[str, list[bytes]] | None = None
 ) -> tuple[Any, Record]:
-    """What the recipient reads, and seat 0's record. ``told_locks``: seeds that a provider tells instead of its own."""
+    """What the recipient reads, and seat 0's record. ``told_locks``: seeds that a provider tells instead."""
     told = Told("numbers", "five numbers", ("reader",), VALUES.size, words)
     hall = Hall(6, tap=tap, patience=10.0)
     entropy = SeededEntropy("scores")

@@ -282,6 +282,23 @@ def test_a_part_beyond_its_bound_is_found_on_shares_and_left_out(attack: str, le
 
 
 @pytest.mark.parametrize("length", [8, DIRECT + 3000])
+@pytest.mark.parametrize("value", [1 << 31, 3 << 29, (1 << 32) - (1 << 30)])
+def test_large_elements_of_32_bits_are_found_too(value: int, length: int) -> None:
+    parts = vectors(4, length)
+    scale = scale_of(FOUR, "x", length, 2.0, 32)
+    assert 4 * scale.terms.limit <= 1 << 30
+
+    def cheat(party: SummingParty) -> Any:
+        elements = _lonely(length, value).astype(np.uint32)
+        send_part(party._channel, 0, scale.terms, elements, party._entropy)
+        return party._outcome(scale)
+
+    played = together([*(once(p, width=32) for p in parts[:3]), cheat], FOUR)
+    assert played.results[0].contributors == FOUR.parties[:3]
+    assert np.allclose(played.results[0].values, sum(parts[:3]), atol=1e-4)
+
+
+@pytest.mark.parametrize("length", [8, DIRECT + 3000])
 def test_parts_at_the_bound_pass(length: int) -> None:
     parts = [v * (2.0 / float(np.linalg.norm(v))) * (1 - 1e-12) for v in vectors(3, length)]
     played = together([once(p) for p in parts], POLICY)

@@ -15,8 +15,15 @@ from hanse.learn import read, rehearse, table_of
 MODELS = ("linear", "logistic", "poisson", "gamma", "tweedie", "multinomial")
 
 
-@pytest.mark.parametrize("parties", [2, 3])
-@pytest.mark.parametrize("alignment", ["hidden", "open"])
+@pytest.mark.parametrize(
+    ("alignment", "parties"),
+    [
+        ("hidden", 2),
+        ("open", 3),
+        pytest.param("hidden", 3, marks=pytest.mark.slow),
+        pytest.param("open", 2, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("model", MODELS)
 def test_the_joint_model_is_the_plain_one(model: str, alignment: str, parties: int) -> None:
     outcome = learned(frames(model, 1600, parties), model, alignment=alignment)

@@ -72,6 +72,11 @@ def learn(
     ] = None,
     iterations: Annotated[int, typer.Option(min=3, max=100, help="At most so many.")] = 20,
     power: Annotated[float, typer.Option(help="Of a Tweedie model: 1.05 to 1.95.")] = 1.5,
+    loss: Annotated[
+        str | None,
+        typer.Option(help="Of boosting: squared, logistic, poisson or multinomial.",
+                     show_default="by the label"),
+    ] = None,
     trees: Annotated[int, typer.Option(min=1, max=1000, help="Of boosting.")] = 30,
     depth: Annotated[int, typer.Option(min=1, max=10, help="Of boosting.")] = 4,
     missing: Missing = "indicator",
@@ -94,7 +99,7 @@ def learn(
     report = rehearse_files(
         label, features, id=id_column, model=model, horizontal=horizontal,
         missing="refuse" if missing == "refuse" else "indicator", without=without or (), l2=l2, holdout=holdout,
-        minimum_rows=minimum_rows, iterations=iterations, power=power, trees=trees, depth=depth,
+        minimum_rows=minimum_rows, iterations=iterations, power=power, trees=trees, depth=depth, loss=loss,
     )  # fmt: skip
     if picture is not None:
         picture.write_text(report.svg(), encoding="utf-8")

@@ -15,8 +15,8 @@ from pydantic import Field
 from hanse.contracts.fields import Document, Name, Slug, Text
 
 # job: a job whose results were opened. dataset-use: a job that read the dataset. epsilon: one unit of privacy
-# budget of the payee's people. training: a model's training. thousand-values: a thousand values that the API served on
-# the contract's account. month: a month that began within the contract.
+# budget of the payee's people. training: a model's training. thousand-values: a thousand values that the API served
+# on the contract's account. month: a month that began within the contract.
 Unit = Literal["job", "dataset-use", "epsilon", "training", "thousand-values", "month"]
 Amount = Annotated[str, Field(pattern=r"^[0-9]{1,12}(\.[0-9]{1,4})?$")]
 

@@ -78,8 +78,8 @@ def impact_page(contract: Contract, party: str, spent: Mapping[str, Any] | None 
     page.heading("5. Protective measures")
     page.text(
         "Rows leave an organisation only as secret shares, over mutually authenticated TLS; no seat can read what "
-        "it holds. Each organisation's gate checks every job against its own copy of this contract and can refuse it. "
-        "Every admission, refusal, debit and opening is chained and signed in each ledger. Withdrawn "
+        "it holds. Each organisation's gate checks every job against its own copy of this contract and can "
+        "refuse it. Every admission, refusal, debit and opening is chained and signed in each ledger. Withdrawn "
         "people drop out before hashing at the next run."
     )
     page.text(f"Measures within the organisation (access, training, incident plan): {BLANK}.")

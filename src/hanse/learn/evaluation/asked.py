@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.errors import Fault, Refusal
+from hanse.learn.boosting.losses import LOSSES, LossName
 from hanse.learn.linear.tables import Table
 
 LINEAR = ("logistic", "linear", "poisson", "gamma", "tweedie", "multinomial")
@@ -31,12 +32,16 @@ class Asked:
     power: float = 1.5
     trees: int = 30
     depth: int = 4
+    loss: LossName | None = None  # of boosting; None: by the label
 
     def check(self) -> None:
         """`Refusal` where it makes no sense."""
         if self.model not in MODELS:
             raise Refusal("learn.model", f"there is no model {self.model!r}",
                           remedy=f"use one of {', '.join(MODELS)}")  # fmt: skip
+        if self.loss is not None and (self.loss not in LOSSES or self.model != "boosting"):
+            raise Refusal("learn.loss", f"{self.loss!r} is no loss of a {self.model} model",
+                          remedy=f"boosting takes {', '.join(LOSSES)}; other models have their own")  # fmt: skip
         if not 0 <= self.holdout <= 0.9:
             raise Refusal("learn.holdout", f"a share of {self.holdout} for the test is out of range",
                           remedy="choose 0 to 0.9")  # fmt: skip

@@ -20,7 +20,7 @@ def boosting(
 ) -> Report:
     """Train over lattice-encrypted histograms; the label holder has the scores and judges them at home."""
     outcome = rehearse(
-        [p.table for p in parties], trees=asked.trees, depth=asked.depth, holdout=asked.holdout,
+        [p.table for p in parties], loss=asked.loss, trees=asked.trees, depth=asked.depth, holdout=asked.holdout,
         texts={p.table.name: p.values for p in parties}, classes=parties[0].classes,
     )  # fmt: skip
     family = _FAMILY.get(outcome.loss, outcome.loss)

@@ -38,7 +38,8 @@ def coalitions(parties: Iterable[str], always: Iterable[str] = ()) -> list[Coali
     fixed = frozenset(always)
     free = sorted(set(parties) - fixed)
     if not 0 < len(free) <= MOST_PARTIES:
-        raise Refusal("contribution.parties", f"{len(free)} parties may be absent; 1 to {MOST_PARTIES} can be valued",
+        raise Refusal("contribution.parties",
+                      f"{len(free)} parties may be absent; 1 to {MOST_PARTIES} can be valued",
                       remedy="value groups of parties as one")  # fmt: skip
     return [fixed | set(some) for size in range(len(free) + 1) for some in combinations(free, size)]
 
