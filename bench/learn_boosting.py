@@ -5,7 +5,8 @@ feature holder), re-randomising inside the clock. The clock starts with columns 
 compiled, and stops with the model at both parties; of ``--repeats`` runs the median is told. Every peer but
 ``none``: ``plaintext_*`` is LightGBM with the same trees in an environment of its own (`bench/peers.py`), its clock
 from raw columns to the model, as often repeated. ``--peer sgb``: SecretFlow with the same trees, once
-(`bench/peer_sgb.py`; ``--peer-python`` or HANSE_SECRETFLOW_PYTHON names a Python 3.10 with secretflow-lite).
+(`bench/peer_sgb.py`), in an environment of Python 3.10 that `bench/peers.py` makes, or that ``--peer-python`` or
+HANSE_SECRETFLOW_PYTHON names.
 ``plain_*`` is our own boosting with all columns in one place. Bytes are those of all messages, without frame heads;
 peak memory is that of all parties together, with the data. ``--masked``: the form for people, with three seats.
 """
@@ -129,13 +130,6 @@ def lightgbm(x: F64, y: F64, settings: Settings, repeats: int) -> dict[str, floa
 
 def sgb(x: F64, y: F64, settings: Settings, python: str) -> dict[str, float]:
     """SecretFlow's seconds and AUC for the same trees."""
-    if not python:
-        raise Fault(
-            "peer.python",
-            "no Python with SecretFlow is named",
-            remedy="make an environment of Python 3.10, install secretflow-lite==1.13.0b0 with pre-releases "
-            "allowed, and name its Python with --peer-python or HANSE_SECRETFLOW_PYTHON",
-        )
     asked = {
         "num_boost_round": settings.trees,
         "max_depth": settings.depth,
@@ -157,7 +151,7 @@ def _peer(python: Path, script: str, x: F64, y: F64, asked: dict[str, Any]) -> d
         path = Path(folder) / "rows.npz"
         np.savez(path, x=x.T, y=y)
         command = [str(python), str(HERE / script), str(path), json.dumps(asked)]
-        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     if ran.returncode != 0 or not ran.stdout.strip():
         raise Fault("peer.run", f"{script} ended with {ran.returncode}: {ran.stderr[-400:]}",
                     remedy="run it by hand with its environment")  # fmt: skip
@@ -171,8 +165,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trees", type=int, default=10)
     parser.add_argument("--depth", type=int, default=5)
     parser.add_argument("--bins", type=int, default=32)
-    parser.add_argument("--masked", action="store_true", help="three seats choose the splits on shares")
-    parser.add_argument("--peer-python", default="", help="a Python in which secretflow-lite is installed")
+    parser.add_argument(
+        "--masked", action="store_true", help="three seats choose the splits on shares"
+    )
+    parser.add_argument(
+        "--peer-python", default="", help="a Python in which secretflow-lite is installed"
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -180,6 +178,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.peer not in ("sgb", "plaintext", "none"):
         raise Fault("peer.unknown", f"boosting is not measured beside {args.peer}",
                     remedy="use sgb, plaintext or none")  # fmt: skip
+    python = args.peer_python or os.environ.get("HANSE_SECRETFLOW_PYTHON", "")
+    if args.peer == "sgb" and not python:
+        python = str(ensure("secretflow"))
     settings = Settings(trees=args.trees, depth=args.depth, bins=args.bins, masked=args.masked)
     warm(args.columns, settings)
     out = boosting(args.rows, args.columns, settings, args.repeats)
@@ -189,7 +190,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     out |= lightgbm(x, y, settings, args.repeats)
     out["plaintext_ratio"] = out["wall_s"] / out["plaintext_s"]
     if args.peer == "sgb":
-        python = args.peer_python or os.environ.get("HANSE_SECRETFLOW_PYTHON", "")
         out |= sgb(x, y, settings, python)
         out["peer_ratio"] = out["peer_s"] / out["wall_s"]
     return out

@@ -27,7 +27,9 @@ def main() -> None:
         walls.append(time.perf_counter() - wall)
         cpus.append(time.process_time() - cpu)
     wall, cpu = statistics.median(walls), statistics.median(cpus)
-    print(json.dumps({"wall_s": wall, "cpu_s": cpu, "scores": np.asarray(model.predict(x)).tolist()}))
+    print(
+        json.dumps({"wall_s": wall, "cpu_s": cpu, "scores": np.asarray(model.predict(x)).tolist()})
+    )
 
 
 if __name__ == "__main__":

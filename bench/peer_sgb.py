@@ -46,23 +46,29 @@ def at_home(x: Any, y: Any, devices: dict[str, Any]) -> tuple[Any, ...]:
     }
     label = {devices["guest"]: devices["guest"](same)(y.reshape(-1, 1))}
     wait([*parts.values(), *label.values()])
-    return tuple(
-        FedNdarray(each, partition_way=PartitionWay.VERTICAL) for each in (parts, label)
-    )
+    return tuple(FedNdarray(each, partition_way=PartitionWay.VERTICAL) for each in (parts, label))
 
 
 def train(file: str, asked: dict[str, Any], me: str, ports: list[int]) -> tuple[float, Any]:
     """One party's run; (seconds, scores)."""
     read = np.load(file)
     x, y = read["x"], read["y"]
-    addresses = {name: {"address": f"127.0.0.1:{port}"} for name, port in zip(PARTIES, ports, strict=True)}
+    addresses = {
+        name: {"address": f"127.0.0.1:{port}"} for name, port in zip(PARTIES, ports, strict=True)
+    }
     secretflow.init(
-        cluster_config={"parties": addresses, "self_party": me}, ray_mode=False, logging_level="error",
+        cluster_config={"parties": addresses, "self_party": me},
+        ray_mode=False,
+        logging_level="error",
         cross_silo_comm_backend="brpc_link",
     )
     devices = {name: secretflow.PYU(name) for name in PARTIES}
     heu = secretflow.HEU(KEYS, "FM128")
-    settings = {"objective": "logistic", "gamma": 0.0, "first_tree_with_label_holder_feature": False}
+    settings = {
+        "objective": "logistic",
+        "gamma": 0.0,
+        "first_tree_with_label_holder_feature": False,
+    }
     settings |= asked
     small = min(2_000, x.shape[0])
     Sgb(heu).train(settings | {"num_boost_round": 1}, *at_home(x[:small], y[:small], devices))
@@ -100,8 +106,14 @@ def main() -> None:
         wall, scores = train(file, asked, PARTIES[0], ports)
     finally:
         other.wait(60)
-    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    print(json.dumps({"wall_s": wall, "peak_rss_mib": peak / 1024, "scores": scores.tolist()}), flush=True)
+    peak = max(
+        resource.getrusage(who).ru_maxrss
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    print(
+        json.dumps({"wall_s": wall, "peak_rss_mib": peak / 1024, "scores": scores.tolist()}),
+        flush=True,
+    )
     os._exit(0)  # its threads do not always end
 
 

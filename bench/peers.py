@@ -35,10 +35,12 @@ from peer_processes import last_words, started, total
 HERE = Path(__file__).resolve().parent
 PEERS = HERE.parent / ".peers"
 PYTHON_VERSION = (3, 11)
+PYTHON_VERSIONS: Mapping[str, tuple[int, int]] = {"secretflow": (3, 10)}  # where it is another
 REQUIREMENTS: Mapping[str, tuple[str, ...]] = {
     # JAX and numpy are the newest that this SPU takes; pinned so that figures stay comparable.
     "spu": ("spu==0.9.5", "jax==0.4.34", "jaxlib==0.4.34", "numpy==1.26.4"),
     "lightgbm": ("lightgbm==4.7.0", "numpy==2.4.6"),
+    "secretflow": ("--pre", "secretflow-lite==1.13.0b0"),
     "flower": ("flwr[simulation]==1.42.0", "numpy==2.4.6"),
 }
 TRACE = r"Trace has been written to (/\S+/psi_[\w-]+\.trace)"  # left outside its temporary folder
@@ -131,11 +133,15 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _interpreter(name: str) -> str:
     """A Python of the version the peer needs: the one running, or the one on the path."""
-    if sys.version_info[:2] == PYTHON_VERSION:
+    version = PYTHON_VERSIONS.get(name, PYTHON_VERSION)
+    if sys.version_info[:2] == version:
         return sys.executable
-    command = "python{}.{}".format(*PYTHON_VERSION)
+    command = "python{}.{}".format(*version)
     found = shutil.which(command)
-    if found is None:
+    if (
+        found is None
+        or subprocess.run([found, "-c", ""], check=False, capture_output=True).returncode
+    ):
         raise Fault(
             "peer.python",
             f"peer {name} runs on {command} only, and there is none on the path",

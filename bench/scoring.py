@@ -38,18 +38,19 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--columns", type=int, default=5, help="of each party")
     parser.add_argument("--single", type=int, default=20, help="single rows to ask for")
+    parser.add_argument("--online", choices=("open-query", "hidden"), default="open-query")
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="hanse-scoring-") as folder:
-        result = run(Path(folder), chosen.rows, chosen.columns, chosen.single)
+        result = run(Path(folder), chosen.rows, chosen.columns, chosen.single, chosen.online)
     print(json.dumps(result) if chosen.json else "\n".join(f"{k}: {v}" for k, v in result.items()))
 
 
-def run(root: Path, rows: int, columns: int, single: int) -> Document:
+def run(root: Path, rows: int, columns: int, single: int, online: str = "open-query") -> Document:
     """The figures of one run."""
     federation = found(root, PARTIES)
     names = [f"x{n}" for n in range(columns)]
-    contract = Contract.from_fields(_terms(federation, rows, names))
+    contract = Contract.from_fields(_terms(federation, rows, names, online))
     rng = np.random.default_rng(1)
     datasets, expected = {}, np.zeros(rows)
     ids = [f"id-{n:09d}" for n in range(rows)]
@@ -70,8 +71,8 @@ def run(root: Path, rows: int, columns: int, single: int) -> Document:
         _hold(federation, contract, party, names, weights[party])
     with running(federation):
         batch = _batch(federation, contract, rows, 1 / (1 + np.exp(-expected)))
-        online = _online(federation, contract, single)
-    return {"rows": rows, "columns": 2 * columns, **batch, **online}
+        ones = _online(federation, contract, single)
+    return {"rows": rows, "columns": 2 * columns, "online": online, **batch, **ones}
 
 
 def _batch(federation: Federation, contract: Contract, rows: int, wanted: Any) -> Document:
@@ -141,7 +142,9 @@ def _registration(party: str, path: Path, names: list[str]) -> Document:
     }  # fmt: skip
 
 
-def _terms(federation: Federation, rows: int, names: list[str]) -> Document:
+def _terms(
+    federation: Federation, rows: int, names: list[str], online: str = "open-query"
+) -> Document:
     return {
         "format": 1, "id": "scoring-bench", "version": 1, "title": "Scoring", "purpose": "A benchmark.",
         "starts": date(2020, 1, 1), "expires": date(2100, 1, 1), "maximum_jobs": 10_000, "seats": list(PARTIES),
@@ -167,7 +170,7 @@ def _terms(federation: Federation, rows: int, names: list[str]) -> Document:
             "features": [{"dataset": "rows-guest", "columns": names},
                          {"dataset": "rows-host", "columns": names}],
             "alignment": "hidden", "authorisation": "authorised-by-people", "evidence": "made-up people",
-            "scores": ["guest"], "online": "open-query", "maximum_trainings": 1, "least_rows": 1000,
+            "scores": ["guest"], "online": online, "maximum_trainings": 1, "least_rows": 1000,
             "expiry_days": 30,
         }],
     }  # fmt: skip

@@ -128,6 +128,40 @@ def test_every_kind_has_the_same_report(
     assert body["verdict"]
 
 
+def test_more_classes_and_columns_than_shares_can_take(files: list[Path]) -> None:
+    random = np.random.default_rng(4)
+    changed(files[0], y=[f"class {n % 10}" for n in ROWS])
+    changed(files[2], **{f"x{n}": random.normal(size=900) for n in range(50)})
+    error = refused([files[0], files[2]], "--model", "multinomial")
+    assert error.code == "learn.columns"
+    assert "--model boosting --loss multinomial" in error.remedy
+
+
+def test_standard_errors_in_the_open(files: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(files[:2], "--model", "linear", "--rehearse", "--errors", "--open") == 0
+    shown = capsys.readouterr().out
+    assert "p-value" in shown
+    assert "rows matched;" in shown, "open rows are counted exactly"
+    assert run(files[:2], "--rehearse", "--errors", "--json") == 0
+    body = json.loads(capsys.readouterr().out)
+    assert set(body["p_values"]["host"]) == {"b", "c"}
+    assert body["p_values"]["host"]["b"] < 0.01
+
+
+@pytest.mark.parametrize("loss", ["squared", "poisson"])
+def test_a_loss_of_boosting(
+    files: list[Path], capsys: pytest.CaptureFixture[str], loss: str
+) -> None:
+    assert run(files[:2], "--model", "boosting", "--loss", loss, "--rehearse", "--json") == 0
+    body = json.loads(capsys.readouterr().out)
+    assert (body["loss"], body["main_metric"]) == (
+        loss,
+        {"squared": "rmse", "poisson": "deviance"}[loss],
+    )
+    with pytest.raises(Refusal, match="no loss"):
+        run(files[:2], "--model", "linear", "--loss", loss, "--rehearse")
+
+
 def test_rows_of_several_parties(
     files: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,13 +222,14 @@ ROWS = range(900)
         ({"y": [1] * 900}, "learn.label", "one value", ""),
         ({"y": [n % 3 for n in ROWS]}, "learn.label", "two classes", "guest"),
         ({"y": [None, *(n % 2 for n in range(899))]}, "learn.label", "missing", "guest.parquet"),
+        ({"y": [float("nan"), *(n % 2 for n in range(899))]}, "learn.label", "missing", "guest.parquet"),
         ({"when": pa.array(range(900), pa.timestamp("s"))}, "learn.type", "'when'", "guest.parquet"),
         ({"list": [[1.0]] * 900}, "learn.type", "'list'", "guest.parquet"),
         ({"far": [float("inf")] * 900}, "learn.missing", "'far'", "guest.parquet"),
         ({"text": [f"t{n}" for n in ROWS]}, "learn.text", "'text'", "guest.parquet"),
     ],
-    ids=["twice", "null", "fraction", "nan", "one class", "three classes", "no label", "dates", "lists",
-         "infinite", "free text"],
+    ids=["twice", "null", "fraction", "nan", "one class", "three classes", "no label", "nan label", "dates",
+         "lists", "infinite", "free text"],
 )  # fmt: skip
 def test_what_cannot_serve_is_refused_naming_file_and_column(
     files: list[Path], columns: dict[str, Any], code: str, said: str, where: str
@@ -220,6 +255,33 @@ def test_hardly_any_rows_in_common(files: list[Path], matched: int) -> None:
     error = refused(files[:2])
     assert error.code == "learn.rows"
     assert f"{matched} rows match" in error.message
+
+
+def test_a_party_without_columns(files: list[Path], tmp_path: Path) -> None:
+    bare = tmp_path / "bare.csv"
+    pa.csv.write_csv(pa.table({"id": [f"p{n}" for n in ROWS]}), bare)
+    for model in ("logistic", "boosting"):
+        error = refused([files[0], bare], "--model", model)
+        assert (error.code, error.where) == ("learn.columns", "bare")
+
+
+def test_one_file_twice_has_the_label_among_its_columns(files: list[Path]) -> None:
+    assert refused([files[0], files[0]]).code == "learn.leak"
+
+
+def test_a_file_with_semicolons(files: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    text = files[1].read_text().replace(",", ";")
+    files[1].write_text(text)
+    assert run(files[:2], "--rehearse", "--json") == 0
+    assert set(json.loads(capsys.readouterr().out)["coefficients"]["host"]) == {"b", "c"}
+
+
+def test_seven_parties(files: list[Path], tmp_path: Path) -> None:
+    many = [files[0]]
+    for number in range(6):
+        many.append(tmp_path / f"host{number}.csv")
+        many[-1].write_bytes(files[1].read_bytes())
+    assert refused(many).code == "learn.parties"
 
 
 def test_ids_of_different_types_match(

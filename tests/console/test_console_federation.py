@@ -7,6 +7,7 @@ import io
 import json
 import time
 import tomllib
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,8 @@ import pytest
 from console_stage import Bench, Browser, bench
 from running_stage import CONTRACT, PEOPLE, QUESTION, Stage, stage
 
+from hanse.console import Console, Settings
+from hanse.errors import Fault
 from hanse.node import facade
 
 
@@ -305,3 +308,22 @@ def test_the_ledger_is_paged_filtered_verified_and_exported(media: Bench) -> Non
     lines = auditor.api("GET", "/ledger/export").text.splitlines()
     assert len(lines) > numbers[0]
     assert media.ledger()[-1]["action"] == "ledger.export"
+
+
+def test_a_console_inside_the_node_s_process_answers_too(running: Stage) -> None:
+    node = running.running["retail-chain"]
+    console = Console(node.office, running.retailer, Settings(port=0))
+    console.start()
+    try:
+        with urllib.request.urlopen(f"{console.url}/api/v1/health") as answer:  # noqa: S310
+            assert json.load(answer)["console"] == "lives"
+        assert console.desk.status() is not None
+        with pytest.raises(Fault) as taken:
+            Console(
+                node.office, running.retailer, Settings(port=(console.address or ("", 0))[1])
+            ).start()
+        assert taken.value.code == "console.port"
+    finally:
+        console.stop()
+    alone = Console(node.office)  # without the folder: everything but the running node
+    assert alone.desk.status() is None

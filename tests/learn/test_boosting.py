@@ -406,7 +406,9 @@ def test_gradients_are_the_derivatives() -> None:
         first, second = loss.gradients(y, score, np.ones(50))
         e = 1e-4
         for i in range(50):
-            up, mid, low = (loss.average(y[i : i + 1], score[:, i : i + 1] + d, np.ones(1)) for d in (e, 0, -e))
+            up, mid, low = (
+                loss.average(y[i : i + 1], score[:, i : i + 1] + d, np.ones(1)) for d in (e, 0, -e)
+            )
             assert (up - low) / (2 * e) == pytest.approx(first[i], abs=1e-6)
             assert (up - 2 * mid + low) / e**2 == pytest.approx(second[i], abs=1e-5)
 

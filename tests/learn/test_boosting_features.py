@@ -229,7 +229,9 @@ def test_a_monotone_column_only_rises_or_falls(party: str, sign: int) -> None:
     ("monotone", "settings"),
     [({"z": 1}, {}), ({"c": 2}, {}), ({"town": 1}, {}), ({"c": 1}, {"loss": "multinomial", "classes": 2})],
 )  # fmt: skip
-def test_constraints_that_make_no_sense(monotone: dict[str, int], settings: dict[str, object]) -> None:
+def test_constraints_that_make_no_sense(
+    monotone: dict[str, int], settings: dict[str, object]
+) -> None:
     guest, host, y = towns(300, 50)
     with pytest.raises(Fault) as raised:
         fit(guest, (y > 0).astype(float), [replace(host, monotone=monotone)], Settings(**settings))
@@ -383,7 +385,9 @@ def test_blocks_survive_a_store() -> None:
     model = fit(guest, y, [host], settings, entropy=seeded)
     again = stored(model)
     assert np.array_equal(model.predict(guest, [host]), again.predict(guest, [host]))
-    assert again.label_block == model.label_block or repr(again.label_block) == repr(model.label_block)
+    assert again.label_block == model.label_block or repr(again.label_block) == repr(
+        model.label_block
+    )
     assert repr(again.feature_blocks) == repr(model.feature_blocks)
 
 
@@ -402,7 +406,9 @@ def test_blocks_survive_a_store() -> None:
 )
 def test_a_damaged_block_is_refused(damage: object) -> None:
     here = world(600, 59)
-    model = fit(here.guest, here.y["logistic"], here.hosts, Settings(trees=1, depth=2), entropy=seeded)
+    model = fit(
+        here.guest, here.y["logistic"], here.hosts, Settings(trees=1, depth=2), entropy=seeded
+    )
     body = json.loads(json.dumps(model.label_block.body()))
     LabelBlock.from_body(body)
     damage(body)

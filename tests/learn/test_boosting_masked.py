@@ -94,7 +94,9 @@ def test_sums_come_back_from_under_their_masks() -> None:
     """Also the largest, and where the mask is just below or above what was decrypted."""
     random = np.random.default_rng(65)
     largest = int(2**31 / 1.05)
-    sums = np.array([0, 1, -1, largest, -largest, 12345, -98765, *random.integers(-largest, largest, 500)])
+    sums = np.array(
+        [0, 1, -1, largest, -largest, 12345, -98765, *random.integers(-largest, largest, 500)]
+    )
     masks = random.integers(0, 1 << 32, sums.size)
     masks[:4] = 0, (1 << 32) - 1, 1 << 31, (1 << 31) - 1
     seen = (sums + masks + (1 << 31)) % (1 << 32)
@@ -278,3 +280,30 @@ def test_what_masks_do_not_go_with() -> None:
     with pytest.raises(Fault) as raised:
         fit(here.guest, here.y["logistic"], [bound], FINE)
     assert raised.value.code == "learn.monotone"
+
+
+@pytest.mark.parametrize("masks", [False, True])
+def test_sampling_stopping_and_a_label_holder_without_columns(masks: bool) -> None:
+    here, there = world(3_000, 73, hosts=2), world(3_000, 74, hosts=2)
+    settings = replace(
+        FINE, masked=masks, trees=20, row_share=0.7, column_share=0.5, holdout=0.25, patience=3,
+        minimum_rows=50, learning_rate=0.5,
+    )  # fmt: skip
+    y, unseen = here.y["logistic"], there.y["logistic"]
+    bare = replace(here.guest, columns={})
+    model = fit(bare, y, here.hosts, settings, entropy=seeded)
+    assert model.history.kept <= len(model.history.training) <= 20
+    held = [model.label_block.own, *model.feature_blocks]
+    assert [len(b.splits) for b in held] == model.label_block.split_counts()
+    assert not held[0].splits
+    scores = model.predict(replace(there.guest, columns={}), there.hosts)
+    assert auc(unseen, scores) > 0.6
+
+
+def test_nothing_to_split_by_is_a_model_of_the_mean() -> None:
+    here = world(600, 75)
+    y = here.y["logistic"]
+    flat = [replace(r, columns={"x": np.full(600, 3.0)}) for r in (here.guest, *here.hosts)]
+    for masks in (False, True):
+        model = fit(flat[0], y, flat[1:], replace(FINE, masked=masks), entropy=seeded)
+        assert model.predict(flat[0], flat[1:]) == pytest.approx(np.full(600, y.mean()), abs=1e-9)

@@ -22,14 +22,20 @@ def party(name: str, ids: np.ndarray, label: str | None = None, **columns: objec
     return prepared(table, "id", label, name, f"{name}.parquet", KEEP)
 
 
-def two(rows: int, seed: int, host_ids: np.ndarray | None = None, y: object = None) -> list[Prepared]:
+def two(
+    rows: int, seed: int, host_ids: np.ndarray | None = None, y: object = None
+) -> list[Prepared]:
     random = np.random.default_rng(seed)
     a, b = random.standard_normal((2, rows))
     town = random.choice(["north", "south", "west"], rows)
     label = (a + b + 2.0 * (town == "south") + random.standard_normal(rows) > 0.7).astype(float)
     ids = np.arange(rows)
     theirs = ids[::-1] if host_ids is None else host_ids
-    back = np.argsort(theirs, kind="stable")[: theirs.size] if host_ids is None else np.arange(theirs.size)
+    back = (
+        np.argsort(theirs, kind="stable")[: theirs.size]
+        if host_ids is None
+        else np.arange(theirs.size)
+    )
     return [
         party("guest", ids, "y", y=label if y is None else y, a=a),
         party("host", theirs, None, b=b[back][: theirs.size], town=town[back][: theirs.size]),
@@ -74,7 +80,9 @@ def test_words_are_classes_and_numbers_are_numbers() -> None:
     assert any("no rows were kept" in note for note in outcome.notes)
 
 
-@pytest.mark.parametrize(("matched", "code"), [(0, "learn.rows"), (5, "learn.rows"), (39, "learn.rows")])
+@pytest.mark.parametrize(
+    ("matched", "code"), [(0, "learn.rows"), (5, "learn.rows"), (39, "learn.rows")]
+)
 def test_too_few_rows(matched: int, code: str) -> None:
     ids = np.concatenate([np.arange(matched), np.arange(10_000, 10_300)])
     with pytest.raises(HanseError) as raised:

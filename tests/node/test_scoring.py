@@ -19,6 +19,7 @@ from hanse.clock import SystemClock
 from hanse.errors import HanseError
 from hanse.node import models_facade
 from hanse.node.jobs import Outcome
+from hanse.wire import Frame
 
 WITHIN = 10.0
 
@@ -306,3 +307,84 @@ def test_scores_of_changed_rows_are_of_the_rows_that_were_committed_to(
         models.give("audience", table)
     found, wanted = scores_of(models, outcome), expected(models, training)
     assert max(abs(found[k] - v) for k, v in wanted.items()) < 1e-5  # type: ignore[operator]
+
+
+def test_scores_that_nobody_collects_end_with_the_contracts_retention(
+    models: ModelFederation,
+) -> None:
+    contract = models.contract()
+    outcome = models.score(contract, models.train(contract).job)
+    path = models["shop"].data / "scores" / f"{outcome.job}.parquet"
+    with models["shop"].office() as office:
+        models_facade.end_scores(office, SystemClock().now() + timedelta(days=29))
+        assert path.is_file()
+        models_facade.end_scores(office, SystemClock().now() + timedelta(days=31))
+    assert not path.exists()
+
+
+# --- one row that stays hidden ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def hidden(models: ModelFederation) -> tuple[str, str]:
+    """A contract under which single rows stay hidden, and the job that trained its model."""
+    contract = models.contract(models=[clause(online="hidden")])
+    return contract, models.train(contract).job
+
+
+@pytest.mark.parametrize("rows", [1 << 17, 700])
+def test_a_hidden_row(
+    models: ModelFederation, hidden: tuple[str, str], monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    from hanse.learn.scoring import batch
+
+    monkeypatch.setattr(batch, "_BUCKET_ROWS", rows)
+    contract, training = hidden
+    wanted = expected(models, training)
+    for number in (777, 1500):
+        outcome = one(models, contract, training, person(number))
+        assert outcome.result
+        assert abs(outcome.result["score"] - wanted[person(number)]) < 1e-5
+    absent = one(
+        models, contract, training, person(5)
+    )  # the media company lacks it, and does not learn that
+    assert absent.result
+    assert absent.result["score"] is None
+    openings = models["media"].entries("disclosure")[-1]["openings"]
+    assert [o["to"] for o in openings if o["to"] != ["seats"]] == [["shop"]]
+
+
+def test_a_hidden_row_is_the_same_to_the_others_whichever_it_is(
+    models: ModelFederation, hidden: tuple[str, str]
+) -> None:
+    """The media company sends the same steps to the same parties, whether it has the row or not."""
+    contract, training = hidden
+    steps: list[set[str]] = []
+    for number in (777, 5):
+        seen: set[str] = set()
+
+        def tap(party: str, frame: Frame, seen: set[str] = seen) -> list[Frame]:
+            if isinstance(frame.body, np.ndarray):
+                seen.add(f"{party} {frame.step}")
+            return [frame]
+
+        models["media"].running.exchange.tap = tap
+        try:
+            one(models, contract, training, person(number))
+        finally:
+            models["media"].running.exchange.tap = None
+        steps.append(seen)
+    assert steps[0] == steps[1]
+    assert len(steps[0]) > 20
+
+
+def test_a_hidden_row_costs_the_price_of_a_matching(
+    models: ModelFederation, hidden: tuple[str, str]
+) -> None:
+    contract, training = hidden
+    before = [b for b in models["media"].entries("reserve") if b["contract"] == contract]
+    one(models, contract, training, person(800))
+    after = [b for b in models["media"].entries("reserve") if b["contract"] == contract]
+    assert len(after) == len(before) + 1
+    assert after[-1]["epsilon_join"] == 1.0
+    assert person(800) not in json.dumps(after)

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import tomllib
 from datetime import date
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from model_federation import CAPACITY, NAMES, ModelFederation, clause, tables
 
+from hanse import menu
 from hanse.cli.documents import plain_values
 from hanse.contracts import Contract, JobRequest, describe
 from hanse.errors import Fault, Foul, HanseError, Refusal
 from hanse.gate import Gate
+from hanse.learn.jobs import linear
 from hanse.learn.jobs.committed import Upload
 from hanse.learn.jobs.terms import lots
+from hanse.node import training
 from hanse.node.contract_template import template, with_keys
-from hanse.node.jobs import Outcome
+from hanse.node.jobs import Outcome, Question
 from hanse.node.models_desk import ModelDesk
+from hanse.node.roles import Job
 
 WITHIN = 10.0
 
@@ -292,6 +298,30 @@ def test_the_same_request_again_is_refused(models: ModelFederation) -> None:
     assert fault.value.code == "budget.reserved"
 
 
+def test_what_was_prepared_serves_one_job_only(models: ModelFederation) -> None:
+    """Two requests over the same commitments: the second would be opened by locks that the first one opened."""
+    contract = models.contract()
+    runner = models["shop"].running.runner
+    question = Question(contract, "train", {"model": "churn"}, 0.0)
+    request, _ = runner.draft(question, {})
+    commitments = {}
+    for name in ("shop", "media"):
+        document = {"ask": "prepare", "request": request.fields()}
+        commitments |= models[name].running.runner.answer("shop", document)
+    first, plan = runner.draft(question, commitments)
+    second, _ = runner.draft(question, commitments)
+    assert first.job_hash != second.job_hash
+    desk = models["media"].running.office.desk
+    bundle = models["media"].running.office.bundle(contract)
+    jobs = [Job(r, bundle.contract, menu.entry("train"), plan) for r in (first, second)]
+    assert desk._prepared(jobs[0]) is desk._prepared(jobs[0])
+    with pytest.raises(Refusal) as refusal:
+        desk._prepared(jobs[1])
+    assert refusal.value.code == "model.prepared"
+    for name in ("shop", "media"):
+        models[name].running.office.desk.release(jobs[0])
+
+
 def test_a_party_that_is_lost_ends_the_training(models: ModelFederation) -> None:
     contract = models.contract()
     models["media"].stop()
@@ -324,3 +354,68 @@ def test_a_template_of_a_question_lets_no_model_use_its_columns(models: ModelFed
         text = template("overlap", office, date(2026, 5, 1))
     uses = [c["uses"] for d in tomllib.loads(text)["datasets"] for c in d.get("columns", [])]
     assert ["filter", "segment", "value"] in uses
+
+
+# --- other kinds, and nodes that stop ---------------------------------------------------------------
+
+
+def test_several_classes_and_their_scores(models: ModelFederation) -> None:
+    terms = models.terms()
+    terms["datasets"][1]["columns"][1]["uses"] = ["target"]  # the city, of three
+    changed = clause(
+        kind="multinomial", target={"dataset": "audience", "column": "city"}, metrics=["media"], scores=["media"],
+        features=[{"dataset": "customers", "columns": ["spend", "member"]},
+                  {"dataset": "audience", "columns": ["minutes", "visits"]}],
+    )  # fmt: skip
+    contract = models.contract(datasets=terms["datasets"], models=[changed])
+    outcome = models.train(contract, "media", holdout=0.0)
+    held = parts(models, outcome)
+    assert len(held["shop"]["coefficients"]) == 3
+    assert held["media"]["label"]["classes"] == ["north", "south", "west"]
+    scored = models.score(contract, outcome.job, asking="media", receiver="media")
+    table = pq.read_table(models["media"].data / "scores" / f"{scored.job}.parquet")
+    assert table.column_names == ["id", "score_north", "score_south", "score_west"]
+    shares = np.column_stack([table[c].drop_null().to_numpy() for c in table.column_names[1:]])
+    assert np.allclose(shares.sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("name", ["media", "neutral"])
+def test_a_node_that_stops_in_the_middle(
+    models: ModelFederation, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One error that names it, at all nodes, soon; the training is not counted, and works when the node is back."""
+    contract = models.contract(models=[clause(maximum_trainings=1)])
+    inside = threading.Event()
+    real = linear.compute
+
+    def slow(s: Any, record: Any, plan: Any) -> Any:
+        inside.set()
+        time.sleep(0.5)
+        return real(s, record, plan)
+
+    monkeypatch.setitem(training._COMPUTE, linear.LinearPlan, slow)
+    errors: list[HanseError] = []
+
+    def ask() -> None:
+        try:
+            models.train(contract)
+        except HanseError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    assert inside.wait(10)
+    begun = time.monotonic()
+    models[name].stop()
+    thread.join(WITHIN)
+    assert time.monotonic() - begun < WITHIN
+    assert errors, "the training went on without it"
+    assert errors[0].code == "node.stopping"
+    assert name in str(errors[0])
+    monkeypatch.undo()
+    models.start()
+    for party in NAMES:
+        stored = models[party].running.office.store.jobs.all(limit=1)[0]
+        assert (stored.error or {}).get("code") == "node.stopping", party
+        assert models[party].running.office.spend.trainings(contract, "churn") == 0
+    assert models.train(contract).state == "done"

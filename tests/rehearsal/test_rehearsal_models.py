@@ -78,6 +78,33 @@ def test_a_log_link_predicts_in_the_labels_units(fed: Federation) -> None:
         made.predict_proba()
 
 
+def test_weights_and_an_offset() -> None:
+    """Counts over different exposures, and rows that count for nothing: the model is that of the others."""
+    rng = np.random.default_rng(5)
+    spend, minutes = rng.normal(size=PEOPLE), rng.normal(size=PEOPLE)
+    exposure = rng.uniform(-1, 1, PEOPLE)
+    claims = rng.poisson(np.exp(0.3 + 0.5 * spend - 0.4 * minutes + exposure)).astype(float)
+    weight = np.ones(PEOPLE)
+    weight[:300], claims[:300] = 0.0, 9.0
+    ids = [f"p{n:05d}" for n in range(PEOPLE)]
+    with Federation(join_epsilon=1.0, join_budget=1000.0, slots=1) as fed:
+        number = {n: Column(n, kind="number") for n in ("claims", "spend", "exposure", "weight")}
+        fed.dataset("policies", "insurer", pa.table({"id": ids, "claims": claims, "spend": spend,
+                                                     "exposure": exposure, "weight": weight}),
+                    id="id", columns=number)  # fmt: skip
+        fed.dataset("drives", "maker", pa.table({"id": ids, "minutes": minutes}), id="id",
+                    columns={"minutes": Column("minutes", kind="number")})  # fmt: skip
+        made = fed.model(
+            "claims", "poisson", features={"policies": ["spend"], "drives": ["minutes"]},
+            target="policies.claims", weight="weight", offset="exposure",
+        ).fit(holdout=0.0)  # fmt: skip
+        found = made.predict()
+    assert made.coefficients["insurer"]["spend"] == pytest.approx(0.5, abs=0.06)
+    assert made.coefficients["maker"]["minutes"] == pytest.approx(-0.4, abs=0.06)
+    wanted = np.exp(0.3 + 0.5 * spend - 0.4 * minutes + exposure)
+    assert np.abs(np.log(found / wanted)).max() < 0.3
+
+
 def test_trees_in_the_open(fed: Federation) -> None:
     made = model(fed, "boosting").fit(trees=3, depth=2)
     assert made.score() > 0.6

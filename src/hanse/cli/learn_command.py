@@ -64,6 +64,13 @@ def learn(
         typer.Option(help="Penalty on squared standardised coefficients.",
                      show_default="1e-6, or 0.01 where rows are few"),
     ] = None,
+    l1: Annotated[float, typer.Option(help="Penalty on their absolute values.")] = 0.0,
+    open_rows: Annotated[
+        bool, typer.Option("--open", help="Linear models: parties see which rows they share; faster.")
+    ] = False,
+    errors: Annotated[
+        bool, typer.Option("--errors", help="Linear models: standard errors and p-values, to each owner.")
+    ] = False,
     holdout: Holdout = 0.3,
     minimum_rows: Annotated[
         int | None,
@@ -99,7 +106,8 @@ def learn(
     report = rehearse_files(
         label, features, id=id_column, model=model, horizontal=horizontal,
         missing="refuse" if missing == "refuse" else "indicator", without=without or (), l2=l2, holdout=holdout,
-        minimum_rows=minimum_rows, iterations=iterations, power=power, trees=trees, depth=depth, loss=loss,
+        minimum_rows=minimum_rows, iterations=iterations, power=power, trees=trees, depth=depth, loss=loss, l1=l1,
+        alignment="open" if open_rows else "hidden", errors=errors,
     )  # fmt: skip
     if picture is not None:
         picture.write_text(report.svg(), encoding="utf-8")

@@ -216,7 +216,7 @@ def score_one(
     node: NodeFolder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """The score of one row. All parties of the model see which row it is, as the contract says."""
+    """The score of one row, in the open or hidden from the other parties, as the contract says."""
     from hanse.node import models_facade
 
     answer = models_facade.score_one(node, model, id_text)
@@ -226,7 +226,7 @@ def score_one(
     result = answer["result"]
     for name, value in (result.get("scores") or {"score": result.get("score")}).items():
         say(f"{name}: {value:.6g}")
-    note("The other parties of the model saw which row this was.")
+    note("Whether the other parties of the model saw which row this was, the contract says: hanse contract show.")
 
 
 def _show_card(found: Document) -> None:

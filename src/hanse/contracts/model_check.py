@@ -115,7 +115,7 @@ def check_model(
             raise _refused(
                 contract, clause, "online", "online",
                 f"{clause.name!r} may not be asked for one row at a time",
-                'score in batches, or agree on online = "open-query"',
+                'score in batches, or agree on online = "hidden" or "open-query"',
             )  # fmt: skip
         if request.analyst not in request.recipients:
             raise _refused(contract, clause, "recipient", "scores",
@@ -156,6 +156,11 @@ def _check_uses(contract: Contract, clause: ModelClause, request: JobRequest) ->
             use.purpose == "membership"
             or (use.purpose == "feature" and use.column in clause.columns_of(use.dataset))
             or (
+                use.purpose == "feature"
+                and use.dataset == clause.target.dataset
+                and use.column in clause.target.beside
+            )
+            or (
                 use.purpose == "target"
                 and use.column == clause.target.column
                 and use.dataset in targets
@@ -177,7 +182,9 @@ def _check_price(contract: Contract, clause: ModelClause, request: JobRequest) -
     linear = clause.kind in LINEAR_KINDS
     # Scores of linear models are summed over rows that are matched on shares, however they were aligned to learn.
     hidden = clause.alignment == "hidden" or (linear and request.computation == SCORE)
-    matched = hidden and len(owners) > 1 and request.computation != SCORE_ONE
+    if request.computation == SCORE_ONE:
+        hidden = clause.online == "hidden"
+    matched = hidden and len(owners) > 1
     wrong = ""
     if request.noise or request.epsilon != 0:
         wrong = (

@@ -36,10 +36,21 @@ LEAST_ROWS = 20  # of any model; what is about people needs more (`hanse.learn`)
 
 
 class ModelTarget(Document):
-    """The column that a model predicts."""
+    """The column that a model predicts.
+
+    Of the same dataset ``weight`` is what each row weighs, ``offset`` what is added to the predictor (an exposure's
+    logarithm, say).
+    """
 
     dataset: Name
     column: ColumnName
+    weight: ColumnName | None = None
+    offset: ColumnName | None = None
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Columns that go with the target."""
+        return tuple(c for c in (self.weight, self.offset) if c is not None)
 
 
 class ModelFeatures(Document):
@@ -69,7 +80,7 @@ class ModelClause(Document):
     p_values: tuple[Slug, ...] = ()
     metrics: tuple[Slug, ...] = ()
     scores: tuple[Slug, ...] = ()
-    online: Literal["no", "open-query"] = "no"
+    online: Literal["no", "open-query", "hidden"] = "no"
     maximum_trainings: Annotated[int, Field(ge=1, le=10_000)]
     least_rows: Annotated[int, Field(ge=LEAST_ROWS)]
     expiry_days: Annotated[int, Field(ge=1, le=3650)]
@@ -84,8 +95,14 @@ class ModelClause(Document):
         for item in self.features:
             if len(set(item.columns)) < len(item.columns):
                 found.append((f"features[{item.dataset}]", "names a column twice; name it once"))
-            if item.dataset == self.target.dataset and self.target.column in item.columns:
-                found.append((f"features[{item.dataset}]", "holds the target itself; leave it out"))
+            beside = {self.target.column, *self.target.beside}
+            if item.dataset == self.target.dataset and beside & set(item.columns):
+                found.append(
+                    (
+                        f"features[{item.dataset}]",
+                        "holds the target itself, or its weight or offset; leave it out",
+                    )
+                )
         if self.authorisation == "authorised-by-people" and self.evidence is None:
             found.append(("evidence", "is missing; say where the people's authorisation is kept"))
         horizontal = self.kind in HORIZONTAL_KINDS
@@ -100,6 +117,14 @@ class ModelClause(Document):
                     'cannot be "hidden": boosting shows all parties which rows go left; say "open"',
                 )
             )
+        if self.target.weight is not None and self.horizontal:
+            found.append(("target.weight", "is not offered for horizontal kinds; leave it out"))
+        if self.target.offset is not None and self.kind not in LINEAR_KINDS[:2] + LINEAR_KINDS[3:]:
+            found.append(
+                ("target.offset", f"is not offered for models of kind {self.kind}; leave it out")
+            )
+        if self.online == "hidden" and self.kind not in LINEAR_KINDS:
+            found.append(("online", 'cannot be "hidden" but for linear models; say "open-query"'))
         if self.online != "no" and not self.scores:
             found.append(("online", "has nobody to tell scores to; name them in scores"))
         if found:
@@ -207,6 +232,8 @@ def _column_problems(clause: ModelClause, datasets: Iterable[Dataset]) -> Iterat
         wanted = [(name, "feature") for name in clause.columns_of(dataset.name)]
         if dataset.name == clause.target.dataset or clause.horizontal:
             wanted.append((clause.target.column, "target"))
+        if dataset.name == clause.target.dataset:
+            wanted += [(name, "feature") for name in clause.target.beside]
         for name, use in wanted:
             key = "target" if use == "target" else f"features[{dataset.name}]"
             column = dataset.column(name)
@@ -283,6 +310,11 @@ def in_words(contract: Contract, clause: ModelClause) -> list[str]:
         )  # fmt: skip
     else:
         lines.append("  Nobody receives scores.")
+    if clause.online == "hidden":
+        lines.append(
+            "  One row at a time may be scored, too; nobody else learns which row it is. Each time costs the "
+            "price of a matching towards the seats."
+        )
     if clause.online == "open-query":
         lines.append(
             "  One row at a time may be scored, too; then all parties of the model see which row it is."

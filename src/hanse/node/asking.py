@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as futures_wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from hanse import menu
@@ -170,6 +170,11 @@ class Asker:
         Raises the first refusal or failure, naming the party. Each node's record of the job says
         whether its price was spent there; before the first commit nothing is.
         """
+        if question.asked:  # the id stays here, under a handle that means nothing elsewhere
+            handle = self._entropy.take(16).hex()
+            with self._office.desk.single.expecting(handle, question.asked):
+                parameters = {**question.parameters, "handle": handle}
+                return self.ask(replace(question, parameters=parameters, asked=""), watch)
         with self._noting(self._office.party):
             request, plan = self.draft(question, {})
             bundle = self._office.bundle(question.contract)
@@ -183,8 +188,6 @@ class Asker:
         if menu.entry(question.computation).model:  # another training is another model
             with self._noting(self._office.party):
                 gate.preview(request, plan)
-            if question.asked:
-                self._office.desk.expect(request.job_hash, question.asked)
             return self._run(request, bundle, watch)
         recorded = gate.recorded(request)
         outputs = None if recorded is None else self._office.outputs_of(recorded)

@@ -27,6 +27,7 @@ from hanse.node.exchange import Exchange, Tap
 from hanse.node.heap import keep_freed_memory, touch
 from hanse.node.jobs import Outcome, Question, Runner
 from hanse.node.keys import load_identity
+from hanse.node.models_facade import end_scores
 from hanse.node.office import NodeOffice, bundle_of
 from hanse.node.places import FOLDER as PLACES
 from hanse.node.places import PlaceShelf
@@ -107,6 +108,7 @@ class Node:
         self._control.start()
         try:
             self.office.end_rosters()
+            end_scores(self.office, self._clock.now())
             released = self.office.recover()
             if released:
                 _log.warning("%d jobs were under way when the node stopped", len(released))

@@ -331,6 +331,8 @@ def warm_up() -> None:
     """Compile the kernels, or load them from the disk where they were kept."""
     from hanse.catalog.warm import warm_up as warm_catalog  # noqa: PLC0415 (a second of imports)
     from hanse.engine.warm import warm_up as warm_engine  # noqa: PLC0415
+    from hanse.learn.boosting.warm import warm_up as warm_boosting  # noqa: PLC0415
 
     warm_engine()
     warm_catalog()
+    warm_boosting()

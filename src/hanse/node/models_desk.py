@@ -2,6 +2,7 @@
 
     prepare   before anybody signs: read the rows, share them into a recorder, answer with the commitment
     send      in the job: what was recorded, or, where keys are open, rows in the order that all parties found
+    play      in an open job: the work with the other parties (`models_open`)
     finish    at the end: this party's part of the model with its card into the store, or scores into a file
 
 The same at a node and in a rehearsal. What was prepared waits in memory for its job, not for ever.
@@ -31,38 +32,34 @@ from hanse.learn.jobs import linear
 from hanse.learn.jobs.blocks import LinearBlock
 from hanse.learn.jobs.committed import Recorder, Upload
 from hanse.learn.jobs.renumbered import Renumbered
-from hanse.learn.jobs.terms import F64, HomeRows, Side, Terms
+from hanse.learn.jobs.terms import HomeRows, Side, Terms
 from hanse.learn.scoring import batch, online
 from hanse.node import models_open
 from hanse.node.models import ModelShelf
 from hanse.node.models_card import Made, card_of
 from hanse.node.models_open import OpenHome, rows_digest
+from hanse.node.models_single import SingleRows
 from hanse.node.roles import Job, Progress
-from hanse.node.scoring import (
-    Lookup,
-    OneScore,
-    Scored,
-    WholeLookup,
-    Written,
-    partial_rows,
-    units_of,
-    write_scores,
-)
+from hanse.node.scoring import OneScore, Scored, Written, partial_rows, units_of, write_scores
 from hanse.wire import Channel
 
 _WAITS_SECONDS = 300.0
 _MOST_WAITING = 8
 Opened = Mapping[str, NDArray[np.uint64]]
+Seeds = tuple[bytes, bytes, bytes]
+# (commitment, how to send, what stays at home)
+Ready = tuple[str, Callable[[Channel], None], Any]
 
 
 @dataclass
 class Prepared:
-    """What waits for a job: how to send it, and what stays at home."""
+    """What waits for a job: how to send it, and what stays at home. It serves the first ``job`` that takes it."""
 
     send: Callable[[Channel], None]
-    seeds: tuple[bytes, bytes, bytes]
+    seeds: Seeds
     home: Any
     at: float
+    job: str = ""
 
 
 @dataclass
@@ -79,11 +76,12 @@ class ModelDesk:
     entropy: Entropy
     folder: Path | None
     tell: Callable[[JobRequest, str], None]
+    single: SingleRows = field(init=False)
     _waiting: dict[str, Prepared] = field(default_factory=dict)
-    _private: dict[str, str] = field(default_factory=dict)  # ids that this party asks about, by job
-    _lookups: dict[str, Lookup | WholeLookup] = field(default_factory=dict)
-    _ones: dict[str, F64] = field(default_factory=dict)  # scores of single rows, by job
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.single = SingleRows(self.party)
 
     # --- before the job -------------------------------------------------------------------------
 
@@ -93,10 +91,8 @@ class ModelDesk:
         if self.party not in terms.parties:
             return {}
         side = terms.side(self.party)
-        if (
-            request.computation == SCORE_ONE
-        ):  # what is shared hangs on the id, which nobody knows yet
-            return {side.dataset: ""}
+        if request.computation == SCORE_ONE and not isinstance(plan, batch.ScoringPlan):
+            return {side.dataset: ""}  # the other parties are yet to be told which row it is
         seeds = draw_lock(self.entropy)
         if plan.way == "open":
             commitment, send, home = self._open(plan, contract, side, request)
@@ -112,12 +108,8 @@ class ModelDesk:
         return {side.dataset: commitment}
 
     def _training(
-        self,
-        plan: linear.LinearPlan,
-        contract: Contract,
-        side: Side,
-        seeds: tuple[bytes, bytes, bytes],
-    ) -> tuple[str, Callable[[Channel], None], Any]:
+        self, plan: linear.LinearPlan, contract: Contract, side: Side, seeds: Seeds
+    ) -> Ready:
         rows = self._read(plan.terms, contract, side, target=self.party == plan.terms.label_party)
         home, parts = linear.at_home(plan, self.party, rows, contract.id)
         if plan.hidden:
@@ -126,36 +118,32 @@ class ModelDesk:
             linear.share(recorder, plan, home, parts, self.entropy)
             upload = Upload.of(self.party, recorder, self.entropy)
             return upload.commitment, upload.send, home
-        commitment = rows_digest(rows, self.entropy.take(32))
 
         def send(channel: Channel) -> None:
             send_lock_seeds(channel, self.party, seeds)
             linear.share_open(channel, plan, home, parts, self.entropy)
 
-        return commitment, send, home
+        return rows_digest(rows, self.entropy.take(32)), send, home
 
-    def _open(
-        self, plan: Any, contract: Contract, side: Side, request: JobRequest
-    ) -> tuple[str, Callable[[Channel], None], Any]:
+    def _open(self, plan: Any, contract: Contract, side: Side, request: JobRequest) -> Ready:
         train = request.computation == TRAIN
         owner = self.party == plan.terms.label_party or plan.terms.clause.horizontal
-        rows = self._read(
-            plan.terms, contract, side, target=train and owner,
-            texts=not train and plan.question.receiver == self.party,
-        )  # fmt: skip
+        texts = not train and plan.question.receiver == self.party
+        rows = self._read(plan.terms, contract, side, target=train and owner, texts=texts)
         return rows_digest(rows, self.entropy.take(32)), _nothing, OpenHome(rows)
 
     def _scoring(
-        self,
-        plan: batch.ScoringPlan,
-        contract: Contract,
-        side: Side,
-        seeds: tuple[bytes, bytes, bytes],
-    ) -> tuple[str, Callable[[Channel], None], Any]:
-        block = self._block(plan.question.training)
-        receiver = plan.question.receiver == self.party
-        wanted = _wanted(plan.terms, contract, side, target=False, texts=receiver)
-        rows = partial_rows(self.dataset(side.dataset), wanted, block)
+        self, plan: batch.ScoringPlan, contract: Contract, side: Side, seeds: Seeds
+    ) -> Ready:
+        training, dataset = plan.question.training, self.dataset(side.dataset)
+        block, receiver = self._block(training), plan.question.receiver == self.party
+        texts = receiver and not plan.single
+        wanted = wanted_of(plan.terms, contract, side, target=False, texts=texts)
+        if plan.single:
+            lookup = self.single.parts(training, dataset, wanted, block)
+            rows = lookup.one(self.single.asked(plan)) if receiver else lookup.rows
+        else:
+            rows = partial_rows(dataset, wanted, block)
         recorder = Recorder()
         send_lock_seeds(recorder, self.party, seeds)
         places = batch.share(
@@ -167,11 +155,18 @@ class ModelDesk:
     def _read(
         self, terms: Terms, contract: Contract, side: Side, *, target: bool, texts: bool = False
     ) -> HomeRows:
-        wanted = _wanted(terms, contract, side, target=target, texts=texts)
+        wanted = wanted_of(terms, contract, side, target=target, texts=texts)
         rows = read_numbers(self.dataset(side.dataset), wanted)
-        features = len(side.terms)
-        label = rows.values[:, features] if target else None
-        return HomeRows(rows.ids, rows.values[:, :features], label, rows.texts)
+        named = {name: rows.values[:, n] for n, name in enumerate(wanted.columns)}
+        label = named[terms.target.name] if target else None
+        beside = self.party == terms.label_party and target
+        weight, offset = (
+            named[t.name] if beside and t is not None else None
+            for t in (terms.weight, terms.offset)
+        )
+        return HomeRows(
+            rows.ids, rows.values[:, : len(side.terms)], label, rows.texts, weight, offset
+        )
 
     def _document(self, training: str) -> dict[str, Any]:
         block: dict[str, Any] = self.shelf.document(training)["block"]
@@ -180,16 +175,11 @@ class ModelDesk:
     def _block(self, training: str) -> LinearBlock:
         return LinearBlock.of(self._document(training))
 
-    def expect(self, job: str, asked: str) -> None:
-        """Remember which id this party's own job is about; it is in no request."""
-        with self._lock:
-            self._private[job] = asked
-
     # --- in the job -----------------------------------------------------------------------------
 
     def send(self, job: Job) -> Callable[[Channel], list[bytes]]:
         """How this party shares what it brings."""
-        if job.request.computation == SCORE_ONE:
+        if isinstance(job.plan, online.OnlinePlan):
             return lambda channel: self._send_one(channel, job)
 
         def send(channel: Channel) -> list[bytes]:
@@ -219,47 +209,16 @@ class ModelDesk:
 
         return play
 
-    def _play_one(self, channel: Channel, job: Job) -> None:
-        plan = job.plan
-        side = plan.terms.side(self.party)
-        lookup = self._whole(job, self.dataset(side.dataset), side)
-        hashed = None
-        if self.party == plan.question.receiver:
-            hashed = lookup.hashed(self._asked(job))
-        document = self._document(plan.question.training)
-        found = models_open.play_one(channel, job, self.party, lookup.rows, hashed, document)
-        if found is not None:
-            with self._lock:
-                self._ones[job.request.job_hash] = found
-
-    def _whole(self, job: Job, dataset: Dataset, side: Side) -> WholeLookup:
-        """This party's rows by id, kept until its data change."""
-        key = f"rows|{job.plan.question.training}"
-        with self._lock:
-            known = self._lookups.get(key)
-        if isinstance(known, WholeLookup) and known.is_fresh(dataset):
-            return known
-        made = WholeLookup.of(dataset, _wanted(job.plan.terms, job.contract, side, target=False))
-        self._remember(key, made)
-        return made
-
-    def _remember(self, key: str, made: Lookup | WholeLookup) -> None:
-        with self._lock:
-            self._lookups = dict(list(self._lookups.items())[-3:]) | {key: made}
-
-    def _asked(self, job: Job) -> str:
-        with self._lock:
-            text = self._private.pop(job.request.job_hash, None)
-        if text is None:
-            raise Refusal("model.no-row", f"{self.party} was asked for the score of no row",
-                          remedy="ask at the receiver's own node", where=self.party)  # fmt: skip
-        return text
-
     def _prepared(self, job: Job) -> Prepared:
         side = job.plan.terms.side(self.party)
         commitment = job.request.commitments.get(side.dataset, "")
         with self._lock:
             found = self._waiting.get(commitment)
+            # Once only: locks that one job opened must not be those of another.
+            if found is not None and found.job in ("", job.request.job_hash):
+                found.job = job.request.job_hash
+            else:
+                found = None
         if found is None:
             raise Refusal(
                 "model.prepared",
@@ -273,32 +232,32 @@ class ModelDesk:
         plan: online.OnlinePlan = job.plan
         seeds = draw_lock(self.entropy)
         send_lock_seeds(channel, self.party, seeds)
-        block = self._block(plan.question.training)
-        lookup = self._lookup(job, block)
+        training, side = plan.question.training, plan.terms.side(self.party)
+        block, wanted = (
+            self._block(training),
+            wanted_of(plan.terms, job.contract, side, target=False),
+        )
+        lookup = self.single.parts(training, self.dataset(side.dataset), wanted, block)
         if self.party == plan.question.receiver:
-            hashed = lookup.hashed(self._asked(job))
+            hashed = lookup.hashed(self.single.asked(plan))
             online.ask(channel, plan, hashed)
         else:
             hashed = online.asked(channel, plan)
-        online.share(
-            channel, plan, self.party, lookup.partial(hashed), units_of(block), self.entropy
-        )
+        part = lookup.partial(hashed)
+        online.share(channel, plan, self.party, part, units_of(block), self.entropy)
         return list(seeds)
 
-    def _lookup(self, job: Job, block: LinearBlock) -> Lookup:
-        """This party's partial predictors by id, kept until its data change."""
-        plan = job.plan
+    def _play_one(self, channel: Channel, job: Job) -> None:
+        plan, training = job.plan, job.plan.question.training
         side = plan.terms.side(self.party)
-        dataset = self.dataset(side.dataset)
-        wanted = _wanted(plan.terms, job.contract, side, target=False)
-        key = plan.question.training
-        with self._lock:
-            known = self._lookups.get(key)
-        if isinstance(known, Lookup) and known.is_fresh(dataset):
-            return known
-        made = Lookup.of(dataset, wanted, block)
-        self._remember(key, made)
-        return made
+        wanted = wanted_of(plan.terms, job.contract, side, target=False)
+        lookup = self.single.rows(training, self.dataset(side.dataset), wanted)
+        hashed = None
+        if self.party == plan.question.receiver:
+            hashed = lookup.hashed(self.single.asked(plan))
+        document = self._document(training)
+        found = models_open.play_one(channel, job, self.party, lookup.rows, hashed, document)
+        self.single.put(job.request.job_hash, found)
 
     # --- after the job --------------------------------------------------------------------------
 
@@ -309,18 +268,24 @@ class ModelDesk:
         if job.request.computation == TRAIN:
             return self._keep(job, dict(opened), record)
         plan = job.plan
-        family = plan.terms.clause.kind
+        model, family = plan.question.model, plan.terms.clause.kind
         units = units_of(None, opened.get("units"))
         if plan.question.receiver == plan.terms.label_party:
             units = units_of(self._block(plan.question.training))
-        if job.request.computation == SCORE_ONE:
+        if isinstance(plan, online.OnlinePlan):
             return OneScore.of(plan, online.read(opened["score"]), family, units)
         rows, places = self._prepared(job).home
         eta, matched = batch.read(plan, opened["scores"], places, rows.ids.size)
+        if plan.single:
+            self.release(job)
+            return (
+                OneScore.of(plan, eta, family, units)
+                if matched.all()
+                else OneScore(model, None, {})
+            )
         scored = Scored(
-            plan.question.model, family, plan.terms.target.values, rows.texts, eta, matched, units,
-            rows.missing,
-        )  # fmt: skip
+            model, family, plan.terms.target.values, rows.texts, eta, matched, units, rows.missing
+        )
         return self._written(job, scored)
 
     def _written(self, job: Job, scored: Scored) -> Written:
@@ -332,9 +297,7 @@ class ModelDesk:
 
     def _finish_open(self, job: Job, record: Record) -> Any:
         if job.request.computation == SCORE_ONE:
-            with self._lock:
-                found = self._ones.pop(job.request.job_hash)
-            return models_open.one_score(job, found)
+            return models_open.one_score(job, self.single.take(job.request.job_hash))
         home: OpenHome = self._prepared(job).home
         if job.request.computation != TRAIN:
             return self._written(job, models_open.scored(job, home))
@@ -350,10 +313,8 @@ class ModelDesk:
     def _keep(self, job: Job, opened: dict[str, NDArray[np.uint64]], record: Record) -> Made:
         plan: linear.LinearPlan = job.plan
         home = self._prepared(job).home if self.party in plan.terms.parties else None
-        metrics = linear.measured(plan, home, opened)
-        note, card = card_of(
-            job, self.party, self.clock.now(), metrics, linear.facts(opened), record
-        )
+        metrics, facts = linear.measured(plan, home, opened), linear.facts(opened)
+        note, card = card_of(job, self.party, self.clock.now(), metrics, facts, record)
         block: dict[str, Any] = {}
         if home is not None and f"model.{self.party}" in opened:
             block = linear.block_of(plan, home, opened).body()
@@ -364,24 +325,27 @@ class ModelDesk:
 
     def release(self, job: Job) -> None:
         """Forget what was prepared for the job: it has ended."""
-        terms = job.plan.terms
+        terms: Terms = job.plan.terms
+        self.single.forget(job.request.job_hash)
         if self.party in terms.parties:
+            commitment = job.request.commitments.get(terms.side(self.party).dataset, "")
             with self._lock:
-                self._waiting.pop(
-                    job.request.commitments.get(terms.side(self.party).dataset, ""), None
-                )
-                self._private.pop(job.request.job_hash, None)
+                self._waiting.pop(commitment, None)
 
 
 def _nothing(_channel: Channel) -> None:
     """An open job's rows are not uploaded."""
 
 
-def _wanted(
+def wanted_of(
     terms: Terms, contract: Contract, side: Side, *, target: bool, texts: bool = False
 ) -> NumberRequest:
-    """What is read of a dataset: the feature columns, and behind them the target's."""
+    """What is read of a dataset: the feature columns; to learn, behind them the target's and what goes with it; to
+    score, the offset's."""
     columns = [*side.terms, *([terms.target] if target else [])]
+    if side.party == terms.label_party:
+        beside = (terms.weight if target else None, terms.offset)
+        columns += [t for t in beside if t is not None and t not in columns]
     values = {t.name: t.values for t in columns if t.values}
     names = tuple(t.name for t in columns)
     return NumberRequest(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,12 @@ def score(
 def score_one(folder: Path, model: str, id_text: str, watch: Watch = _quiet) -> Document:
     """The score of one row, by its id as this party writes it. All parties of the model see which row it is."""
     question = _scoring(folder, model, "score-one", "") | {"asked": id_text}
-    return facade.ask(folder, {"verb": "run", "question": question}, watch)
+    answer = facade.ask(folder, {"verb": "run", "question": question}, watch)
+    result = answer.get("result") or {}
+    if result.get("score") is None and not result.get("scores"):
+        raise Refusal("model.no-row", "not all parties of the model have the row, so there is no score",
+                      remedy="ask for another id; which party lacks it stays hidden")  # fmt: skip
+    return answer
 
 
 def _scoring(folder: Path, model: str, computation: str, receiver: str) -> Document:
@@ -142,3 +148,17 @@ def hand_out_scores(office: NodeOffice, job: str, target: Path) -> Path:
                     where=str(target)) from error  # fmt: skip
     source.unlink()
     return target
+
+
+def end_scores(office: NodeOffice, now: datetime) -> int:
+    """Delete scores that nobody collected for as long as their contract keeps working copies; how many."""
+    folder, gone = office.desk.folder, 0
+    for path in folder.glob("*.parquet") if folder is not None else ():
+        stored = office.store.jobs.get(path.stem)
+        contract = office.store.contracts.by_hash(stored.contract) if stored is not None else None
+        days = bundle_of(contract).contract.retention_days if contract is not None else 0
+        made = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        if now >= made + timedelta(days=days):
+            path.unlink(missing_ok=True)
+            gone += 1
+    return gone

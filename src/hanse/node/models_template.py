@@ -84,7 +84,7 @@ def model_blocks(
         evidence='evidence = "say where the authorisation of these people is kept"\n' if personal else "",
         party=_text(party),
         more="" if horizontal else f"scores = [{_text(party)}]                       # who receives scores\n"
-        'online = "no"                           # or open-query: all parties see which row is asked for\n',
+        'online = "no"                           # or hidden, or open-query: all parties see which row it is\n',
     )  # fmt: skip
     return [*blocks, text]
 

@@ -216,6 +216,15 @@ class Lookup(_Look):
         version, hasher = _version(dataset), _hasher(dataset, wanted)
         return Lookup(hasher, version, partial_rows(dataset, wanted, block))
 
+    def one(self, text: str) -> PartialRows:
+        """The row of an id alone; `Refusal` ``model.no-row`` if this party has none."""
+        hashed = self.hashed(text)
+        part = self.partial(hashed)
+        if part is None:
+            raise Refusal("model.no-row", "this party has no row for the id that was asked for",
+                          remedy="ask for an id of its own dataset")  # fmt: skip
+        return PartialRows(np.array([hashed], np.uint64), part.reshape(1, -1), None, 0)
+
     def partial(self, hashed: int) -> F64 | None:
         """The part [classes] of the row, or None if there is no such row."""
         place = int(np.searchsorted(self.rows.ids, np.uint64(hashed)))

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from hanse import __version__
 from hanse.align.upload import compare_held
 from hanse.contracts import Contract, JobRequest
-from hanse.contracts.models import SCORE, SCORE_ONE, TRAIN
 from hanse.engine.session import Meter, Session
 from hanse.engine.shares import SEATS, Ring, Words
 from hanse.engine.stage import agree
@@ -82,10 +81,10 @@ def run_model_role(
     return Lived(record, result=home.finish(job, opened, record))
 
 
-_COMPUTE: Mapping[str, Callable[[Session, Record, Any], Mapping[str, Ring | Words]]] = {
-    TRAIN: linear.compute,
-    SCORE: batch.compute,
-    SCORE_ONE: online.compute,
+_COMPUTE: dict[type, Callable[[Session, Record, Any], Mapping[str, Ring | Words]]] = {
+    linear.LinearPlan: linear.compute,
+    batch.ScoringPlan: batch.compute,
+    online.OnlinePlan: online.compute,
 }
 
 
@@ -141,7 +140,7 @@ def run_model_seat(
         compare_held(s, f"lock.{party}", seeds, party, "locks")
         locks.append(seeds)
     progress(job.entry.title, 0.0)
-    outputs = _COMPUTE[job.request.computation](s.fork("compute"), record, plan)
+    outputs = _COMPUTE[type(plan)](s.fork("compute"), record, plan)
     locked = []
     for told in plan.release.told:
         x = outputs[told.step]

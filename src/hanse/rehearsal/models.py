@@ -47,19 +47,21 @@ def clause(
     features: Mapping[str, Sequence[str]],
     terms: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The contract's clause about a model; ``target`` is "dataset.column"."""
+    """The contract's clause about a model; ``target`` is "dataset.column", weight and offset are of its dataset."""
     dataset, dot, column = target.partition(".")
     if not dot:
         raise Fault("rehearsal.target", f"{target!r} does not name a column",
                     remedy='write target="dataset.column"')  # fmt: skip
     usual: dict[str, Any] = {
-        "name": name, "kind": kind, "target": {"dataset": dataset, "column": column},
+        "name": name, "kind": kind,
+        "target": {"dataset": dataset, "column": column}
+        | {k: terms[k] for k in ("weight", "offset") if k in terms},
         "features": [{"dataset": d, "columns": list(c)} for d, c in features.items()],
         "alignment": "open" if kind == "boosting" else "hidden", "authorisation": "authorised-by-people",
         "evidence": "a rehearsal: to be agreed", "maximum_trainings": 1000, "least_rows": 20,
         "expiry_days": 3650, "maximum_trees": 10_000,
     }  # fmt: skip
-    return usual | dict(terms)
+    return usual | {k: v for k, v in terms.items() if k not in ("weight", "offset")}
 
 
 @dataclass

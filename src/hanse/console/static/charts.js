@@ -88,7 +88,7 @@
       axisLabel: { color: c.ink, width: root.clientWidth < 600 ? 90 : 190, overflow: "truncate", interval: 0, ...(category.axisLabel ?? {}) } };
     return lying ? { xAxis: values, yAxis: categories } : { xAxis: categories, yAxis: values };
   };
-  const grid = { left: 12, right: 90, top: 36, bottom: 36, containLabel: true };
+  const grid = { left: 20, right: 90, top: 36, bottom: 36, containLabel: true };
 
   // --- funnel and report --------------------------------------------------------------------------------
 
@@ -182,7 +182,7 @@
           { type: "bar", barMaxWidth: 26, stack: "tgi", silent: true, itemStyle: { color: "transparent" }, data: shown.map((r) => r.tgi == null ? 0 : Math.min(100, r.tgi)), tooltip: { show: false } },
           { type: "bar", barMaxWidth: 26, stack: "tgi", data: shown.map((r) => ({ value: r.tgi == null ? 0 : Math.abs(r.tgi - 100), row: r, itemStyle: { color: (r.tgi ?? 0) >= 100 ? c.sea : c.brick } })),
             tooltip: { formatter: ({ data: { row: r } }) => r.tgi == null ? `${r.value}\n${words.suppressed}: ${r.suppressed}` : `${r.value}\n${words.tgi} ${Math.round(r.tgi)} (${Math.round(r.tgi_low)}–${Math.round(r.tgi_high)})\n${words.share} ${percent(r.crowd_share)} / ${words.base} ${percent(r.base_share)}` },
-            markLine: { silent: true, symbol: "none", data: [{ xAxis: 100 }], lineStyle: { color: c.ink, type: "solid", width: 1 }, label: { formatter: "100", color: c.soft } } },
+            markLine: { silent: true, symbol: "none", data: [{ xAxis: 100 }], lineStyle: { color: c.ink, type: "solid", width: 1 }, label: { show: false } } },
           whiskers(shown.map((r, n) => [n, r.tgi_low, r.tgi_high, r.tgi == null ? words.suppressed : `${Math.round(r.tgi)}   ${percent(r.crowd_share)} / ${percent(r.base_share)}`]), c),
         ],
       };
@@ -261,13 +261,15 @@
       const shown = levels[level].areas.filter((a) => a.tgi[target] != null);
       const rings = shown.flatMap((a) => a.ring ?? [[a.lon, a.lat]]);
       const [west, east] = ends(rings.map(([x]) => x)), [south, north] = ends(rings.map(([, y]) => y));
-      const room = Math.max(east - west, north - south, 0.02) * 0.12;
+      const room = Math.max(east - west, north - south, 0.02) * 0.07, squeeze = Math.cos(((south + north) / 2) * Math.PI / 180);
+      const ratio = ((east - west + 2 * room) * squeeze) / (north - south + 2 * room);
+      const [wide, high] = [root.clientWidth, root.clientWidth < 600 ? 420 : 540];
       const values = shown.map((a) => a.tgi[target]);
       const item = (a) => ({ value: [a.lon, a.lat, a.tgi[target]], area: a });
       const common = { coordinateSystem: "geo", tooltip: { formatter: ({ data }) => said(data.area, target) } };
       return {
-        geo: { map: "land", roam: true, scaleLimit: { min: 0.5, max: 200 }, aspectScale: Math.cos(((south + north) / 2) * Math.PI / 180),
-          boundingCoords: [[west - room, north + room], [east + room, south - room]], silent: true, left: 0, right: 0, top: 0, bottom: 0,
+        geo: { map: "land", roam: true, scaleLimit: { min: 0.5, max: 200 }, aspectScale: squeeze,
+          boundingCoords: [[west - room, north + room], [east + room, south - room]], silent: true, layoutCenter: ["50%", "50%"], layoutSize: ratio > 1 ? Math.min(wide, high * ratio) : Math.min(high, wide / ratio),
           itemStyle: { areaColor: c.paper, borderColor: c.line, borderWidth: 1 }, label: { show: false } },
         visualMap: { min: Math.min(50, ...values), max: Math.min(300, Math.max(150, ...values)), dimension: 2, calculable: true, right: 8, bottom: 12, text: [words.tgi, ""],
           textStyle: { color: c.ink }, inRange: { color: ["#2d6a8f", "#9fc5cf", "#f0e6d2", "#e0a070", "#9c3a21"] } },
@@ -289,7 +291,7 @@
         series: [
           { type: "bar", barMaxWidth: 18, itemStyle: { color: c.sea, borderRadius: [0, 3, 3, 0] }, data: top.map((a) => ({ value: a.tgi[target], area: a })),
             tooltip: { formatter: ({ data }) => said(data.area, target) },
-            markLine: { silent: true, symbol: "none", data: [{ xAxis: 100 }], lineStyle: { color: c.ink, type: "solid" }, label: { formatter: "100", color: c.soft } } },
+            markLine: { silent: true, symbol: "none", data: [{ xAxis: 100 }], lineStyle: { color: c.ink, type: "solid" }, label: { show: false } } },
           whiskers(top.map((a, n) => [n, a.tgi_low[target], a.tgi_high[target], `${Math.round(a.tgi[target])}`]), c),
         ],
       };

@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hanse.errors import Fault
-from hanse.learn.boosting.kernels import group_codes
+from hanse.learn.boosting.kernels import code_values, group_codes
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -29,6 +29,7 @@ BUILT_EMPTY = 2  # the group has no rows in the node that is summed (no cipherte
 SIBLING_EMPTY = 4  # or none in its sibling (none is sent: the sum is the parent's)
 BUILT = 8  # the summed node may be split here, missing values left; twice it: missing values right
 SIBLING = 32  # the same for its sibling
+SAMPLE = 200_000  # rows that a column's edges are looked for in
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,15 @@ def is_text(raw: NDArray[Any]) -> bool:
 
 
 def bin_columns(columns: Mapping[str, NDArray[Any]], bins: int, rows: int, party: str) -> Binned:
-    """At most ``bins`` bins of about equal counts per numeric column, of its values that are not missing (NaN);
-    the ``bins`` most frequent categories of a column of texts."""
+    """At most ``bins`` bins of about equal counts per numeric column, of its values that are not missing (NaN), of
+    a sample where rows are many; the ``bins`` most frequent categories of a column of texts."""
     codes = np.zeros((len(columns), rows), np.uint8)
+    # Which rows edges are looked for in is no secret, and the same in every training.
+    sample = (
+        np.random.default_rng(rows).integers(0, rows, SAMPLE)
+        if rows > SAMPLE
+        else np.zeros(0, np.int64)
+    )
     edges: list[F64] = []
     categories: dict[int, Categories] = {}
     for number, (name, raw) in enumerate(columns.items()):
@@ -93,10 +100,9 @@ def bin_columns(columns: Mapping[str, NDArray[Any]], bins: int, rows: int, party
             edges.append(np.zeros(0))
             continue
         values = checked(raw, rows, f"{party}.{name}")
-        present = np.sort(values[~np.isnan(values)])
-        edges.append(_edges(present, bins))
-        found = np.searchsorted(edges[-1], values, side="left") + 1
-        codes[number] = np.where(np.isnan(values), 0, found)
+        some = values if rows <= SAMPLE else values[sample]
+        edges.append(_edges(np.sort(some[~np.isnan(some)]), bins))
+        code_values(values, edges[-1], codes[number])
     return Binned(tuple(columns), tuple(edges), codes, bins + 1, categories)
 
 

@@ -284,9 +284,7 @@ class Owned:
             threshold = self.binned.threshold(column, position)
             self.splits.append(Split(tree, name, threshold, missing_left))
 
-    def lefts(
-        self, column: int, position: int, missing_left: bool, mask: int, rows: I64
-    ) -> Flags:
+    def lefts(self, column: int, position: int, missing_left: bool, mask: int, rows: I64) -> Flags:
         """Which of ``rows`` go left, by code."""
         size = self.binned.positions
         if column in self.binned.categories:

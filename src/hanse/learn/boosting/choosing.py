@@ -77,9 +77,7 @@ def _level(
                                       (len(members), width, settings.bins, WAYS)))  # fmt: skip
         summed = unmasked(step, seen - masks, f"unmask{number}")
         sums.append(_of_members(held[number], summed, pairs))
-    constants = receive_elements(
-        s, LABEL, parties[0], f"{name}.nodes", (len(members), CONSTANTS)
-    )
+    constants = receive_elements(s, LABEL, parties[0], f"{name}.nodes", (len(members), CONSTANTS))
     own = receive_elements(s, LABEL, parties[0], f"{name}.own", (len(members), 2))
     owner, places = choose(step, sums, valid, constants, own)
     roles = list(range(LABEL, LABEL + len(parties)))
@@ -151,7 +149,9 @@ def _candidates(
     )  # fmt: skip
     x, p = scaled[:, :count], scaled[:, count:]
     one = _public(s, np.full(p.shape, 1 << PLACES, np.uint64))
-    parts = product(s, _beside([p, p]), _beside([_wide(total, count), one - p]), PLACES, f"{step}.p")
+    parts = product(
+        s, _beside([p, p]), _beside([_wide(total, count), one - p]), PLACES, f"{step}.p"
+    )
     z, width = x - parts[:, :count], parts[:, count:]
     numerator = multiply(s, z, z, f"{step}.square") - _wide(noise, count)
     low = _beside([p - _wide(least, count), one - p - _wide(least, count)])
@@ -162,12 +162,16 @@ def _candidates(
     fine = multiply(s, fine, valid.reshape(members, count), f"{step}.fine")
     base = _public(s, np.concatenate([np.full((members, count), -(1 << LOW), np.int64),
                                       np.full((members, count), 1 << WIDEST, np.int64)], 1))  # fmt: skip
-    kept = multiply(s, _beside([fine, fine]), _beside([numerator, width]) - base, f"{step}.kept") + base
+    kept = (
+        multiply(s, _beside([fine, fine]), _beside([numerator, width]) - base, f"{step}.kept")
+        + base
+    )
     return kept[:, :count], kept[:, count:]
 
 
 def _ways(sums: Ring) -> Ring:
     """[members, columns, positions, ways, 2]: as they are, and less what position 0 has (missing values right)."""
+
     def both(part: np.ndarray) -> np.ndarray:
         return np.stack([part, part - part[:, :, :1]], axis=3)
 
@@ -206,4 +210,7 @@ def _wide(x: Ring, count: int) -> Ring:
 
 
 def _beside(parts: list[Ring]) -> Ring:
-    return Ring(np.concatenate([p.left for p in parts], axis=1), np.concatenate([p.right for p in parts], axis=1))
+    return Ring(
+        np.concatenate([p.left for p in parts], axis=1),
+        np.concatenate([p.right for p in parts], axis=1),
+    )

@@ -59,7 +59,11 @@ class FeatureHolder:
         gains = None
         if self._settings.tell_gains:
             count = sum(split.tree < kept for split in self._owned.splits)
-            words = self._channel.receive(LABEL, "gains", _I8, (count,)) if count else np.zeros(0, np.int64)
+            words = (
+                self._channel.receive(LABEL, "gains", _I8, (count,))
+                if count
+                else np.zeros(0, np.int64)
+            )
             gains = words.view(np.float64).tolist()
         return self._owned.block(kept, gains)
 

@@ -1,10 +1,26 @@
-"""The label holder's own histograms, and the walk of rows through trees."""
+"""Boosting's inner loops in the clear: codes, groups, own histograms and gains, and the walk through trees."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from hanse.engine.kernels import _compiled
+
+
+@_compiled
+def code_values(values: np.ndarray, edges: np.ndarray, out: np.ndarray) -> None:
+    """out[row] = 1 + the number of edges below the value, 0 for NaN; edges rise."""
+    for row in range(values.size):
+        value = values[row]
+        low, size = 0, edges.size
+        while size > 0:
+            half = size // 2
+            if edges[low + half] < value:
+                low += half + 1
+                size -= half + 1
+            else:
+                size = half
+        out[row] = 0 if np.isnan(value) else low + 1
 
 
 @_compiled
@@ -43,7 +59,12 @@ def walk(
 
 @_compiled
 def group_codes(
-    built: np.ndarray, other: np.ndarray, above: np.ndarray, least: int, ends: np.ndarray, sums: np.ndarray
+    built: np.ndarray,
+    other: np.ndarray,
+    above: np.ndarray,
+    least: int,
+    ends: np.ndarray,
+    sums: np.ndarray,
 ) -> None:
     """Where groups end, and the rows of the group that ends at a position in both siblings.
 

@@ -141,7 +141,9 @@ class LabelHolder:
         numbers = self._loss.gradients(self._y, score, self._weights)
         partners = self._partners if tree >= settings.own_trees else []
         grown = Partition(sampled, settings.minimum_rows, settings.depth)
-        round_ = _Round(tree, numbers, np.ascontiguousarray(numbers.T), grown, self._chosen(), partners)
+        round_ = _Round(
+            tree, numbers, np.ascontiguousarray(numbers.T), grown, self._chosen(), partners
+        )
         if partners:
             self._send(round_, sampled)
         while grown.pairs or settings.growth == "leaf":
@@ -266,7 +268,9 @@ class LabelHolder:
             round_.own_sums[node] = sums
             if sibling is not None:
                 parent = round_.own_sums[round_.grown.parents[node]]
-                round_.own_sums[sibling] = np.where(parent[..., :1] == sums[..., :1], 0.0, parent - sums)
+                round_.own_sums[sibling] = np.where(
+                    parent[..., :1] == sums[..., :1], 0.0, parent - sums
+                )
             for member in (node, sibling):
                 if member is not None:
                     found[member] = self._own_offer(round_.own_sums[member])

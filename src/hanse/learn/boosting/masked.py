@@ -48,7 +48,9 @@ class _Seats:
     def send(self, to: int, step: str, array: Array) -> None:
         self.inner.send(self.first + to, step, array)
 
-    def receive(self, source: int, step: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
+    def receive(
+        self, source: int, step: str, dtype: np.dtype[Any], shape: tuple[int, ...]
+    ) -> Array:
         return self.inner.receive(self.first + source, step, dtype, shape)
 
 
@@ -124,7 +126,9 @@ class MaskedLabelHolder(LabelHolder):
     def _hand_over(self, round_: _Round, role: int, partner: Partner, step: str) -> None:
         """What was decrypted, to the seats."""
         if round_.secret is None:
-            raise Foul("learn.order", "sums arrived before any gradients were sent", where=partner.party)
+            raise Foul(
+                "learn.order", "sums arrived before any gradients were sent", where=partner.party
+            )
         shape = (len(round_.grown.pairs), self._width(partner), self._settings.bins, 2)
         count = shape[0] * shape[1] * shape[2]
         sums = self._channel.receive(role, f"{step}.sums", _U4, (count, N))
@@ -132,14 +136,18 @@ class MaskedLabelHolder(LabelHolder):
         opened = open_masked(self._record, round_.secret, sums, body, holder=partner.party,
                              to=self._rows.party, step=f"{step}.{partner.party}")  # fmt: skip
         seen = opened.astype(np.int64) + (1 << 31)
-        send_elements(self._channel, self._seat_roles, f"{step}.{role - 1}.seen", seen, self._entropy)
+        send_elements(
+            self._channel, self._seat_roles, f"{step}.{role - 1}.seen", seen, self._entropy
+        )
 
     def _own_best(self, round_: _Round) -> dict[int, Candidate]:
         """The best split of each node by own columns."""
         kinds, found = self._kinds[round_.columns], {}
         for node, offer in self._own(round_).items():
             counts = round_.own_sums[node][..., 0]
-            one = best(0, offer, kinds, round_.totals[node], round_.bounds[node], self._settings, counts)
+            one = best(
+                0, offer, kinds, round_.totals[node], round_.bounds[node], self._settings, counts
+            )
             if one is not None:
                 found[node] = one
         return found
@@ -203,7 +211,9 @@ class MaskedFeatureHolder(FeatureHolder):
     ) -> None:  # fmt: skip
         bins, codes = self._settings.bins, self._binned.codes[columns]
         used = [grown.sampled(node) for node, _ in grown.pairs]
-        sums, body = self._adder.prefixes(rows, used, codes, bins, columns, singles, root=grown.step == 0)
+        sums, body = self._adder.prefixes(
+            rows, used, codes, bins, columns, singles, root=grown.step == 0
+        )
         masks = mask(body, self._entropy)
         self._channel.send(LABEL, f"{step}.sums", sums)
         self._channel.send(LABEL, f"{step}.sums.body", body)
@@ -234,7 +244,9 @@ class MaskedFeatureHolder(FeatureHolder):
         seats = _Seats(self._channel, self._roles)
         owners = read_splits(seats, len(members), step, "owner") - 1
         mine = np.flatnonzero(owners == me)
-        places = read_splits(seats, mine.size, step, "place") if mine.size else np.zeros(0, np.int64)
+        places = (
+            read_splits(seats, mine.size, step, "place") if mine.size else np.zeros(0, np.int64)
+        )
         out = np.zeros((len(members), WORDS), np.int64)
         out[:, 0], out[:, 1] = members, np.where(owners < 0, LEAF, owners)
         shape = (columns.size, self._settings.bins, WAYS)

@@ -118,7 +118,9 @@ class _Grower:
         inner = (bounds, bounds)
         sign = self.signs[column]
         if sign:
-            weights = [self._weight(self.numbers[:, part].sum(axis=1), bounds) for part in (one, two)]
+            weights = [
+                self._weight(self.numbers[:, part].sum(axis=1), bounds) for part in (one, two)
+            ]
             middle = float(weights[0][0] + weights[1][0]) / 2
             below, above = (bounds[0], middle), (middle, bounds[1])
             inner = (below, above) if sign > 0 else (above, below)

@@ -20,6 +20,7 @@ from hanse.learn.boosting.losses import LossName
 from hanse.learn.boosting.rows import Rows
 from hanse.learn.boosting.settings import MAXIMUM_CLASSES, Settings
 from hanse.learn.boosting.together import Model, fit
+from hanse.learn.boosting.warm import warm_up
 from hanse.learn.linear.tables import Table
 
 F64 = NDArray[np.float64]
@@ -29,7 +30,6 @@ NEEDS = (
     "about people would need a contract that states their authorisation, sums over 100 rows or more and a first "
     "tree of the label party's columns"
 )
-WARM_ROWS = 200
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,9 @@ def rehearse(
     y, places = _aligned(tables)
     found, labels, notes = loss_of(y, loss, classes)
     chosen = settings or Settings(trees=trees, depth=depth, learning_rate=learning_rate)
-    chosen = replace(chosen, loss=found, classes=int(labels.max()) + 1 if found == "multinomial" else 0)
+    chosen = replace(
+        chosen, loss=found, classes=int(labels.max()) + 1 if found == "multinomial" else 0
+    )
     first = tables[0]
     test = first.lots[places[0]] < holdout
     rows = [_rows(t, p, (texts or {}).get(t.name, {})) for t, p in zip(tables, places, strict=True)]
@@ -80,7 +82,7 @@ def rehearse(
     if test.all():
         raise Refusal("learn.rows", "there are no rows to learn from", where=first.name,
                       remedy="keep fewer for the test")  # fmt: skip
-    _warm_up(learning, labels[~test], chosen)
+    warm_up()  # kernels are compiled before the clock starts
     wall, cpu = time.perf_counter(), time.process_time()
     model = fit(learning[0], labels[~test], learning[1:], chosen)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
@@ -191,13 +193,3 @@ def _alone(rows: Sequence[Rows], y: F64, settings: Settings) -> F64:
     """The same trees over one party's columns, in the clear: (rows to learn from, rows to judge)."""
     learning, judging = rows
     return fit(learning, y, [], settings).predict(judging)
-
-
-def _warm_up(rows: Sequence[Rows], y: F64, settings: Settings) -> None:
-    """Compiled code is loaded before the clock starts."""
-    some = np.zeros(y.size, np.bool_)
-    some[np.unique(y, return_index=True)[1]] = True
-    some[: max(WARM_ROWS, 2 * settings.minimum_rows)] = True
-    few = _part(rows, some)
-    fit(few[0], y[some], few[1:], replace(settings, trees=1, depth=2, own_trees=0, holdout=0.0, patience=0))
-

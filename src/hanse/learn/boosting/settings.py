@@ -56,7 +56,9 @@ class Settings:
             raise _wrong("growth", "growth must be level or leaf")
         if self.loss == "multinomial" and not 2 <= self.classes <= MAXIMUM_CLASSES:
             raise _wrong(
-                "classes", f"a multinomial model needs 2 to {MAXIMUM_CLASSES} classes", "say how many"
+                "classes",
+                f"a multinomial model needs 2 to {MAXIMUM_CLASSES} classes",
+                "say how many",
             )
         if self.masked and (self.classes or self.growth == "leaf" or self.tell_gains):
             raise _wrong("masked", "with masks boosting is level-wise, of one output, and gains stay unknown",

@@ -129,7 +129,9 @@ def _best_numeric(
     if way == 1 and free[column]:
         left = left - given.prefix[column, 0]
     weights = (weight(left, asked.l2, bounds), weight(total - left, asked.l2, bounds))
-    return Candidate(owner, gain, column, position, way == 0, sign=int(kinds[column]), weights=weights)
+    return Candidate(
+        owner, gain, column, position, way == 0, sign=int(kinds[column]), weights=weights
+    )
 
 
 def gains(left: F64, total: F64, noise: F64, l2: float, allowed: Flags) -> F64:
@@ -171,13 +173,17 @@ def _best_category(
     l2 = asked.l2 + asked.category_l2
     top: tuple[float, NDArray[np.int64]] | None = None
     for c in range(classes):
-        slope = each[groups, c] / (np.maximum(each[groups, classes + c], 0) + asked.category_l2 + 1e-12)
+        slope = each[groups, c] / (
+            np.maximum(each[groups, classes + c], 0) + asked.category_l2 + 1e-12
+        )
         order = groups[np.argsort(slope, kind="stable")]
         left = each[order].cumsum(axis=0)[:-1]
         allowed = np.ones(order.size - 1, np.bool_)
         if counts is not None:
             rows = np.add.reduceat(counts, np.concatenate([[0], at[:-1] + 1]))[order].cumsum()
-            allowed = (rows[:-1] >= asked.minimum_rows) & (rows[-1] - rows[:-1] >= asked.minimum_rows)
+            allowed = (rows[:-1] >= asked.minimum_rows) & (
+                rows[-1] - rows[:-1] >= asked.minimum_rows
+            )
         cut = np.arange(1, order.size)
         edges = np.sqrt(2 * np.minimum(cut, order.size - cut))  # prefix sums that a side is made of
         found = gains(left, total, given.noise * edges[:, None], l2, allowed)
@@ -189,7 +195,9 @@ def _best_category(
     return Candidate(owner, top[0], column, mask=_mask(given, column, at, top[1], total))
 
 
-def _mask(given: Offer, column: int, at: NDArray[np.int64], lefts: NDArray[np.int64], total: F64) -> int:
+def _mask(
+    given: Offer, column: int, at: NDArray[np.int64], lefts: NDArray[np.int64], total: F64
+) -> int:
     """Bits of the codes that go left. Codes without rows here go where more curvature is."""
     classes = total.size // 2
     each = np.diff(given.prefix[column, at], axis=0, prepend=0.0)

@@ -38,7 +38,14 @@ class Adder:
         self._pool.shutdown()
 
     def returned(
-        self, encrypted: Encrypted, rows: list[I64], codes: U8, states: U8, columns: I64, *, root: bool
+        self,
+        encrypted: Encrypted,
+        rows: list[I64],
+        codes: U8,
+        states: U8,
+        columns: I64,
+        *,
+        root: bool,
     ) -> tuple[U32, U32]:
         """(sums [sent, n], bodies [sent, outputs]) of the groups that are sent, re-randomised.
 

@@ -91,9 +91,11 @@ def fit(
     def counting(frame: Frame) -> Frame | None:
         if isinstance(frame.body, np.ndarray):
             ends = frame.source >= len(parties), frame.target >= len(parties)
-            kind = {(True, True): "between seats", (True, False): "from seats", (False, True): "to seats"}.get(
-                ends, frame.step.split(".", 2)[-1]
-            )
+            kind = {
+                (True, True): "between seats",
+                (True, False): "from seats",
+                (False, True): "to seats",
+            }.get(ends, frame.step.split(".", 2)[-1])
             counted[kind] = counted.get(kind, 0) + frame.body.nbytes
         return frame if tap is None else tap(frame)
 
@@ -112,7 +114,9 @@ def fit(
     seats: list[Callable[[Channel], Any]] = []
     if chosen.masked and features:
         shown = [record if seat == 0 else Record() for seat in range(SEATS)]  # equal at all seats
-        seats = [_seat(parties, chosen, name, shown[seat], source(-1 - seat)) for seat in range(SEATS)]
+        seats = [
+            _seat(parties, chosen, name, shown[seat], source(-1 - seat)) for seat in range(SEATS)
+        ]
     names = [*parties, *(f"seat {seat}" for seat in range(len(seats)))]
     (block, history), *others = _together([first, *rest, *seats], names, counting)
     return Model(block, others[: len(features)], history, record, counted)

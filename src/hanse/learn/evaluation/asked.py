@@ -33,6 +33,9 @@ class Asked:
     trees: int = 30
     depth: int = 4
     loss: LossName | None = None  # of boosting; None: by the label
+    l1: float = 0.0  # of linear models, as the two below
+    alignment: str = "hidden"  # or "open": parties see which rows they share
+    errors: bool = False  # whether parties get standard errors of their coefficients
 
     def check(self) -> None:
         """`Refusal` where it makes no sense."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from hanse.align import JoinPolicy
+from hanse.errors import Refusal
 from hanse.learn.evaluation.asked import CONTRACT_PER_COLUMN, CONTRACT_ROWS, Asked, Matched, Matrix
 from hanse.learn.evaluation.plain import MAIN, judged
 from hanse.learn.evaluation.report import Report
@@ -19,6 +21,9 @@ from hanse.learn.linear.rehearsal import Outcome, rehearse
 
 # With fewer rows a coefficient than a contract wants the penalty is firmer, unless one is asked for.
 FIRM_L2, NEXT_TO_NONE = 1e-2, 1e-6
+MOST_OF_CLASSES = (
+    400  # coefficients of all classes together: one matrix of them is inverted at each step
+)
 SMALL_JOIN, JOIN = JoinPolicy(1.0, 1e-6), JoinPolicy(0.1, 1e-8)
 _OWN = (
     "iterations", "converged", "plaintext_converged", "coefficient_difference_max", "coefficients",
@@ -30,6 +35,12 @@ def linear(parties: Sequence[Prepared], matched: Matched, asked: Asked, notes: l
     """Train on shares, fit the rivals in the clear."""
     classes = np.unique(matched.y).size if asked.model == "multinomial" else 1
     coefficients = (1 + matched.columns) * classes
+    if classes > 1 and coefficients > MOST_OF_CLASSES:
+        raise Refusal(
+            "learn.columns", f"{coefficients} coefficients of {classes} classes would take many minutes on shares",
+            remedy=f"select columns (hanse features tells which), so that there are at most {MOST_OF_CLASSES}, or "
+            "take --model boosting --loss multinomial for rows that are not people",
+        )  # fmt: skip
     l2, firm = penalty(asked, matched.learning, coefficients)
     wanted = max(CONTRACT_ROWS, CONTRACT_PER_COLUMN * coefficients)
     small = matched.learning < wanted
@@ -40,16 +51,18 @@ def linear(parties: Sequence[Prepared], matched: Matched, asked: Asked, notes: l
         [p.table for p in parties], asked.model, l2=l2, holdout=asked.holdout,
         least_rows=(asked.minimum_rows or 0) if small else asked.minimum_rows, seed=asked.seed,
         iterations=asked.iterations, policy=SMALL_JOIN if small else JOIN, power=asked.power,
+        l1=asked.l1, alignment=asked.alignment, errors=asked.errors,
     )  # fmt: skip
     y = matched.y
     if asked.model == "multinomial":
         y = np.unique(matched.y, return_inverse=True)[1].astype(np.float64)
     rivals = of_columns(
-        matched.blocks, y, ~matched.test, matched.judging, learner(asked.model, l2, asked.power, classes),
+        matched.blocks, y, ~matched.test, matched.judging, learner(asked.model, l2, asked.power, classes, asked.l1),
         judge(asked.model, asked.power, classes), MAIN[asked.model],
         dict(outcome.plaintext) if classes > 2 else None,
     )  # fmt: skip
-    return _reported(outcome, rivals, matched, [*notes, *firm], parties[0].classes)
+    made = _reported(outcome, rivals, matched, [*notes, *firm], parties[0].classes)
+    return replace(made, rows_noised=asked.alignment == "hidden")
 
 
 def penalty(asked: Asked, rows: int, coefficients: int) -> tuple[float, list[str]]:
@@ -68,7 +81,7 @@ def judge(model: str, power: float, classes: int) -> Judge:
     return lambda mean, y: judged(model, mean, y, power=power, classes=classes)
 
 
-def learner(model: str, l2: float, power: float = 1.5, classes: int = 1) -> Learn:
+def learner(model: str, l2: float, power: float = 1.5, classes: int = 1, l1: float = 0.0) -> Learn:
     """The plain fit of a family as a rival learns it: columns standardised, labels scaled as on shares."""
     family = family_of(model, power, max(3, classes))
 
@@ -81,7 +94,7 @@ def learner(model: str, l2: float, power: float = 1.5, classes: int = 1) -> Lear
             shift, scale = float(y.mean()), float(y.std()) or 1.0
         elif family.log_link:
             scale = float(y.mean()) or 1.0
-        fit = irls(((x - mean) / over)[:, kept], (y - shift) / scale, family, l2)
+        fit = irls(((x - mean) / over)[:, kept], (y - shift) / scale, family, l2, l1)
         eta = fit.predictor(((judging - mean) / over)[:, kept])
         return np.asarray(mean_and_weight(eta, family)[0] * scale + shift)
 
@@ -107,7 +120,7 @@ def _reported(
         spreads=rivals.spreads, rows_matched=outcome.rows_matched, rows_tested=matched.tested,
         weights=outcome.coefficients,
         wall_s=outcome.wall_s, cpu_s=outcome.cpu_s, plaintext_s=outcome.plaintext_s, bytes=outcome.bytes,
-        openings=outcome.openings, extra=shown, curve=outcome.curve,
+        openings=outcome.openings, extra=shown, curve=outcome.curve, certainty=outcome.certainty,
         notes=(*(n for n in outcome.notes if "was lowered to 0;" not in n), *notes),
     )  # fmt: skip
 

@@ -67,6 +67,10 @@ def train(parties: Sequence[Prepared], asked: Asked, *, horizontal: bool = False
         from hanse.learn.evaluation.horizontal_report import horizontal as over_rows  # noqa: PLC0415 - heavy
 
         return over_rows(parties, asked, notes)
+    for party in parties[1:]:
+        if not party.table.columns.names:
+            raise Refusal("learn.columns", "there is no column to learn from", where=party.table.name,
+                          remedy="bring a column beside the id, or leave this file out")  # fmt: skip
     matched = matched_rows([p.table for p in parties], asked.holdout)
     check_matched(matched, asked)
     if asked.model == "boosting":

@@ -73,6 +73,9 @@ class Report:
         None  # of two classes: (positive, negative); else (rows, 0)
     )
     weights: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # by party and column
+    certainty: Mapping[str, Mapping[str, tuple[float, float]]] = field(
+        default_factory=dict
+    )  # (error, p) of weights
     weights_are: str = "standardised coefficient"  # or "importance"
     wall_s: float = 0.0
     cpu_s: float = 0.0
@@ -247,13 +250,16 @@ class Report:
         made = []
         for party, own in self.weights.items():
             ranked = sorted(own.items(), key=lambda pair: -abs(pair[1]))
-            rows = [(name, f"{value:.6f}") for name, value in ranked[:_SHORT]]
+            sure = self.certainty.get(party, {})
+            rows: list[tuple[str, ...]] = [
+                (name, f"{value:.6f}", *_sure(sure.get(name))) for name, value in ranked[:_SHORT]
+            ]
             if len(ranked) > _SHORT:
-                rows.append((f"and {len(ranked) - _SHORT} more", ""))
+                rows.append((f"and {len(ranked) - _SHORT} more", *[""] * (3 if sure else 1)))
+            heads = ("column", self.weights_are, *(("standard error", "p-value") if sure else ()))
             if rows:
-                made.append(
-                    Table(f"told to {party} only", ("column", self.weights_are), tuple(rows), (1,))
-                )
+                cut = tuple(row[: len(heads)] for row in rows)
+                made.append(Table(f"told to {party} only", heads, cut, tuple(range(1, len(heads)))))
         return made
 
     def __str__(self) -> str:
@@ -266,6 +272,12 @@ class Report:
         from hanse.learn.evaluation.picture import curves, standing  # noqa: PLC0415 - drawn only when asked
 
         return curves(self) if self.curve is not None else standing(self)
+
+
+def _sure(found: tuple[float, float] | None) -> tuple[str, str]:
+    if found is None:
+        return "", ""
+    return f"{found[0]:.2g}", "< 0.001" if found[1] < 0.001 else f"{found[1]:.3f}"
 
 
 def _number(value: float | None) -> float | None:

@@ -13,6 +13,7 @@ for coefficients (docs/claims/evaluation.md). Assumes: semi-honest seats, honest
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ from hanse.engine.shares import SEATS, Bits, Ring, join_elements, stack
 from hanse.gate.model import send_numbers
 from hanse.gate.record import Record
 from hanse.learn.features.plan import FRACTION, VALUE_BITS, WHOLE, FeaturePlan
+from hanse.wire import Channel
 
 MOMENT_BITS = 26  # fraction bits of a mean of products, which are below 2**6
 ROOT_BITS = 24  # and of 1 / sqrt(v), below 2**8
@@ -35,6 +37,7 @@ ROOT_STEPS = 18  # from 1/8 on: right for v from 1/256 to 64
 FLOOR = 16  # the scaled matrix gets 2**-16 on its diagonal, so that it has an inverse
 _INVERSE_STEPS = FLOOR + 4
 Matrix = NDArray[np.float64]
+Telling = Callable[[Channel, Record, Ring, str, tuple[int, str], str], None]
 
 
 def shared_values(standard: Matrix) -> NDArray[np.uint64]:
@@ -122,7 +125,9 @@ def most_inflation(columns: int) -> float:
     return float(2 ** (FLOOR - scale_bits(columns)))
 
 
-def release_correlations(s: Session, record: Record, people: Aligned, plan: FeaturePlan) -> None:
+def release_correlations(
+    s: Session, record: Record, people: Aligned, plan: FeaturePlan, tell: Telling = send_numbers
+) -> None:
     """A seat's part: approved blocks to both their owners, inflation to each column's owner."""
     inner = s.fork("correlation")
     matrix = correlations(inner, columns_of(inner, people, plan))
@@ -132,18 +137,18 @@ def release_correlations(s: Session, record: Record, people: Aligned, plan: Feat
         names = plan.parties[a].name, plan.parties[b].name
         what = f"correlations of the columns of {names[0]} with those of {names[1]}, exact"
         for number, name in zip((a, b), names, strict=True):
-            send_numbers(s.channel, record, block.reshape(block.size), what, (SEATS + number, name),
-                         f"correlation.{a}.{b}")  # fmt: skip
+            tell(s.channel, record, block.reshape(block.size), what, (SEATS + number, name),
+                 f"correlation.{a}.{b}")  # fmt: skip
     if plan.inflation:
         told = inflation(inner, matrix)
         for number, brings in enumerate(plan.parties):
             if brings.columns:
-                send_numbers(s.channel, record, told[places[number]],
-                             f"variance inflation of the columns of {brings.name}, exact",
-                             (SEATS + number, brings.name), f"inflation.{brings.name}")  # fmt: skip
+                tell(s.channel, record, told[places[number]],
+                     f"variance inflation of the columns of {brings.name}, exact",
+                     (SEATS + number, brings.name), f"inflation.{brings.name}")  # fmt: skip
 
 
 __all__ = [
-    "INVERSE_BITS", "columns_of", "correlations", "inflation", "inverse_root", "most_inflation",
+    "INVERSE_BITS", "Telling", "columns_of", "correlations", "inflation", "inverse_root", "most_inflation",
     "release_correlations", "shared_values",
 ]  # fmt: skip

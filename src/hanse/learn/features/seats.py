@@ -5,7 +5,7 @@ Roles 0 to 2 are the seats, then the parties in the plan's order, the one with t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,23 +16,38 @@ from hanse.align.upload import receive_rows, send_rows
 from hanse.engine.fixed import decode
 from hanse.engine.matrices import INVERSE_BITS, MATRIX_BITS
 from hanse.engine.session import Session
-from hanse.engine.shares import SEATS, U64, Words
+from hanse.engine.shares import SEATS, U64, Ring, Words
 from hanse.entropy import Entropy
 from hanse.errors import Refusal
-from hanse.gate.model import read_numbers
+from hanse.gate.model import read_numbers, send_numbers
 from hanse.gate.record import Record
 from hanse.gate.release import read_locked
 from hanse.learn.features.bins import Bins
-from hanse.learn.features.correlation import release_correlations, shared_values
+from hanse.learn.features.correlation import Telling, release_correlations, shared_values
 from hanse.learn.features.counting import Evidence, read_counts, release_counts
 from hanse.learn.features.plan import FeaturePlan
 from hanse.wire import Channel
 
 Matrix = NDArray[np.float64]
+Locks = Callable[[int], Sequence[Ring]]
 
 
-def run_seat(s: Session, record: Record, plan: FeaturePlan) -> int:
-    """A seat's part; the noised number of matched rows. `Refusal` before anything opens where they are too few."""
+def _unlocked(_: int) -> Sequence[Ring]:
+    return ()
+
+
+def run_seat(
+    s: Session,
+    record: Record,
+    plan: FeaturePlan,
+    tell: Telling = send_numbers,
+    locks: Locks = _unlocked,
+) -> int:
+    """A seat's part; the noised number of matched rows. `Refusal` before anything opens where they are too few.
+
+    Between organisations ``tell`` keeps exact figures until every provider's gate has agreed, and ``locks`` gives
+    this seat's shares of the providers' locks on the counts of a party's columns, by the party's number.
+    """
     plan.check()
     people, matched = _joined(s.fork("join"), record, plan)
     if matched < plan.rows_wanted:
@@ -42,9 +57,9 @@ def run_seat(s: Session, record: Record, plan: FeaturePlan) -> int:
         )  # fmt: skip
     for number, party in enumerate(plan.parties):
         if party.bins:
-            release_counts(s, record, people, plan, number)
+            release_counts(s, record, people, plan, number, locks(number))
     if plan.pairs or plan.inflation:
-        release_correlations(s, record, people, plan)
+        release_correlations(s, record, people, plan, tell)
     return matched
 
 
@@ -92,14 +107,13 @@ class Told:
 
 
 def run_party(
-    channel: Channel,
-    plan: FeaturePlan,
-    number: int,
-    home: AtHome,
-    bins: list[list[Bins]],
-    entropy: Entropy,
-) -> Told:
-    """A party's part. ``bins`` are all parties' counted columns: names and edges are needed to read counts."""
+    channel: Channel, plan: FeaturePlan, number: int, home: AtHome, bins: list[list[Bins]], entropy: Entropy,
+    locks: Mapping[int, list[U64]] | None = None,
+) -> Told:  # fmt: skip
+    """A party's part. ``bins`` are all parties' counted columns: names and edges are needed to read counts.
+
+    ``locks``: the providers' locks as this party was told them, by the number of the party they are for.
+    """
     send_rows(
         channel, (0, 1, 2), plan.parties[number].name, packed(plan, number, home, entropy), entropy
     )
@@ -107,7 +121,7 @@ def run_party(
     evidence: list[Evidence] = []
     for other, party in enumerate(plan.parties):
         if party.bins and me in plan.readers(other):
-            opened = read_locked(channel, plan.release(other), [])
+            opened = read_locked(channel, plan.release(other), (locks or {}).get(other, []))
             evidence += read_counts(opened, plan.release(other), party.name, bins[other])
     found: dict[int, Matrix] = {}
     for a, b in plan.pairs:

@@ -41,13 +41,21 @@ class LinearBlock:
     def partial(self, values: F64) -> F64:
         """This party's part of the predictors [rows, classes], from rows [rows, terms] as they are read.
 
-        The label party of a log link adds what makes the mean one in the label's units.
+        The label party of a log link adds what makes the mean one in the label's units; an offset, if the model has
+        one, is the column behind the others.
         """
-        encoded = Side(self.party, "", self.terms, len(values)).encoded(values)
+        features = len(self.terms)
+        encoded = Side(self.party, "", self.terms, len(values)).encoded(values[:, :features])
         out = encoded @ np.array(self.coefficients, np.float64).reshape(self.classes, -1).T
         out = out + np.array(self.intercepts)
         if self.label is not None and self.label["family"] in LOG_LINKS:
-            out = out + math.log(self.label["scale"]) - self.label.get("offset_shift", 0.0)
+            out = out + math.log(self.label["scale"])
+        if self.label is not None and values.shape[1] > features:
+            offset = values[:, features : features + 1]
+            linear = self.label["family"] == "linear"
+            out = out + (
+                offset / self.label["scale"] if linear else offset - self.label["offset_shift"]
+            )
         return np.asarray(out)
 
     def body(self) -> dict[str, Any]:

@@ -39,6 +39,9 @@ def scoring_one(parameters: Mapping[str, Any], contract: Contract) -> Any:
     """The plan of a score of one row."""
     kind = _kind(parameters, contract)
     if kind in LINEAR_KINDS:
+        clause = clause_called(contract, str(parameters.get("model", "")))
+        if clause.online == "hidden":
+            return batch.plan(parameters, contract, single=True)
         return online.plan(parameters, contract)
     if kind in BOOSTING_KINDS:
         return trees.scoring(parameters, contract, one=True)

@@ -112,7 +112,8 @@ def plan(parameters: Mapping[str, Any], contract: Contract) -> LinearPlan:
     )
     wide = Plan(
         family, providers, question.l2, terms.policy, question.iterations, clause.least_rows,
-        question.l1, clause.alignment, errors=bool(clause.p_values),
+        question.l1, clause.alignment, weights=terms.weight is not None,
+        offset=terms.offset is not None, errors=bool(clause.p_values),
     )  # fmt: skip
     if terms.personal:
         needed = max(LEAST_ROWS, ROWS_PER_COLUMN * wide.width * family.classes)
@@ -224,7 +225,8 @@ def at_home(
     declared = DeclaredBasis.of(basis)
     label = None
     if party == plan.terms.label_party:
-        label = label_of(_labels(plan.terms, rows, where), ~test, family, where)
+        values = _labels(plan.terms, rows, where)
+        label = label_of(values, ~test, family, where, rows.weight, rows.offset)
     shared = declared.shared(matrix)
     parts = {}
     for part, chosen in (("training", ~test), ("holdout", test)):

@@ -101,6 +101,8 @@ class Terms:
     target: Term
     policy: JoinPolicy
     k: int
+    weight: Term | None = None
+    offset: Term | None = None
 
     @property
     def parties(self) -> tuple[str, ...]:
@@ -124,6 +126,13 @@ class Terms:
                 found.append(
                     Use(dataset=side.dataset, column=self.clause.target.column, purpose="target")
                 )
+            if side.party == self.label_party:
+                beside = (self.weight if target else None, self.offset)
+                found += [
+                    Use(dataset=side.dataset, column=t.name, purpose="feature")
+                    for t in beside
+                    if t is not None
+                ]
             found.append(Use(dataset=side.dataset, column="", purpose="membership"))
         return tuple(found)
 
@@ -145,12 +154,17 @@ def terms_of(contract: Contract, model: str) -> Terms:
             sides.append(Side(party, name, tuple(map(_term, columns)), dataset.capacity))
     owner = contract.dataset(clause.target.dataset)
     column = owner.column(clause.target.column) if owner is not None else None
+    more = [
+        None if owner is None or name is None else owner.column(name)
+        for name in (clause.target.weight, clause.target.offset)
+    ]
     if column is None:
         raise Refusal("model.column", f"the target of {model!r} is not in the contract",
                       remedy="agree on a clause that names a column of the contract")  # fmt: skip
     return Terms(
         clause, is_personal(contract, clause), tuple(sides), _term(column),
         JoinPolicy(contract.join.epsilon, contract.join.delta), contract.privacy.k,
+        *(None if c is None else _term(c) for c in more),
     )  # fmt: skip
 
 
@@ -208,6 +222,8 @@ class HomeRows:
     values: F64
     target: F64 | None
     texts: Any = None  # ids as written, if scores are to be handed back
+    weight: F64 | None = None
+    offset: F64 | None = None
 
 
 def read_question(kind: type[Q], parameters: Mapping[str, Any]) -> Q:

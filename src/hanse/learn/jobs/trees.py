@@ -219,8 +219,9 @@ def train(
         trees = 1 + max((s.tree for s in block.splits), default=-1)
         return TreesHome(block, {}, trees, int((~test).sum()))
     y = _labels(terms, rows, keys)
+    weights = None if rows.weight is None else rows.weight[np.searchsorted(rows.ids, keys[~test])]
     label, history = training.fit_label_holder(
-        channel, names, learned, y[~test], plan.settings, job, record, entropy
+        channel, names, learned, y[~test], plan.settings, job, record, entropy, weights=weights
     )
     metrics: dict[str, float | None] = {}
     if test.any():

@@ -19,10 +19,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from hanse.align import Layout, Upload, align, padded
 from hanse.align.programs import brought_home
@@ -50,11 +51,15 @@ SEAT_ROLES = (0, 1, 2)
 
 
 class ScoringQuestion(Document):
-    """``training`` is the job that made the model, ``receiver`` who reads the scores."""
+    """``training`` is the job that made the model, ``receiver`` who reads the scores.
+
+    ``handle`` tells the receiver's own node which row it has asked for; it means nothing to anybody else.
+    """
 
     model: Name
     training: Hash
     receiver: Slug
+    handle: Annotated[str, Field(pattern="^([0-9a-f]{32})?$")] = ""
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,7 @@ class ScoringPlan:
     classes: int
     buckets: int
     release: ModelRelease
+    single: bool = False  # the receiver brings one row, in whichever bucket
     committed: bool = True  # uploads are made before the job is signed
     way: str = "shares"
 
@@ -83,6 +89,8 @@ class ScoringPlan:
 
     def rows(self, party: str) -> int:
         """Declared rows of the party in one bucket: eight deviations more than the share of its capacity."""
+        if self.single and party == self.question.receiver:
+            return 1
         capacity = self.terms.side(party).capacity
         if self.buckets == 1:
             return capacity
@@ -95,8 +103,8 @@ class ScoringPlan:
         return Layout.pack([*fields, ("here", 1)])
 
 
-def plan(parameters: Mapping[str, Any], contract: Contract) -> ScoringPlan:
-    """The plan of a scoring; `Refusal` where clause or question do not fit."""
+def plan(parameters: Mapping[str, Any], contract: Contract, *, single: bool = False) -> ScoringPlan:
+    """The plan of a scoring, of all rows or of one that stays hidden; `Refusal` where something does not fit."""
     question = read_question(ScoringQuestion, parameters)
     terms = terms_of(contract, question.model)
     if terms.clause.kind not in LINEAR_KINDS:
@@ -108,12 +116,12 @@ def plan(parameters: Mapping[str, Any], contract: Contract) -> ScoringPlan:
     largest = max(side.capacity for side in terms.sides)
     buckets = 1 << max(0, math.ceil(math.log2(largest / _BUCKET_ROWS)))
     classes = len(terms.target.values) if terms.clause.kind == "multinomial" else 1
-    made = ScoringPlan(terms, question, classes, buckets, ModelRelease((), terms.k))
+    made = ScoringPlan(terms, question, classes, buckets, ModelRelease((), terms.k), single)
     size = classes * buckets * made.rows(question.receiver)
-    told = Told(
-        "scores", f"the predictors of the rows of {question.receiver} that all parties have, exact",
-        (question.receiver,), size, words=True,
-    )  # fmt: skip
+    what = f"the predictors of the rows of {question.receiver} that all parties have, exact"
+    if single:
+        what = f"the predictor of a row that {question.receiver} asks for, if all parties have it, exact"
+    told = Told("scores", what, (question.receiver,), size, words=True)
     return replace(made, release=release_of(terms, [told, *units_told(terms, question.receiver)]))
 
 

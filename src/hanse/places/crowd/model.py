@@ -40,14 +40,14 @@ SIMULATED = (0, 1, 2, 3, 5, 7, 14, 28)  # counted days of newcomers that calibra
 class CrowdSettings:
     """The same at all owners."""
 
-    factors: int = 5
+    factors: int = 6
     window: int = 400  # days that traits are fitted on
     judged: int = 63  # days told beforehand that blend and calibration rest on
     history: int = 90  # days in which a place must have
     least: int = 14  # so many counted days to count as one with a history
-    boosted: int = 4  # traits that trees are grown for, besides the level
+    boosted: int = 6  # traits that trees are grown for, besides the level
     publish: float = 0.6  # share of what is published that must be within 30 %
-    margin: float = 0.02  # that much more is asked of the days told beforehand
+    margin: float = 0.01  # that much more is asked of the days told beforehand
     trees: TreeSettings = field(default_factory=TreeSettings)
     seed: int = 1
 
