@@ -86,13 +86,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     ours = found[0]
     wall = statistics.median(f.trained_s for f in found)
     out: dict[str, Any] = {
-        "wall_s": wall, "cpu_s": statistics.median(f.cpu_s for f in found), "bytes": ours.trained_bytes,
+        "wall_s": wall, "cpu_s": statistics.median(f.trained_cpu_s for f in found), "bytes": ours.trained_bytes,
         "peak_rss_mib": peak, "auc": ours.metrics.get("auc"),
         "plaintext_auc": ours.plaintext.get("auc"), "plaintext_s": ours.plaintext_s,
         "plaintext_ratio": wall / ours.plaintext_s, "columns": [args.columns] * 2,
         "alignment": args.alignment, "model": args.model, "iterations": ours.iterations,
         "settled": ours.settled, "coefficient_difference": ours.difference,
-        "all_s": statistics.median(f.wall_s for f in found), "all_bytes": ours.bytes,
+        "all_s": statistics.median(f.wall_s for f in found), "all_cpu_s": ours.cpu_s, "all_bytes": ours.bytes,
         "cores": os.cpu_count(), "load": os.getloadavg()[0],
     }  # fmt: skip
     if args.peer == "sslr":

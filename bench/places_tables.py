@@ -66,8 +66,8 @@ class Tables:
     area: list[str] = field(default_factory=list)  # of each place, for the scoreboard
 
 
-def load(path: Path) -> Tables:
-    """Read everything; `Fault` ``bench.config`` names what is missing."""
+def load(path: Path, without: str = "") -> Tables:
+    """Read everything but the holder ``without``; `Fault` ``bench.config`` names what is missing."""
     try:
         config = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
@@ -86,7 +86,8 @@ def load(path: Path) -> Tables:
     weather, holidays = _weather(config, roots, path)
     days = calendar(truth.date.min(), last, holidays, tuple(config.get("weekend", (5, 6))))
     measured = weather_features(_spread(weather, days.days), days.off)
-    holders = [_Holder(kind, table, roots, places) for kind in HOLDERS for table in config.get(kind, [])]
+    kinds = [kind for kind in HOLDERS if kind != without]
+    holders = [_Holder(kind, table, roots, places) for kind in kinds for table in config.get(kind, [])]
     test = range(days.at(config["test"][0]), days.at(config["test"][1]) + 1)
     draw = config.get("draw_from") or [str(days.days[max(0, test.start - 61)]), str(days.days[test.start - 31])]
     signals = [h.signal for h in holders if h.signal is not None]

@@ -25,7 +25,7 @@ PAGES = {
               "/contracts/new?template=campaign", "/ledger/verification"),
     "admin": ("/users", "/account", "/account/codes"),
     "data-owner": ("/data",),
-    "operator": ("/", "/partners"),
+    "operator": ("/", "/partners", "/health"),
 }  # fmt: skip
 
 

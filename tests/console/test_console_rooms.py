@@ -27,6 +27,11 @@ VERBS: dict[str, str] = {
     "partner list": "GET /api/v1/partners",
     "partner remove": "DELETE /api/v1/partners/{party}",
     "partner card": "GET /api/v1/partners/card",
+    "partner invite": "POST /api/v1/partners/invitations",
+    "partner accept": "POST /api/v1/partners/accepted",
+    "partner confirm": "POST /api/v1/partners/{party}/confirmation",
+    "partner revoke": "POST /api/v1/partners/{party}/revocation",
+    "doctor": "GET /api/v1/node/health",
     "dataset add": "POST /api/v1/datasets",
     "dataset list": "GET /api/v1/datasets",
     "dataset show": "GET /api/v1/datasets/{name}",
@@ -86,11 +91,11 @@ VERBS: dict[str, str] = {
 }
 # Commands of whoever holds the node's folder or a file, and rooms whose pages are still to come.
 _AT_HOME = (
-    "init", "demo", "city", "learn", "features", "serve", "publish", "doctor", "console",
+    "init", "demo", "city", "learn", "features", "serve", "publish", "console",
     "node start", "node backup", "node restore", "node renew", "node move-store",
 )  # fmt: skip
 _TO_COME = (
-    "partner invite", "partner accept", "partner confirm", "partner revoke", "model ", "consumer ",
+    "model ", "consumer ",
     "webhook ", "evidence ", "value ",
 )  # fmt: skip
 

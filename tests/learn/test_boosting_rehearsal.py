@@ -113,3 +113,16 @@ def test_breast_as_in_one_place(hanse_data: Path) -> None:
     outcome = run(parties, settings=Settings(trees=10, depth=3, learning_rate=0.3))
     assert outcome.rows_matched == 569
     assert auc(outcome.y, outcome.mean) > 0.975  # XGBoost on another holdout: 0.988
+
+
+def test_perfect_separation_is_a_sound_model() -> None:
+    random = np.random.default_rng(76)
+    b = random.standard_normal(1_000)
+    parties = [
+        party("guest", np.arange(1_000), "y", y=(b > 0.3).astype(float), a=random.random(1_000)),
+        party("host", np.arange(1_000), None, b=b),
+    ]
+    outcome = run(parties, trees=20, depth=2)
+    assert auc(outcome.y, outcome.mean) > 0.999
+    assert np.isfinite(outcome.mean).all()
+    assert 0 < outcome.mean.min() < 0.1 < 0.9 < outcome.mean.max() < 1

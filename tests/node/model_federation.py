@@ -31,7 +31,7 @@ from hanse.node.daemon import Node
 from hanse.node.exchange import Tap
 from hanse.node.jobs import Outcome, Question
 from hanse.node.keys import Identity, create_identity
-from hanse.node.office import NodeOffice
+from hanse.node.office import OPEN_STATES, NodeOffice
 from hanse.node.partners import Partner
 from hanse.node.scoring import FOLDER
 from hanse.node.store import open_store
@@ -267,6 +267,24 @@ class ModelFederation:
     ) -> Outcome:
         question = Question(contract, computation, parameters, 0.0, asked=asked)
         return self.members[asking].running.runner.ask(question)
+
+    def settle(self) -> None:
+        """Wait until no node that runs here has an open job, and all have written down how the last one ended."""
+
+        def settled() -> bool:
+            offices = [m.node.office for m in self.members.values() if m.node is not None]
+            if any(office.store.jobs.all(states=OPEN_STATES, limit=1) for office in offices):
+                return False
+            return all(
+                any(
+                    e.body["job"] == office.store.jobs.all(limit=1)[0].job
+                    for e in office.ledger.entries("job")
+                )
+                for office in offices
+                if office.store.jobs.all(limit=1)
+            )
+
+        until(settled, 10, "settled")
 
     # --- as processes ---------------------------------------------------------------------------
 

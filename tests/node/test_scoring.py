@@ -95,6 +95,7 @@ def test_every_row_in_common_has_its_score_and_no_other(
 def test_nobody_else_is_told_a_score(models: ModelFederation, trained: tuple[str, str]) -> None:
     contract, training = trained
     outcome = models.score(contract, training)
+    models.settle()
     for name in ("media", "neutral"):
         with models[name].office() as office:
             assert (office.job(outcome.job).result or {}).get("result") is None
@@ -170,6 +171,7 @@ def test_many_buckets_give_the_same_scores(
     found, wanted = scores_of(models, outcome), expected(models, training)
     assert {k for k, v in found.items() if v is not None} == set(wanted)
     assert max(abs(found[k] - v) for k, v in wanted.items()) < 1e-5  # type: ignore[operator]
+    models.settle()
     with models["neutral"].office() as office:
         steps = {o["step"] for o in office.job(outcome.job).result["facts"]["openings"]}  # type: ignore[index]
     assert {"bucket0.tags", "bucket3.tags"} <= steps
@@ -196,6 +198,7 @@ def test_one_row(models: ModelFederation, trained: tuple[str, str]) -> None:
         o for o in models["media"].entries("disclosure")[-1]["openings"] if o["step"] == "asked"
     ]
     assert asked[0]["to"] == ["media"]
+    models.settle()
     for name in NAMES:  # which row it was stands in no record
         with models[name].office() as office:
             text = json.dumps([office.job(outcome.job).request, office.job(outcome.job).result])

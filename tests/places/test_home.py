@@ -208,7 +208,7 @@ def test_homes_works_and_visits() -> None:
     assert of["rare"] == (-1, -1)
     # Who is away at night and sleeps by day is taken for the other way round: a rule sees hours, not lives.
     assert of["nightly"] == (2, 3)
-    tables = home.tables(found, known, places().ids)
+    tables = home.tables(found, known, places())
     assert tables["homes"].to_pylist() == [
         {"id": "commuter", "home": "p0"},
         {"id": "nightly", "home": "p2"},
@@ -216,6 +216,22 @@ def test_homes_works_and_visits() -> None:
     assert tables["works"].to_pylist()[0] == {"id": "commuter", "work": "p1"}
     visited = {(row["id"], row["place"]) for row in tables["visits"].to_pylist()}
     assert visited == {("commuter", "p4"), ("rare", "p5")}
+
+
+def test_sensitive_places_are_not_written_down() -> None:
+    found = seen(town_life())
+    known = home.anchors(found, ZONE)
+    clinic = (
+        places()
+        .to_arrow()
+        .set_column(2, "type", [["mall", "clinic", "mall", "mall", "mosque", "mall"]])
+    )
+    tables = home.tables(found, known, from_table(clinic))
+    assert tables["works"].to_pylist() == [
+        {"id": "nightly", "work": "p3"}
+    ]  # the commuter's is the clinic
+    assert {row["place"] for row in tables["visits"].to_pylist()} == {"p5"}
+    assert home.tables(found, known, places(), excluded=("mall",))["visits"].num_rows == 0
 
 
 def test_rules_can_be_changed() -> None:

@@ -24,6 +24,7 @@ from hanse.places.scoreboard import (
 from hanse.places.scoreboard_pictures import contributions_svg, scoreboard_svg
 from hanse.places.scoreboard_pictures_map import map_svg
 from hanse.places.scoreboard_pictures_series import series_svg
+from hanse.places.scoreboard_rows import regimes, told_of_rows
 
 DAYS = days_between("2026-01-05", "2026-01-18")  # a Monday to a Sunday
 
@@ -209,3 +210,23 @@ def test_a_series_marks_what_was_wrong_and_what_was_withheld() -> None:
     assert len(shapes(svg, "rect", "gap")) == 1 + 1
     assert len(shapes(svg, "polygon", "band")) == 2
     assert "2026-01-16" in svg
+
+
+def test_rows_of_a_back_test_become_a_scoreboard() -> None:
+    rows = pa.table({
+        "regime": ["k1"] * 4 + ["known"], "variant": ["federated"] * 5, "place": ["a", "a", "b", "a", "a"],
+        "day": np.array(["2026-01-05", "2026-01-07", "2026-01-05", "2026-01-05", "2026-01-05"], "datetime64[D]"),
+        "truth": [100.0, 100, 100, 100, 100], "point": [100.0, 150, 100, 999, 1], "low": [90.0, 90, 90, 0, 0],
+        "high": [110.0, 110, 110, 9999, 2], "confidence": [0.9] * 5, "published": [1.0, 1, 0, 1, 1],
+    })  # fmt: skip
+    assert regimes(rows) == ("k1", "known")
+    told_, truth = told_of_rows(rows, "k1")
+    assert told_.places == ("a", "b")
+    assert told_.dates.size == 3
+    assert told_.point[0, 0] == 100  # the first of two draws
+    whole = scoreboard(told_, truth).whole
+    assert (whole.days, whole.p30_published) == (3, 0.5)
+    with pytest.raises(Fault, match=r"scoreboard\.rows"):
+        told_of_rows(rows, "never")
+    with pytest.raises(Fault, match="no column 'low'"):
+        told_of_rows(rows.drop_columns(["low"]), "k1")

@@ -226,7 +226,9 @@ def score_one(
     result = answer["result"]
     for name, value in (result.get("scores") or {"score": result.get("score")}).items():
         say(f"{name}: {value:.6g}")
-    note("Whether the other parties of the model saw which row this was, the contract says: hanse contract show.")
+    note(
+        "Whether the other parties of the model saw which row this was, the contract says: hanse contract show."
+    )
 
 
 def _show_card(found: Document) -> None:

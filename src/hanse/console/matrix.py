@@ -32,10 +32,12 @@ MATRIX: Mapping[str, frozenset[str]] = {
     "home.read": _ALL,
     # the node
     "node.read": _ALL,
+    "node.examine": _only(OPERATOR, RISK, AUDITOR),
     "node.stop": _only(OPERATOR),
     # partners
     "partner.read": _ALL,
     "partner.change": _only(OPERATOR),
+    "partner.revoke": _only(OPERATOR, LEGAL, RISK),
     # what this organisation can give
     "dataset.read": _WORK,
     "dataset.change": _only(OWNER),

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from hanse.contracts.accounting import Spend, composed, fits, largest_next, period_of
+from hanse.contracts.crowds import CROWD_JOBS, check_crowd
 from hanse.contracts.model_check import MODEL_JOBS, ModelNote, check_model
 from hanse.contracts.requests import JobRequest, providers_of
 from hanse.contracts.rosters import RosterNote, check_allowed, check_held
@@ -101,6 +102,9 @@ def check(bundle: Bundle, request: JobRequest, history: History, now: datetime) 
             contract, request, trainings=history.trainings, holder=history.holder,
             note=history.model, now=now,
         )  # fmt: skip
+    elif request.computation in CROWD_JOBS:
+        _check_analyst(contract, request)
+        check_crowd(contract, request, trainings=history.trainings)
     else:
         computation = _check_roles(contract, request)
         _check_uses(contract, computation, request)

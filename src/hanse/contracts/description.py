@@ -6,6 +6,7 @@ Written from the terms alone, so that what a compliance officer reads is what th
 from __future__ import annotations
 
 from hanse.contracts.accounting import spread
+from hanse.contracts.crowds import crowds_in_words
 from hanse.contracts.models import in_words as model_in_words
 from hanse.contracts.qualifications import in_words
 from hanse.contracts.terms import Column, Contract, Dataset
@@ -44,6 +45,7 @@ def describe(contract: Contract) -> str:
         ("Who gives what", [_dataset(contract, dataset) for dataset in contract.datasets]),
         *([("Which places", _places(contract))] if contract.gazetteers else []),
         *([("What the crowd is", _truths(contract))] if contract.truths else []),
+        *([("Daily crowds", crowds_in_words(contract))] if contract.crowds else []),
         *([("What qualifies", _qualifications(contract))] if contract.qualifications else []),
         *([("Who learns what", _learning(contract))] if contract.computations else []),
         *([("Which models", _models(contract))] if contract.models else []),

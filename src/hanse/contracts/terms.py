@@ -14,6 +14,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from hanse.contracts.crowds import (
+    CROWD_JOBS,
+    CrowdClause,
+    CrowdCounts,
+    CrowdHoliday,
+    CrowdSignal,
+    crowd_problems,
+)
 from hanse.contracts.fields import (
     MAX_CAPACITY,
     MAX_COLUMN_MAXIMUM,
@@ -234,6 +242,7 @@ class Contract(Document):
     qualifications: Annotated[tuple[Qualification, ...], Field(max_length=64)] = ()
     models: Annotated[tuple[ModelClause, ...], Field(max_length=64)] = ()
     truths: Annotated[tuple[TruthClause, ...], Field(max_length=16)] = ()
+    crowds: Annotated[tuple[CrowdClause, ...], Field(max_length=16)] = ()
     prices: Prices | None = None
 
     @model_validator(mode="after")
@@ -288,7 +297,7 @@ class Contract(Document):
     def fields(self) -> dict[str, Any]:
         """The JSON form: plain values only, what `canonical` and the hash are made over."""
         fields = self.model_dump(mode="json", exclude_none=True)
-        for later in ("gazetteers", "qualifications", "models", "truths"):
+        for later in ("gazetteers", "qualifications", "models", "truths", "crowds"):
             if not fields[later]:  # contracts from before there were any keep their hash
                 del fields[later]
         if not fields["join"]["roster_days"]:
@@ -348,6 +357,7 @@ _KNOWN_KEYS = frozenset(
         *(GazetteerClause, Qualification, QualifyingTest),
         *(ModelClause, ModelTarget, ModelFeatures),
         TruthClause,
+        *(CrowdClause, CrowdCounts, CrowdSignal, CrowdHoliday),
         *(Prices, Price, Purchase),
     )
     for key in model.model_fields
@@ -385,10 +395,11 @@ def _contract_problems(contract: Contract) -> Iterator[tuple[str, str]]:
         yield from _repeated(f"{where}.datasets", item.datasets)
     yield from problems_of(contract.qualifications, contract.datasets)
     yield from truth_problems(contract.truths, parties, gazetteers)
-    if not contract.computations and not contract.models:
+    if not contract.computations and not contract.models and not contract.crowds:
         yield "computations", "is missing; a contract allows at least one computation or model"
     yield from model_problems(contract)
-    names = {item.name for item in contract.computations} | set(MODEL_JOBS)
+    yield from crowd_problems(contract)
+    names = {item.name for item in contract.computations} | {*MODEL_JOBS, *CROWD_JOBS}
     yield from price_problems(contract.prices, parties, datasets, names)
     yield from _join_delta_problems(contract)
 

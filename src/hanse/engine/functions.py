@@ -18,7 +18,7 @@ import numpy as np
 from numpy.polynomial import chebyshev as series
 from numpy.typing import NDArray
 
-from hanse.engine.boolean import mux_step, or_
+from hanse.engine.boolean import mux_step
 from hanse.engine.compare import bits_of, ring_bits, sign_bit
 from hanse.engine.costs import costs
 from hanse.engine.fixed import truncate
@@ -291,7 +291,7 @@ def exponential(s: Session, x: Ring, fraction: int, out: int, step: str = "exp")
 # --- the size of one number ---------------------------------------------------------------------------
 
 
-@costs(rounds=73, bytes_per_item=4000)
+@costs(rounds=10, bytes_per_item=4000)
 def power_below(
     s: Session,
     x: Ring,
@@ -307,22 +307,12 @@ def power_below(
     So x times it is in [1/2, 1); with ``root`` the square root of x times it is. It is kept within 2**-least and
     2**most; of x = 0 it is 0.
     """  # fmt: skip
-    planes = bits_of(s, x.reshape(1), f"{step}.bits")[:62]
-    move, level = 1, 0
-    found = planes
-    while move < 62:  # found[i] = whether any bit from i up is 1
-        higher = found[move:]
-        lower = or_(s, found[:-move], higher, f"{step}.{level}")
-        found = Bits(
-            np.concatenate([lower.left, found.left[-move:]]),
-            np.concatenate([lower.right, found.right[-move:]]),
-            1,
-        )
-        move, level = 2 * move, level + 1
-    top = found.left.copy(), found.right.copy()
-    for side, of in zip(top, (found.left, found.right), strict=True):
-        side[:-1] ^= of[1:]
-    ones = ring_bits(s, Bits(*top, 1), f"{step}.top").reshape(62)
+    limits = np.array([1 << i for i in range(62)], np.uint64)
+    below = sign_bit(
+        s, Ring(np.repeat(x.left, 62), np.repeat(x.right, 62)) - s.public_ring(limits), step
+    )
+    reached = ring_bits(s, s.invert(below).reshape(1, below.shape[-1]), f"{step}.reached")[0]
     wanted = [(fraction - i - 1) // 2 if root else fraction - i - 1 for i in range(62)]
-    exponents = [min(most, max(-least, e)) + least for e in wanted]
-    return ones.times(np.array([1 << e for e in exponents], np.uint64)).sum().reshape(1)
+    powers = np.array([1 << (min(most, max(-least, e)) + least) for e in wanted], np.uint64)
+    powers[1:] -= powers[:-1].copy()  # of the highest limit reached all but its own power cancel
+    return reached.times(powers).sum().reshape(1)

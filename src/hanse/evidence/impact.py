@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from hanse.contracts import Contract, Dataset
+from hanse.contracts.models import in_words
 from hanse.evidence.page import Page
 from hanse.evidence.requirements import AID
 
 BLANK = "to be written by the organisation"
 _KINDS = {
     "category": "category", "integer": "number", "amount": "amount of money", "time": "time",
-    "boolean": "yes or no", "place": "place (location of a person: sensitive)",
+    "boolean": "yes or no", "place": "place (location of a person: sensitive)", "number": "number",
 }  # fmt: skip
 
 
@@ -43,6 +44,8 @@ def impact_page(contract: Contract, party: str, spent: Mapping[str, Any] | None 
         ("computation", "over", "who learns the result"),
         [(c.name, ", ".join(c.datasets), ", ".join(c.recipients)) for c in contract.computations],
     )
+    for clause in contract.models:
+        page.text("Model " + " ".join(line.strip() for line in in_words(contract, clause)))
     page.text(f"Necessity and proportion, and why a less intrusive way would not do: {BLANK}.")
     page.heading("4. Influence on people, and risks that remain")
     page.table(
@@ -63,7 +66,7 @@ def impact_page(contract: Contract, party: str, spent: Mapping[str, Any] | None 
              f"near-identical questions: {contract.privacy.similar_questions} per {contract.privacy.period}",
              BLANK),
             ("Shares are taken from a node", "keys and copies end with the job or the retention period", BLANK),
-            ("Influence on personal rights, reputation, property", "no figure about one person is produced", BLANK),
+            ("Influence on personal rights, reputation, property", _about_one_person(contract), BLANK),
         ],
     )  # fmt: skip
     if spent:
@@ -89,6 +92,13 @@ def impact_page(contract: Contract, party: str, spent: Mapping[str, Any] | None 
         [(d, BLANK, "") for d in ("data owner", "legal", "risk", "government affairs")],
     )
     return page.html()
+
+
+def _about_one_person(contract: Contract) -> str:
+    told = sorted({party for clause in contract.models for party in clause.scores})
+    if not told:
+        return "no figure about one person is produced"
+    return f"{', '.join(told)} may receive scores of single people, who have authorised the model"
 
 
 def _dataset(page: Page, dataset: Dataset) -> None:

@@ -30,6 +30,7 @@ from hanse.contracts import (
 )
 from hanse.contracts import Spend as Spent
 from hanse.contracts.accounting import period_of
+from hanse.contracts.crowds import CROWD_JOBS, CROWD_TRAIN
 from hanse.contracts.models import MODEL_JOBS, SCORE, SCORE_ONE, TRAIN
 from hanse.contracts.requests import providers_of
 from hanse.contracts.similarity import Sketch, similar, sketch_of
@@ -162,7 +163,7 @@ class Gate:
             epsilon_join=request.epsilon_join,
             limit=limit,
             asked=sketch_of(request).body(),
-            model=_model_of(request) if request.computation == TRAIN else "",
+            model=_model_of(request) if request.computation in (TRAIN, CROWD_TRAIN) else "",
         )
         return grants[0]
 
@@ -251,6 +252,8 @@ def _sketches(asked: Mapping[str, Mapping[str, Any]]) -> dict[str, Sketch]:
 
 
 def _model_of(request: JobRequest) -> str:
+    if request.computation in CROWD_JOBS:
+        return str(request.parameters.get("crowd", ""))
     return str(request.parameters.get("model", "")) if request.computation in MODEL_JOBS else ""
 
 

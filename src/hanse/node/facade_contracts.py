@@ -34,7 +34,9 @@ def contracts(
         office.store.database, state=state, search=search, after=after, limit=limit
     )
     used = office.spend.jobs_used_by_contract()
-    return Page([_row(office, stored, used.get(stored["id"], 0)) for stored in page.rows], page.next)
+    return Page(
+        [_row(office, stored, used.get(stored["id"], 0)) for stored in page.rows], page.next
+    )
 
 
 def counts(office: NodeOffice) -> dict[str, int]:

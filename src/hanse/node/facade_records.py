@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -19,12 +19,14 @@ from hanse.node import facade
 from hanse.node.cards import read_card, validity_problem
 from hanse.node.crowd_store import HELD
 from hanse.node.crowds import Made
+from hanse.node.invitations import HOLDINGS, as_link, invite, read_invitation
 from hanse.node.office import NodeOffice
 from hanse.node.partners import Partner
 from hanse.node.rosters import ORDER, SEAT
 from hanse.node.timetable import Timetable, next_slot
 
 Document = dict[str, Any]
+KINDS_OF_DATA = HOLDINGS  # what a partner may say it has
 
 
 # --- partners ---------------------------------------------------------------------------------------
@@ -52,6 +54,8 @@ def partners(office: NodeOffice, status: Mapping[str, Any] | None, clock: Clock)
                 if partner.address
                 else None,
                 "spoken": partner.card.spoken,
+                "confirmed": partner.is_confirmed,
+                "holds": list(partner.holds),
                 "fingerprint": partner.fingerprint,
                 "certificate_until": certificate.not_valid_after_utc.isoformat(),
                 "certificate_problem": problem[1] if problem else "",
@@ -70,6 +74,39 @@ def add_partner(office: NodeOffice, card: bytes | Document, address: str) -> Doc
     read = read_card(card)
     office.add_partner(Partner(read, _address(address)))
     return {"party": read.party, "organisation": read.organisation, "spoken": read.spoken}
+
+
+def invitation(
+    office: NodeOffice, clock: Clock, address: str, holds: Iterable[str], note: str
+) -> Document:
+    """A signed invitation for a partner: this node's card, its address, what data it has; a link, and as a file."""
+    data = invite(office.identity, _address(address), holds, note, clock.now())
+    return {"link": as_link(data), "file": data.decode(), "spoken": office.identity.card.spoken}
+
+
+def accept_invitation(office: NodeOffice, clock: Clock, text: str, digits: str = "") -> Document:
+    """Add the partner that sent an invitation; with ``digits`` (as it read them out) it is confirmed at once."""
+    read = read_invitation(text.strip(), clock.now())
+    card = read.identity()
+    office.add_partner(Partner(card, read.address, read.holds))
+    if digits.strip():
+        office.confirm_partner(card.party, digits)
+    return {"party": card.party, "organisation": card.organisation, "holds": list(read.holds),
+            "note": read.note, "confirmed": bool(digits.strip())}  # fmt: skip
+
+
+def confirm_partner(office: NodeOffice, party: str, digits: str) -> Document:
+    """Note that the digits of a partner's card were compared by telephone."""
+    office.confirm_partner(party, digits)
+    return {"party": party, "confirmed": True}
+
+
+def revoke_partner(office: NodeOffice, party: str, reason: str) -> Document:
+    """End everything with a partner at once; the contracts that are suspended by it."""
+    if not reason.strip():
+        raise Refusal("partner.reason", "a partner is not revoked without a reason",
+                      remedy="say why; it is written into the ledger")  # fmt: skip
+    return {"party": party, "suspended": office.revoke_partner(party, reason[:500])}
 
 
 def _address(text: str) -> tuple[str, int] | None:

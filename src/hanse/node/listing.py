@@ -86,7 +86,10 @@ def job_page(
     if state:
         query = query.where(table.c.state == state)
     if contract:
-        hashes = select(contracts.c.hash).where(contracts.c.id == contract)
+        # Looked up first: as a subquery, PostgreSQL reads all jobs.
+        with database.reading() as connection:
+            known = select(contracts.c.hash).where(contracts.c.id == contract)
+            hashes = list(connection.execute(known).scalars())
         query = query.where(table.c.contract.in_(hashes))
     rows = _page(database, query, keys, after, limit)
     found = [

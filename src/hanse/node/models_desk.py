@@ -59,6 +59,7 @@ class Prepared:
     seeds: Seeds
     home: Any
     at: float
+    said: str  # of how many rows, for this party's own log
     job: str = ""
 
 
@@ -104,7 +105,8 @@ class ModelDesk:
         with self._lock:
             fresh = {k: p for k, p in self._waiting.items() if now - p.at < _WAITS_SECONDS}
             self._waiting = dict(list(fresh.items())[-_MOST_WAITING + 1 :])
-            self._waiting[commitment] = Prepared(send, seeds, home, now)
+            said = f"{side.dataset}: {_rows_in(home):,} rows brought to the model"
+            self._waiting[commitment] = Prepared(send, seeds, home, now, said)
         return {side.dataset: commitment}
 
     def _training(
@@ -215,10 +217,13 @@ class ModelDesk:
         with self._lock:
             found = self._waiting.get(commitment)
             # Once only: locks that one job opened must not be those of another.
-            if found is not None and found.job in ("", job.request.job_hash):
-                found.job = job.request.job_hash
-            else:
+            if found is not None and found.job not in ("", job.request.job_hash):
                 found = None
+            first = found is not None and not found.job
+            if found is not None:
+                found.job = job.request.job_hash
+        if found is not None and first:
+            self.tell(job.request, found.said)
         if found is None:
             raise Refusal(
                 "model.prepared",
@@ -331,6 +336,13 @@ class ModelDesk:
             commitment = job.request.commitments.get(terms.side(self.party).dataset, "")
             with self._lock:
                 self._waiting.pop(commitment, None)
+
+
+def _rows_in(home: Any) -> int:
+    if isinstance(home, linear.LinearHome):
+        return home.rows
+    rows = home.rows if isinstance(home, OpenHome) else home[0]
+    return int(rows.ids.size)
 
 
 def _nothing(_channel: Channel) -> None:

@@ -398,7 +398,7 @@ class NodeOffice:
         party may push, must not end what is agreed.
         """
         newest = self.contract(contract_id)
-        versions = [c for c in self.store.contracts.all() if c.id == contract_id]
+        versions = self.store.contracts.all(contract_id)
         agreed = [c for c in versions if c.state != PENDING]
         bundle = bundle_of(agreed[-1] if agreed else newest)
         self._check_own(bundle.contract)

@@ -208,12 +208,14 @@ class Contracts:
             ).first()
             return None if row is None else _contract(row)
 
-    def all(self) -> list[StoredContract]:
-        """Every contract, by id and version."""
+    def all(self, id: str | None = None) -> list[StoredContract]:
+        """Every contract (or every version of one), by id and version."""
         table = tables.contracts
+        query = select(table).order_by(table.c.id, table.c.version)
+        if id is not None:
+            query = query.where(table.c.id == id)
         with self._database.reading() as connection:
-            rows = connection.execute(select(table).order_by(table.c.id, table.c.version))
-            return [_contract(row) for row in rows]
+            return [_contract(row) for row in connection.execute(query)]
 
 
 class StoredAnswers:

@@ -12,7 +12,9 @@ from hanse.console.area import Area, desk_of, user_of
 from hanse.console.desk import Desk
 from hanse.console.matrix import may
 from hanse.console.pages import go, page
+from hanse.errors import Refusal
 from hanse.node import facade_contracts as contracts
+from hanse.node import facade_health
 from hanse.node import facade_questions as questions
 from hanse.node import facade_records as records
 from hanse.node import facade_results as results
@@ -29,6 +31,12 @@ def read_node(request: Request) -> dict[str, Any]:
     """Whether the node runs, its version, its links to partners."""
     desk = desk_of(request)
     return {"party": desk.party, "organisation": desk.organisation, "running": desk.status()}
+
+
+@api.get("/node/health", "node.examine", tags=["node"])
+def read_health(request: Request) -> dict[str, Any]:
+    """Keys, disk, port, ledger, partners, clocks, versions, datasets and contracts, each with how to mend it."""
+    return {"rows": _findings(desk_of(request))}
 
 
 @api.post("/node/stop", "node.stop", tags=["node"])
@@ -65,11 +73,24 @@ def home(request: Request) -> Response:
     )  # fmt: skip
 
 
+@pages.get("/health", "node.examine")
+def health_page(request: Request) -> Response:
+    """What `hanse doctor` finds."""
+    return page(request, "home/health.html", findings=_findings(desk_of(request)))
+
+
 @pages.post("/node/stop", "node.stop")
 def stop_on_page(request: Request) -> Response:
     """Stop the node."""
     stop_node(request)
     return go("/")
+
+
+def _findings(desk: Desk) -> list[dict[str, Any]]:
+    if desk.folder is None:
+        raise Refusal("node.folder", "this console does not know the node's folder",
+                      remedy="start the console with the node's folder")  # fmt: skip
+    return facade_health.findings(desk.folder, desk.clock)
 
 
 def waiting(desk: Desk, user: User, status: dict[str, Any] | None) -> list[dict[str, Any]]:

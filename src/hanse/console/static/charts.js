@@ -115,9 +115,9 @@
         series.push(whiskers(stages.flatMap((stage, n) => { const r = at(stage); return r ? [[n, r.low, r.high, figure(r)]] : []; }), c,
           { offset: arms.length > 1 ? (i - (arms.length - 1) / 2) * step : 0 }));
       });
-      return { grid: { ...grid, right: 130 }, legend: arms.length > 1 ? { data: arms.map(name), top: 0, left: 0, textStyle: { color: c.ink } } : undefined, ...axes(c, stages, { value: { name: words.people } }), series };
+      return { grid: { ...grid, right: root.clientWidth < 600 ? 96 : 130 }, legend: arms.length > 1 ? { data: arms.map(name), top: 0, left: 0, textStyle: { color: c.ink } } : undefined, ...axes(c, stages, { value: { name: words.people } }), series };
     }, { choices: [
-      { key: "group", label: words.level, values: groups.map((g) => ({ value: g, text: g || words.all })) },
+      { key: "group", label: words.part, values: groups.map((g) => ({ value: g, text: g || words.all })) },
       { key: "segment", label: words.segment, values: segments.map((s) => ({ value: s, text: name(s) })) },
     ] });
   }

@@ -67,7 +67,7 @@ class Block:
         known: dict[str, NDArray[Any]] = {}
         for number, split in enumerate(self.splits):
             if split.column not in known:
-                known[split.column] = self._values(rows, split.column)[part]
+                known[split.column] = self._values(rows, split.column, part)
             values = known[split.column]
             if split.codes is not None:
                 left = np.isin(values, split.codes)
@@ -76,13 +76,18 @@ class Block:
             out[number] = np.packbits(left)
         return out
 
-    def _values(self, rows: Rows, column: str) -> NDArray[Any]:
-        """Numbers, or codes of a category column."""
+    def _values(self, rows: Rows, column: str, part: slice) -> NDArray[Any]:
+        """Numbers, or codes of a category column, of a part of the rows."""
         where = f"{rows.party}.{column}"
         if column not in rows.columns:
             raise Fault("learn.column", "a column that the model uses is missing", where=where,
                         remedy="score with the columns that were trained with")  # fmt: skip
-        raw, size = rows.columns[column], len(rows.keys)
+        raw = np.asarray(rows.columns[column])
+        if raw.shape != (len(rows.keys),):
+            raise Fault("learn.column", f"a column has shape {raw.shape}, not ({len(rows.keys)},)", where=where,
+                        remedy="give every column one value for each key")  # fmt: skip
+        raw = raw[part]
+        size = raw.size
         if column in self.categories:
             return self.categories[column].codes(checked_texts(raw, size, where))
         if is_text(raw):

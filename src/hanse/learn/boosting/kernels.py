@@ -29,13 +29,21 @@ def add_rows(codes: np.ndarray, rows: np.ndarray, numbers: np.ndarray, out: np.n
     numbers [all rows, outputs]."""
     outputs = numbers.shape[1]
     for column in range(codes.shape[0]):
-        code = codes[column]
-        for t in range(rows.size):
-            row = rows[t]
-            place = out[column, code[row]]
-            place[0] += 1.0
-            for k in range(outputs):
-                place[1 + k] += numbers[row, k]
+        code, sums = codes[column], out[column]
+        if outputs == 2:  # the usual case, without a loop
+            for t in range(rows.size):
+                row = rows[t]
+                c = code[row]
+                sums[c, 0] += 1.0
+                sums[c, 1] += numbers[row, 0]
+                sums[c, 2] += numbers[row, 1]
+        else:
+            for t in range(rows.size):
+                row = rows[t]
+                c = code[row]
+                sums[c, 0] += 1.0
+                for k in range(outputs):
+                    sums[c, 1 + k] += numbers[row, k]
 
 
 @_compiled

@@ -20,7 +20,8 @@ from hanse.engine.session import Session
 from hanse.engine.shares import Bits, Ring, join_elements, join_planes, words_for
 
 ETA = 20  # fraction bits of a score
-COARSE_BITS = FINE_BITS = 6  # 4,096 bins; twice as many where there are few rows
+# 4,096 bins; twice as many where there are few rows. Labels and weights cost a row as many planes as fine parts.
+COARSE_BITS, FINE_BITS = 7, 5
 FEW_ROWS = 1 << 14
 _REACH = 4  # the bins' range each way, in units of 1 to 2 standard deviations
 _LEAST, _MOST = 6, 10  # such a unit is 2**-10 .. 2**6

@@ -21,14 +21,15 @@ from numpy.typing import NDArray
 from hanse.align import Aligned
 from hanse.engine.compare import ring_bits
 from hanse.engine.fixed import truncate
-from hanse.engine.functions import product, ring_numbers
+from hanse.engine.functions import product
 from hanse.engine.matrices import INVERSE_BITS, MATRIX_BITS, inverse, mean_gram
 from hanse.engine.multiply import multiply
 from hanse.engine.session import Session
-from hanse.engine.shares import SEATS, Bits, Ring, join_elements, stack
+from hanse.engine.shares import SEATS, Ring, join_elements
 from hanse.gate.model import send_numbers
 from hanse.gate.record import Record
-from hanse.learn.features.plan import FRACTION, VALUE_BITS, WHOLE, FeaturePlan
+from hanse.learn.features.fields import signed_numbers
+from hanse.learn.features.plan import FRACTION, WHOLE, FeaturePlan
 from hanse.wire import Channel
 
 MOMENT_BITS = 26  # fraction bits of a mean of products, which are below 2**6
@@ -40,27 +41,11 @@ Matrix = NDArray[np.float64]
 Telling = Callable[[Channel, Record, Ring, str, tuple[int, str], str], None]
 
 
-def shared_values(standard: Matrix) -> NDArray[np.uint64]:
-    """A party's standardised columns [rows, columns] as fields of `VALUE_BITS` bits, two's complement."""
-    most = (1 << (WHOLE + FRACTION)) - 1
-    scaled = np.clip(np.rint(standard * (1 << FRACTION)), -most, most).astype(np.int64)
-    return np.asarray(scaled.view(np.uint64) & np.uint64((1 << VALUE_BITS) - 1))
-
-
 def columns_of(s: Session, people: Aligned, plan: FeaturePlan) -> Ring:
     """[1 + columns, rows] with `FRACTION` bits: whether there is somebody, then all parties' columns."""
     here = ring_bits(s, people.field(plan.marked, "here"), "here")
     fields = [people.field(p.name, f"x{c}") for p in plan.parties for c in range(p.columns)]
-    planes = stack(fields)  # [columns, bits, words]
-    turned = Bits(
-        np.ascontiguousarray(planes.left.swapaxes(0, 1)), np.ascontiguousarray(planes.right.swapaxes(0, 1)),
-        planes.rows,
-    )  # fmt: skip
-    flipped = s.invert(turned[VALUE_BITS - 1])
-    turned.left[VALUE_BITS - 1], turned.right[VALUE_BITS - 1] = flipped.left, flipped.right
-    raised = ring_numbers(s, turned, "values")
-    half = s.public_ring(1 << (VALUE_BITS - 1))
-    values = Ring(raised.left - half.left, raised.right - half.right)
+    values = signed_numbers(s, fields, "values")
     return join_elements([here.times(1 << FRACTION), values])
 
 
@@ -150,5 +135,5 @@ def release_correlations(
 
 __all__ = [
     "INVERSE_BITS", "Telling", "columns_of", "correlations", "inflation", "inverse_root", "most_inflation",
-    "release_correlations", "shared_values",
+    "release_correlations",
 ]  # fmt: skip

@@ -23,9 +23,10 @@ from hanse.gate.model import read_numbers, send_numbers
 from hanse.gate.record import Record
 from hanse.gate.release import read_locked
 from hanse.learn.features.bins import Bins
-from hanse.learn.features.correlation import Telling, release_correlations, shared_values
+from hanse.learn.features.correlation import Telling, release_correlations
 from hanse.learn.features.counting import Evidence, read_counts, release_counts
-from hanse.learn.features.plan import FeaturePlan
+from hanse.learn.features.fields import signed_values
+from hanse.learn.features.plan import FRACTION, VALUE_BITS, FeaturePlan
 from hanse.wire import Channel
 
 Matrix = NDArray[np.float64]
@@ -146,7 +147,7 @@ def packed(plan: FeaturePlan, number: int, home: AtHome, entropy: Entropy) -> U6
     rows = np.zeros((home.ids.size, layout.width), np.uint64)
     for column, codes in enumerate(home.codes):
         layout.fill(rows, f"b{column}", codes[order])
-    values = shared_values(home.standard[order])
+    values = signed_values(home.standard[order], FRACTION, VALUE_BITS)
     for column in range(values.shape[1]):
         layout.fill(rows, f"x{column}", values[:, column])
     if home.mark is not None:

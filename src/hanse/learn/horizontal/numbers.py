@@ -39,6 +39,22 @@ def _round(values: F64, factor: float, out: NDArray[Any]) -> None:
         out[i] = np.int64(np.rint(values[i] * factor))
 
 
+@_compiled
+def _squares(values: F64) -> float:
+    total = 0.0
+    for i in range(values.size):
+        total += values[i] * values[i]
+    return total
+
+
+def norm_of(vector: F64) -> float:
+    """The Euclidean norm; NaN or infinite if an element is (or if it is beyond 1e150).
+
+    Not by BLAS, whose threads spin after a call and take the processor from the other roles of a rehearsal.
+    """
+    return math.sqrt(_squares(np.ascontiguousarray(vector)))
+
+
 @dataclass(frozen=True)
 class Scale:
     """The terms of a sum, and 2**fraction by which reals were multiplied."""
@@ -98,5 +114,5 @@ def _head(policy: SumPolicy) -> float:
 
 def clipped(vector: F64, norm: float) -> F64:
     """The vector, shortened to ``norm`` if it is longer."""
-    length = float(np.linalg.norm(vector))
+    length = norm_of(vector)
     return vector if length <= norm else vector * (norm / length)

@@ -19,7 +19,7 @@ from hanse.errors import HanseError, Refusal
 from hanse.learn.horizontal.home import Rows, Scaling
 from hanse.learn.horizontal.kinds import F64
 from hanse.learn.horizontal.models import LocalModel, mean_loss
-from hanse.learn.horizontal.numbers import clipped
+from hanse.learn.horizontal.numbers import clipped, norm_of
 from hanse.learn.horizontal.servers import Server, ServerName
 from hanse.learn.horizontal.sums import Summed, Summing
 
@@ -140,7 +140,7 @@ def _start(
     name, length = "start", fresh.size + 1
     weight = count / scaling.total
     try:
-        if own is None or own.shape != fresh.shape or float(np.linalg.norm(own)) > norm / 2:
+        if own is None or own.shape != fresh.shape or norm_of(own) > norm / 2:
             told = party.skip(name, length, norm=norm)
         else:
             told = party.sum(name, np.concatenate([weight * own, [weight]]), norm=norm)

@@ -20,7 +20,7 @@ from hanse.entropy import Entropy
 from hanse.errors import Fault, Foul, Refusal
 from hanse.gate.record import Opening, Record
 from hanse.gate.sums import SumPolicy, Terms, read_sum
-from hanse.learn.horizontal.numbers import F64, Scale, clipped, scale_of
+from hanse.learn.horizontal.numbers import F64, Scale, clipped, norm_of, scale_of
 from hanse.learn.horizontal.parts import END, SKIP, Head, send_head, send_part
 from hanse.wire import PatientChannel, canonical, parse_document
 
@@ -120,7 +120,7 @@ class SummingParty:
         values = _checked(vector, self.name)
         if clip:
             values = clipped(values, norm)
-        elif float(np.linalg.norm(values)) > norm * (1 + 1e-9):
+        elif norm_of(values) > norm * (1 + 1e-9):
             raise Fault("learn.norm", f"the vector of {self.name} is longer than was declared", where=name,
                         remedy="declare a larger norm at all parties, or let it be clipped")  # fmt: skip
         self._note(scale.terms)
@@ -215,7 +215,7 @@ def _checked(vector: NDArray[Any], party: str) -> F64:
         values = np.asarray(vector, np.float64)
     except (TypeError, ValueError) as error:
         raise Fault("learn.sum", f"the vector of {party} is not numeric") from error
-    if not np.isfinite(values).all():
+    if not np.isfinite(norm_of(values)) and not np.isfinite(values).all():
         raise Fault("learn.finite", f"the vector of {party} has missing or infinite values",
                     remedy="find out why the local model diverged; a smaller learning rate may help")  # fmt: skip
     return values

@@ -47,12 +47,13 @@ from hanse.learn.linear.links import COARSE, FINE, Response, first_responses, re
 from hanse.learn.linear.metrics import measured
 from hanse.learn.linear.penalties import Penalties, receive_penalties
 from hanse.learn.linear.plan import BETA, Plan
-from hanse.learn.linear.rows import Rows, open_rows_of, rows_of
+from hanse.learn.linear.rows import Rows, open_rows_of, room_for, rows_of
 from hanse.learn.linear.sparse import Held, none_held, proximal, pull_of
 from hanse.wire import Channel
 
 SETTLED = 1 << (BETA - 14)
 PROMISE = 22  # fraction bits of slope and move in what a step promises
+SURE, EARLIER = 6, 7  # before this iteration a promise must be so many powers of two smaller
 NEXT_TO_NOTHING, OF_ALL_ROWS = 25, 12  # a loss of 2**-26 a row, or of 2**-13 of all rows together
 Telling = Callable[[Channel, Record, Ring, str, tuple[int, str], str], None]
 BOUNDED = 3
@@ -143,16 +144,15 @@ def _in_the_open(s: Session, record: Record, plan: Plan, part: str) -> tuple[Row
     names = [p.name for p in plan.providers]
     count = rows_in_common(s, names, part)
     note_keys(record, f"{part}.keys", names, count)
-    elements: list[Ring] = []
+    whole, places = room_for(plan, count)
     flags: Words | None = None
     for number, name in enumerate(names):
-        numbers = plan.numbers(number)
-        shape = (sum(not n.flag for n in numbers), count)
-        elements.append(receive_elements(s, SEATS + number, name, part, shape))
-        planes = sum(n.flag for n in numbers) - 1  # all but "here": everybody is
+        shape = (len(places[number]), count)
+        receive_elements(s, SEATS + number, name, part, shape, (whole, places[number]))
+        planes = sum(n.flag for n in plan.numbers(number)) - 1  # all but "here": everybody is
         if number == 0 and planes:
             flags = receive_rows(s, SEATS, f"{name}.{part}.flags", planes, words_for(count))
-    return open_rows_of(s, elements, flags, plan, count), count
+    return open_rows_of(s, whole, flags, plan), count
 
 
 # --- steps 4 to 8 -----------------------------------------------------------------------------------
@@ -181,7 +181,8 @@ def fit(
             new = proximal(step, slope, held, steered, penalties.thresholds)
         move, held = new.z - held.z, new
         # The first iterations take a coarse mean, so that they cannot tell whether it has settled.
-        if number >= 3 and _settled(step, record, move, None if plan.l1 else slope, least, number):
+        little = least + (EARLIER if number < SURE else 0)
+        if number >= 3 and _settled(step, record, move, None if plan.l1 else slope, little, number):
             return held.z.reshape(plan.family.classes, plan.width), number, True
     return held.z.reshape(plan.family.classes, plan.width), plan.most_iterations, False
 

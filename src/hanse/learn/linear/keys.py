@@ -10,6 +10,7 @@ Assumes: parties that share the rows they said; seats as everywhere.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -75,18 +76,37 @@ def send_elements(channel: Channel, name: str, what: str, values: U64, entropy: 
     channel.send(2, f"{step}.0", first)
 
 
-def receive_elements(s: Session, role: int, name: str, what: str, shape: tuple[int, ...]) -> Ring:
-    """A seat's share of a provider's elements; components are compared between their holders."""
-    step, count = f"elements.{name}.{what}", int(np.prod(shape))
-    held, parts = [], []
-    for component in (s.seat, (s.seat + 1) % SEATS):
+def receive_elements(
+    s: Session, role: int, name: str, what: str, shape: tuple[int, ...],
+    into: tuple[Ring, Sequence[int]] | None = None,
+) -> Ring:  # fmt: skip
+    """A seat's share of a provider's elements; components are compared between their holders.
+
+    Elements [rows, count] may be put ``into`` rows of larger shares, which are then the answer.
+    """
+    step = f"elements.{name}.{what}"
+    target, rows = _apart(shape) if into is None else into
+    held = []
+    for component, side in zip(
+        (s.seat, (s.seat + 1) % SEATS), (target.left, target.right), strict=True
+    ):
         if component == 2:
-            data: U64 = np.asarray(s.channel.receive(role, f"{step}.2", _U64, shape))
+            data = s.channel.receive(role, f"{step}.2", _U64, shape)
+            data = data.reshape(len(rows), side.shape[1])
             held.append(hashlib.sha256(octets(data)).digest())
+            for row, values in zip(rows, data, strict=True):
+                side[row] = values
         else:
             key = s.channel.receive(role, f"{step}.{component}", _U8, (KEY_BYTES,)).tobytes()
-            data = Stream(key).take(count).reshape(shape)
             held.append(key)
-        parts.append(data)
+            stream = Stream(key)
+            for row in rows:
+                side[row] = stream.take(side.shape[1])
     compare_held(s, step, (held[0], held[1]), name)
-    return Ring(parts[0], parts[1])
+    return target.reshape(*shape) if into is None else target
+
+
+def _apart(shape: tuple[int, ...]) -> tuple[Ring, Sequence[int]]:
+    rows = shape[0] if len(shape) > 1 else 1
+    each = (rows, int(np.prod(shape[1:] if len(shape) > 1 else shape)))
+    return Ring(np.empty(each, np.uint64), np.empty(each, np.uint64)), range(rows)

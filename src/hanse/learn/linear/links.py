@@ -126,7 +126,7 @@ def _response(
         mean = exponential(s, flat, ETA, f.mean, "exp").reshape(1, rows.count)
         return mean - rows.label, mean
     first, second = (t.reshape(1, rows.count) for t in log_terms(s, rows, flat, f, "exp"))
-    return first - second, None if f.power == 2 else first
+    return first - second, first
 
 
 def log_terms(s: Session, rows: Rows, eta: Ring, family: Family, step: str) -> tuple[Ring, Ring]:

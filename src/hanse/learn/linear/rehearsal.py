@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,11 +25,11 @@ from hanse.engine.stage import agree, on_stage
 from hanse.entropy import SeededEntropy
 from hanse.errors import Fault, HanseError, Refusal
 from hanse.gate.record import Record
-from hanse.learn.evaluation.report import Curve
 from hanse.learn.linear import metrics
 from hanse.learn.linear.certainty import Certainty, certainty_of
 from hanse.learn.linear.families import Family, Label, family_of, label_of
 from hanse.learn.linear.glm import Seen, run_seat
+from hanse.learn.linear.outcome import Outcome
 from hanse.learn.linear.party import Party, Told, at_home, run_party
 from hanse.learn.linear.plain import Fit, irls
 from hanse.learn.linear.plain import metrics as plain_metrics
@@ -39,78 +38,14 @@ from hanse.learn.linear.sparse import MOST_L1
 from hanse.learn.linear.tables import Table
 from hanse.wire import Channel, Frame, Hall
 
+__all__ = ["JOIN", "NEEDS", "Outcome", "rehearse"]
+
 NEEDS = (
     "between organisations this model would need a contract that names the computation, who receives which "
     "coefficients, and, where rows are people, their authorisation and where the evidence of it is kept"
 )
 JOIN = JoinPolicy(0.1, 1e-8)
 Matrix = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came out, and what it cost. Coefficients are of standardised columns, by party and column; of several
-    classes a column stands once for each, as ``column [class]``. Standard errors as coefficients."""
-
-    model: str
-    parties: tuple[str, ...]
-    rows_matched: int  # noised
-    iterations: int
-    settled: bool
-    coefficients: dict[str, dict[str, float]]
-    raw: dict[str, dict[str, float]]
-    intercepts: dict[str, float]  # each party's part
-    metrics: dict[str, float | None]
-    plaintext: dict[str, float]
-    alone: dict[str, float]
-    difference: float  # largest of any standardised coefficient from the plain model's
-    plaintext_settled: bool
-    wall_s: float
-    cpu_s: float
-    plaintext_s: float
-    bytes: int
-    openings: tuple[dict[str, Any], ...]
-    notes: tuple[str, ...]
-    certainty: dict[str, dict[str, Certainty]] = field(default_factory=dict)
-    error_difference: float = 0.0  # largest, relative, of a standard error from the plain model's
-    trained_s: float = (
-        0.0  # until all parties had their coefficients, and bytes without those of the metrics
-    )
-    trained_bytes: int = 0
-    curve: Curve | None = None  # of the score, in ten bands
-
-    def body(self) -> dict[str, Any]:
-        """Plain values for JSON: metrics also as ``auc``, ``plaintext_auc``, ``alone_auc`` and so on."""
-        found: dict[str, Any] = {
-            "model": self.model, "parties": list(self.parties), "rows_matched": self.rows_matched,
-            "iterations": self.iterations, "converged": self.settled,
-            "plaintext_converged": self.plaintext_settled,
-            "wall_s": round(self.wall_s, 4), "cpu_s": round(self.cpu_s, 4),
-            "plaintext_s": round(self.plaintext_s, 4), "bytes": self.bytes,
-            "trained_s": round(self.trained_s, 4), "trained_bytes": self.trained_bytes,
-        }  # fmt: skip
-        found |= self.metrics
-        found |= {f"plaintext_{name}": _finite(value) for name, value in self.plaintext.items()}
-        found |= {f"alone_{name}": _finite(value) for name, value in self.alone.items()}
-        found |= {
-            "coefficient_difference_max": self.difference, "coefficients": self.coefficients,
-            "raw_coefficients": self.raw, "intercepts": self.intercepts,
-            "opened": list(self.openings), "notes": list(self.notes),
-        }  # fmt: skip
-        if self.certainty:
-            found["standard_errors"], found["p_values"] = (
-                {
-                    p: {c: _finite(value[part]) for c, value in own.items()}
-                    for p, own in self.certainty.items()
-                }
-                for part in (0, 1)
-            )
-            found["standard_error_difference_max"] = self.error_difference
-        return found
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None
 
 
 def rehearse(
@@ -151,9 +86,10 @@ def rehearse(
     before = time.perf_counter()
     joint, plain, alone = _compared(parties, plan, label)
     spent = time.perf_counter() - before
-    trained = max(t.at for t in told) - started[0]
+    last = max(t.at for t in told)
+    trained = last[0] - started[0], last[1] - started[1]
     return _outcome(plan, parties, label, seen, record, told,
-                    (joint, plain, alone), (wall, cpu, spent, trained), sent)  # fmt: skip
+                    (joint, plain, alone), (wall, cpu, spent, *trained), sent)  # fmt: skip
 
 
 def _classes(label: NDArray[np.float64]) -> int:
@@ -322,7 +258,7 @@ def _offset(label: Label, family: Family) -> Matrix | None:
 def _outcome(
     plan: Plan, parties: list[Party], label: Label, seen: Seen, record: Record,
     told: list[Told], compared: tuple[Fit, dict[str, float], dict[str, float]],
-    spent: tuple[float, float, float, float], sent: tuple[int, int],
+    spent: tuple[float, float, float, float, float], sent: tuple[int, int],
 ) -> Outcome:  # fmt: skip
     (fit, plain, alone), f = compared, plan.family
     standard: dict[str, dict[str, float]] = {}
@@ -357,7 +293,7 @@ def _outcome(
         plain, alone, float(gaps.max(initial=0.0)), fit.settled, spent[0], spent[1], spent[2],
         sent[0], tuple(record.body()), tuple(_notes(plan, parties, seen, fit)), certainty, off,
         curve=metrics.curve_of(told[0].sums, plan, label.scale, label.shift),
-        trained_s=spent[3], trained_bytes=sent[0] - sent[1],
+        trained_s=spent[3], trained_cpu_s=spent[4], trained_bytes=sent[0] - sent[1],
     )  # fmt: skip
 
 

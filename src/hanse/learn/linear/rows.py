@@ -23,7 +23,7 @@ from hanse.errors import Fault
 from hanse.learn.linear.families import Family, Label
 from hanse.learn.linear.plan import Number, Plan
 
-_AT_ONCE = 1 << 22  # numbers turned at a time: more take gigabytes
+_AT_ONCE = 1 << 21  # numbers turned at a time: more of them leave the caches and take gigabytes
 _ZERO_LOG = -31.0  # stands for the logarithm of 0: its exponential is the least there is
 Values = dict[str, NDArray[np.float64]]
 
@@ -187,18 +187,34 @@ def _numbers(s: Session, fields: list[Bits], step: str) -> Ring:
     return Ring(raised.left - half.left, raised.right - half.right)
 
 
-def open_rows_of(
-    s: Session, elements: list[Ring], flags: Words | None, plan: Plan, count: int
-) -> Rows:
-    """Everybody's open columns beside each other: ``elements`` [numbers, count] by provider, the label's flags."""
-    f = plan.family
+def room_for(plan: Plan, count: int) -> tuple[Ring, list[list[int]]]:
+    """Room for open numbers [all, count], and by provider the rows its numbers go to: the label's own, one for the
+    intercept, then everybody's columns, which so lie together and are copied no more."""
+    own = [n.name for n in _owned(plan)]
+    size = len(own) + plan.width
+    places, first = [], len(own) + 1
+    for number, provider in enumerate(plan.providers):
+        places.append(
+            list(range(first, first + provider.columns))
+            + (list(range(len(own))) if number == 0 else [])
+        )
+        first += provider.columns
+    return Ring(np.empty((size, count), np.uint64), np.empty((size, count), np.uint64)), places
+
+
+def _owned(plan: Plan) -> list[Number]:
+    return [n for n in plan.numbers(0) if not n.flag and not n.name.startswith("x")]
+
+
+def open_rows_of(s: Session, whole: Ring, flags: Words | None, plan: Plan) -> Rows:
+    """Open rows from numbers [all, count], laid out as `room_for` says, and the label's flags."""
+    f, count = plan.family, whole.shape[1]
     everybody = s.public_ring(np.ones(count, np.uint64))
     here_bit = s.public_bits(np.full(words_for(count), ~np.uint64(0)), count)
-    one = everybody.times(1 << f.x).reshape(1, count)
-    columns = [e[: p.columns] for e, p in zip(elements, plan.providers, strict=True)]
-    owned = [n for n in plan.numbers(0) if not n.flag and not n.name.startswith("x")]
-    first = plan.providers[0].columns
-    more = {n.name: elements[0][first + place] for place, n in enumerate(owned)}
+    own = [n.name for n in _owned(plan)]
+    one = everybody.times(1 << f.x)
+    whole.left[len(own)], whole.right[len(own)] = one.left, one.right
+    more = {name: whole[place] for place, name in enumerate(own)}
     label_bit = None
     if flags is None:
         label = more.pop("label").reshape(1, count)
@@ -206,4 +222,4 @@ def open_rows_of(
         planes = Bits(flags.left, flags.right, count)
         label = ring_bits(s, planes, "label")
         label_bit = planes[0] if f.classes == 1 else None
-    return Rows(join_elements([one, *columns]), everybody, label, more, here_bit, label_bit)
+    return Rows(whole[len(own) :], everybody, label, more, here_bit, label_bit)

@@ -38,6 +38,7 @@ class Almanac:
             {
                 "date": pa.array(self.dates, pa.date32()), "temp_avg": np.round(self.warmth, 1),
                 "rain_mm": np.round(self.rain, 1), "holiday": self.holiday,
+                "holiday_name": np.where(self.holiday, "holiday", ""),
             }
         )  # fmt: skip
 

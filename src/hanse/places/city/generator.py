@@ -155,7 +155,9 @@ def write(made: City, folder: Path, held: Mapping[str, pa.Table] | None = None) 
         out[name] = folder / f"{name}.parquet"
         pq.write_table(table, out[name], compression="zstd")
     marker.write_text(described(made), encoding="utf-8")
-    return out | {"city": marker}
+    config = folder / "places.toml"
+    config.write_text(back_test(made), encoding="utf-8")
+    return out | {"city": marker, "places_toml": config}
 
 
 def described(made: City) -> str:
@@ -170,6 +172,80 @@ def described(made: City) -> str:
     return f'# {LABEL}\nsynthetic = true\nlabel = "{LABEL}"\n{body}\n'
 
 
+def back_test(made: City) -> str:
+    """The description that ``bench/places.py`` takes: the last 60 days are told, every place is counted by its
+    owner."""
+    dates = made.days.dates
+    test = dates[max(0, dates.size - 60)]
+    draw = dates[max(0, dates.size - 121)], dates[max(0, dates.size - 92)]
+    return _BACK_TEST.format(label=LABEL, first=test, last=dates[-1], draw_first=draw[0], draw_last=draw[1],
+                             lateness=made.wish.views.counter_lateness)  # fmt: skip
+
+
+_BACK_TEST = """# {label}
+# `python bench/places.py --config places.toml` in this folder
+name = "sample city (synthetic)"
+test = ["{first}", "{last}"]
+draw_from = ["{draw_first}", "{draw_last}"]
+
+[places]
+path = "places.parquet"
+key = "id"
+latitude = "lat"
+longitude = "lon"
+area = "district"
+labels = "type"
+owner = "owner"
+
+[owner]
+path = "truth.parquet"
+key = "key"
+date = "date"
+value = "arrivals"
+lateness = {lateness}
+
+[[map]]
+path = "map.parquet"
+key = "key"
+date = "date"
+values = "visits"
+reported = "reported"
+
+[[map]]
+path = "places.parquet"
+key = "id"
+values = "area_m2"
+static = true
+
+[[operator]]
+path = "operator_monthly.parquet"
+key = "key"
+date = "date"
+values = "people_*"
+reported = "reported"
+
+[[operator]]
+path = "area.parquet"
+key = "key"
+date = "date"
+values = "people"
+reported = "reported"
+
+[[payments]]
+path = "payments.parquet"
+key = "key"
+date = "date"
+values = "payments"
+reported = "reported"
+
+[weather]
+path = "calendar.parquet"
+date = "date"
+values = ["temp_avg", "rain_mm"]
+holiday = "holiday_name"
+"""
+
+
 def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -181,6 +257,7 @@ def _places(made: City) -> pa.Table:
     town = made.town
     table = town.places.to_arrow()
     table = table.append_column("area_m2", pa.array(town.area))
+    table = table.append_column("owner", pa.array([f"owner-{o + 1}" for o in town.owner.tolist()]))
     return table.append_column("kind", pa.array([KINDS[k] for k in town.kind.tolist()]))
 
 

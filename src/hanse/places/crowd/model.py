@@ -25,7 +25,7 @@ from hanse.places.crowd.federation import Federation
 from hanse.places.crowd.ground import Calendar, Ground
 from hanse.places.crowd.judgement import Judged, Scores, calibrate
 from hanse.places.crowd.newcomers import Posterior, Prior, after, expect, tell
-from hanse.places.crowd.outlook import Kernels, Outlook, outlook
+from hanse.places.crowd.outlook import Kernels, Outlook, Outlooks
 from hanse.places.crowd.regulars import NAIVE, RULES, Signal, blend_weights, drift, rules
 from hanse.places.crowd.rhythm import Rhythm, Traits, at_home, day_rows, fit_rhythm
 from hanse.places.crowd.trees import Binned, Histograms, TreeSettings
@@ -97,9 +97,10 @@ class Crowd:
         self._days[window] = self.rhythm.days
         self._newest = newest
         self._rows_before(logs, window.start)
+        self._outlooks = Outlooks(self._kernels, self._days, weather)
         self.prior = self._expect()
         self._told: dict[int, Outlook] = {}
-        self._review(logs, weather, newest, lag, signal)
+        self._review(logs, newest, lag, signal)
 
     def _rows_before(self, logs: F64, first: int) -> None:
         """Days before the window, from the traits of today: for what earlier years teach."""
@@ -110,9 +111,6 @@ class Crowd:
             self._federation, past, self.traits, self._teaching(past), "before"
         )
 
-    def _teaching(self, logs: F64) -> Flags:
-        return np.isfinite(logs) & self.traits.teach[:, None]
-
     def _expect(self) -> Prior | None:
         if self._columns is None:
             return None
@@ -122,16 +120,14 @@ class Crowd:
 
     # --- days told beforehand: blend and calibration ------------------------------------------------
 
-    def _review(
-        self, logs: F64, weather: F64, newest: int, lag: int, signal: Signal | None
-    ) -> None:
+    def _review(self, logs: F64, newest: int, lag: int, signal: Signal | None) -> None:
         """Tell the last known days as they would have been told, and learn from the errors."""
         self._lag = lag
         first = max(lag + 70, newest + 1 - self.settings.judged)
         self._errors = np.full((len(logs), 0, len(RULES)), np.nan)
         self._judged_days: list[int] = []
         for day in range(first, newest + 1):
-            told = outlook(self._kernels, self._days, weather, day, day - lag)
+            told = self._outlooks.ahead(day, day - lag)
             self._told[day] = told
             self._note(logs, day, told, lag, signal)
         self._weigh(logs, signal)
@@ -210,10 +206,8 @@ class Crowd:
         if newest <= self._newest:
             return
         fresh = slice(self._newest + 1, newest + 1)
-        part = logs[:, fresh]
-        self._days[fresh] = day_rows(
-            self._federation, part, self.traits, self._teaching(part), "day"
-        )
+        before = np.array([self._outlook_of(day).row for day in range(fresh.start, fresh.stop)])
+        self._days[fresh] = day_rows(self._federation, logs[:, fresh], self.traits, self.rhythm.gram, "day", before)
         self._newest = newest
 
     def review(self, logs: F64, day: int, lag: int, signal: Signal | None = None) -> None:
@@ -226,15 +220,19 @@ class Crowd:
         """Renew blend and calibration from what `review` took in."""
         self._weigh(logs, signal)
 
-    def ahead(self, weather: F64, target: int) -> Outlook:
+    def ahead(self, target: int) -> Outlook:
         """The outlook for ``target`` from what is known; kept for `review`."""
-        told = outlook(self._kernels, self._days, weather, target, self._newest)
+        told = self._outlooks.ahead(target, self._newest)
         self._told[target] = told
         return told
 
-    def day(self, logs: F64, weather: F64, target: int, signal: Signal | None = None) -> Told:
+    def _outlook_of(self, day: int) -> Outlook:
+        """What was told of a day before it was known, or would be now."""
+        return self._told[day] if day in self._told else self._outlooks.ahead(day, self._newest)
+
+    def day(self, logs: F64, target: int, signal: Signal | None = None) -> Told:
         """Own places with a history on ``target``; not a number for places without."""
-        told = self.ahead(weather, target)
+        told = self.ahead(target)
         lag = max(1, target - self._newest)
         change = self._change(signal, target, lag)
         said = rules(

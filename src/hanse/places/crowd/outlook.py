@@ -19,70 +19,67 @@ from hanse.places.crowd.ground import Calendar
 
 F64 = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-_WARM_UP = 60  # days of history before errors are learned from
+WARM_UP = 60  # days of history before errors are learned from
+FARTHEST = 400  # days back that a mean of weekdays reaches
 _YEAR = 364  # days: the same weekday a year before
 _AROUND = 10  # days to each side of it
 _SHRINK = 2.0  # days' worth of "no change" in the mean of a year before
+_SHRINK_NAME = 0.25
+_APART = 300  # days between two holidays of one name
 _PENALTY = 3.0
 _MEMORY = 365.0  # days in which a past error counts for half
-_FARTHEST = 400  # days back that a mean of weekdays reaches
+_LARGEST = 4.0  # deviations beyond which an error teaches no more and a correction goes no further
+_HALF_LIFE = 60.0
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Kernels:
-    """Weights of known days by lateness and half-life, made once per calendar; rows are the days to tell."""
+    """Weights of known days for a day to tell."""
 
     calendar: Calendar
-    _same: dict[tuple[int, float], F64] = field(default_factory=dict)
-    _past: dict[int, tuple[F64, F64]] = field(default_factory=dict)
 
-    def same(self, lag: int, half_life: float) -> F64:
-        """[days, days]: weights of the ordinary days of the same weekday, at least ``lag`` days before."""
-        key = (lag, half_life)
-        if key not in self._same:
-            gap = self._gap()
-            usable = (gap >= lag) & (gap <= lag + _FARTHEST)
-            fits = (self.calendar.like[:, None] == self.calendar.kind[None, :]) & usable
-            self._same[key] = np.where(fits, 0.5 ** ((gap - lag) / half_life), 0.0)
-        return self._same[key]
+    def same(self, target: int, lag: int, half_life: float) -> tuple[slice, F64]:
+        """(a span of days, weights of its ordinary days of the same weekday), at least ``lag`` days before."""
+        span, age = self._span(target, lag)
+        fits = self.calendar.kind[span] == self.calendar.like[target]
+        return span, np.where(fits, 0.5 ** (age / half_life), 0.0)
 
-    def every(self, lag: int, half_life: float) -> F64:
-        """[days, days]: weights of all days at least ``lag`` before, whatever their weekday."""
-        key = (-lag, half_life)
-        if key not in self._same:
-            gap = self._gap()
-            usable = (gap >= lag) & (gap <= lag + _FARTHEST)
-            self._same[key] = np.where(usable, 0.5 ** ((gap - lag) / half_life), 0.0)
-        return self._same[key]
+    def every(self, target: int, lag: int, half_life: float) -> tuple[slice, F64]:
+        """The same over all days, whatever their weekday."""
+        span, age = self._span(target, lag)
+        return span, 0.5 ** (age / half_life)
 
-    def past(self, lag: int) -> tuple[F64, F64]:
-        """(weights of days about a year or two before, weights of earlier days of the same holiday)."""
-        if lag not in self._past:
-            calendar, gap = self.calendar, self._gap()
-            ordinary = calendar.kind != 7
-            alike = (calendar.off[:, None] == calendar.off[None, :]) & ordinary[None, :]
-            year = np.zeros(gap.shape)
-            for years, weight in ((1, 1.0), (2, 0.5)):
-                near = np.abs(gap - years * _YEAR) <= _AROUND
-                year += weight * (near & alike & (gap >= lag))
-            names = np.array(calendar.names)
-            named = (names[:, None] == names[None, :]) & (names != "")[:, None] & (gap > 300)
-            self._past[lag] = (year, named.astype(np.float64))
-        return self._past[lag]
+    def years(self, target: int, lag: int) -> tuple[slice, F64]:
+        """Weights of the days about a year and two years before that are free if the target is."""
+        last = max(0, min(target - _YEAR + _AROUND, target - lag) + 1)
+        span = slice(max(0, target - 2 * _YEAR - _AROUND), last)
+        gap = target - np.arange(span.start, last)
+        calendar = self.calendar
+        alike = (calendar.off[span] == calendar.off[target]) & (calendar.kind[span] != 7)
+        first, second = np.abs(gap - _YEAR) <= _AROUND, np.abs(gap - 2 * _YEAR) <= _AROUND
+        return span, alike * (first + 0.5 * second)
 
-    def _gap(self) -> F64:
-        number = np.arange(self.calendar.size, dtype=np.float64)
-        return np.asarray(number[:, None] - number[None, :])
+    def named(self, target: int) -> NDArray[np.int64]:
+        """Days of earlier years that are the same holiday."""
+        name = self.calendar.names[target]
+        if not name:
+            return np.zeros(0, np.int64)
+        found = [d for d in range(max(0, target - _APART)) if self.calendar.names[d] == name]
+        return np.array(found, np.int64)
+
+    def _span(self, target: int, lag: int) -> tuple[slice, F64]:
+        last = max(0, target - lag + 1)
+        span = slice(max(0, target - lag - FARTHEST), last)
+        return span, (target - lag - np.arange(span.start, last)).astype(np.float64)
 
 
-def weighted(weights: F64, rows: F64, shrink: float = 0.0) -> F64:
-    """Means of ``rows`` [days, columns] by ``weights`` [out, days] over known rows; nan (0 if shrunk) without."""
-    known = np.isfinite(rows).all(axis=1)
-    total = weights[:, known] @ rows[known]
-    count = weights[:, known].sum(axis=1, keepdims=True)
+def mean_row(rows: F64, weights: F64, shrink: float = 0.0) -> F64:
+    """[columns] mean of ``rows`` [days, columns] over known ones; nan (0 if shrunk) without any."""
+    known = (weights > 0) & np.isfinite(rows[:, 0])
+    count = float(weights[known].sum())
     if shrink:
-        return np.asarray(total / (count + shrink))
-    return np.asarray(np.where(count > 1e-12, total / np.maximum(count, 1e-12), np.nan))
+        return np.asarray(weights[known] @ rows[known] / (count + shrink))
+    return weights[known] @ rows[known] / count if count > 1e-12 else np.full(rows.shape[1], np.nan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,40 +90,73 @@ class Outlook:
     plain: F64
 
 
-def outlook(
-    kernels: Kernels, days: F64, weather: F64, target: int, newest: int, half_life: float = 60.0
-) -> Outlook:
-    """The day ``target`` from day rows known up to ``newest``.
+@dataclass(eq=False)
+class _Past:
+    """What the mean of weekdays said at one lateness, and how it erred, day by day; nan where not known."""
 
-    ``days`` [days, 1 + factors] beyond ``newest`` are not looked at; ``weather`` [days, features] may hold the
-    target's.
-    """
-    lag = max(1, target - newest)
-    known = days.copy()
-    known[newest + 1 :] = np.nan
-    stop = target + 1
-    base = weighted(kernels.same(lag, half_life)[:stop], known)
-    error = known[:stop] - base
-    error[:_WARM_UP] = np.nan
-    finite = np.isfinite(error).all(axis=1)
-    if finite.sum() < _WARM_UP:
-        return Outlook(base[target], base[target])
-    year, named = kernels.past(lag)
-    padded = np.full_like(known, np.nan)
-    padded[:stop] = error
-    spread = np.maximum(np.std(error[finite], axis=0), 1e-9)
-    padded /= spread
-    a_year = weighted(year[:stop], padded, _SHRINK)
-    a_name = weighted(named[:stop], padded, 0.25)
-    shared = np.c_[kernels.calendar.features[:stop], weather[:stop]]
-    row = base[target].copy()
-    age = np.nonzero(finite)[0]
-    weight = 0.5 ** ((newest - age) / _MEMORY)
-    for column in range(known.shape[1]):
-        design = np.c_[shared, a_year[:, column], a_name[:, column]]
-        used = design[age]
-        gram = (used * weight[:, None]).T @ used + _PENALTY * np.eye(design.shape[1])
-        moment = (used * weight[:, None]).T @ np.clip(padded[age, column], -4, 4)
-        change = float(design[target] @ np.linalg.solve(gram, moment))
-        row[column] += spread[column] * float(np.clip(change, -4, 4))
-    return Outlook(row, base[target])
+    base: F64  # [days, 1 + factors]
+    error: F64
+    years: F64  # mean error of the same weeks of earlier years
+    names: F64  # of the same holiday
+    until: int = 0  # days before this one are worked out
+
+
+@dataclass(eq=False)
+class Outlooks:
+    """Outlooks over one state of the rhythm. ``days`` [days, 1 + factors] may be filled in as days become known;
+    ``weather`` [days, features]."""
+
+    kernels: Kernels
+    days: F64
+    weather: F64
+    _past: dict[int, _Past] = field(default_factory=dict)
+
+    def ahead(self, target: int, newest: int) -> Outlook:
+        """The day ``target`` from day rows known up to ``newest``, and the target's own weather."""
+        lag = max(1, target - newest)
+        past = self._until(target, lag, newest)
+        plain = past.base[target]
+        age = np.nonzero(np.isfinite(past.error[: newest + 1, 0]))[0]
+        if age.size < WARM_UP or not np.isfinite(plain).all():
+            return Outlook(plain, plain)
+        spread = np.maximum(past.error[age].std(axis=0), 1e-9)
+        weight = 0.5 ** ((newest - age) / _MEMORY)
+        shared = np.c_[self.kernels.calendar.features, self.weather]
+        row = plain.copy()
+        for column in range(row.size):
+            extra = np.stack([past.years[:, column], past.names[:, column]], axis=1) / spread[column]
+            used = np.c_[shared[age], extra[age]]
+            gram = (used * weight[:, None]).T @ used + _PENALTY * np.eye(used.shape[1])
+            aim = np.clip(past.error[age, column] / spread[column], -_LARGEST, _LARGEST)
+            change = float(np.r_[shared[target], extra[target]] @ np.linalg.solve(gram, used.T @ (weight * aim)))
+            row[column] += spread[column] * float(np.clip(change, -_LARGEST, _LARGEST))
+        return Outlook(row, plain)
+
+    def _until(self, target: int, lag: int, newest: int) -> _Past:
+        """The past of a lateness up to ``target``. A day's base rests on days at least ``lag`` before it alone, so
+        it stays as it is once it was worked out, and its error comes when the day is known."""
+        if lag not in self._past:
+            blank = np.full(self.days.shape, np.nan)
+            self._past[lag] = _Past(blank, blank.copy(), np.zeros_like(blank), np.zeros_like(blank))
+        past = self._past[lag]
+        for day in range(past.until, target + 1):
+            span, weights = self.kernels.same(day, lag, _HALF_LIFE)
+            past.base[day] = mean_row(self.days[span], weights)
+            if day >= WARM_UP and day <= newest:
+                past.error[day] = self.days[day] - past.base[day]
+            self._other_years(past, day, lag)
+        for day in range(max(WARM_UP, min(past.until, newest + 1) - 2 * lag - 60), min(past.until, newest + 1)):
+            if np.isnan(past.error[day, 0]):
+                past.error[day] = self.days[day] - past.base[day]
+        past.until = max(past.until, target + 1)
+        return past
+
+    def _other_years(self, past: _Past, day: int, lag: int) -> None:
+        if day < WARM_UP:
+            return
+        span, weights = self.kernels.years(day, lag)
+        if weights.any():
+            past.years[day] = mean_row(past.error[span], weights, _SHRINK)
+        named = self.kernels.named(day)
+        if named.size:
+            past.names[day] = mean_row(past.error[named], np.ones(named.size), _SHRINK_NAME)

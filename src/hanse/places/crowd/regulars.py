@@ -51,7 +51,8 @@ class Signal:
         for day in range(target, max(target - 7, 0) - 1, -1):
             if day - lag < 0 or not np.isfinite(self.logs[:, day]).any():
                 continue
-            before = means(self.logs, kernels.same(lag, 14.0)[day])
+            span, weights = kernels.same(day, lag, 14.0)
+            before = means(self.logs[:, span], weights)
             return np.asarray(self.logs[:, day] - before)
         return np.full(self.logs.shape[0], np.nan)
 
@@ -72,7 +73,7 @@ def drift(changes: F64, target: int) -> float:
 
 def means(values: F64, weights: F64) -> F64:
     """[places]: means of ``values`` [places, days] by ``weights`` [days] over what is known; nan without."""
-    used = np.nonzero(weights > 0)[0]
+    used = np.nonzero(weights > 1e-12 * weights.max(initial=0.0))[0]
     if used.size == 0:
         return np.full(values.shape[0], np.nan)
     part, weight = values[:, used], weights[used]
@@ -90,18 +91,19 @@ def rules(
 ) -> F64:  # fmt: skip
     """[own places, rules]: what each rule says of the day ``target`` from ``logs`` known up to ``newest``."""
     lag = max(1, target - newest)
-    stop = newest + 1
-    seen, rows = logs[:, :stop], days[:stop]
     ones = traits.ones
-    rest = seen - ones @ rows.T  # not a number on days whose row is not known
     ahead = ones @ told.row
+    span, last = kernels.every(target, lag, 0.05)
+    seen = logs[:, span]
+    rest = seen - ones @ days[span].T  # not a number on days whose row is not known
+    same = {h: kernels.same(target, lag, h)[1] for h in (0.25, 7.0, 14.0, 21.0, 60.0)}
     out = np.full((len(logs), len(RULES)), np.nan)
-    out[:, 0] = means(seen, kernels.same(lag, 0.25)[target, :stop])
-    out[:, 1] = means(seen, kernels.every(lag, 0.05)[target, :stop])
-    out[:, 2] = means(seen, kernels.same(lag, 14.0)[target, :stop])
-    out[:, 3] = ahead + means(rest, kernels.every(lag, _LEVEL)[target, :stop])
+    out[:, 0] = means(seen, same[0.25])
+    out[:, 1] = means(seen, last)
+    out[:, 2] = means(seen, same[14.0])
+    out[:, 3] = ahead + means(rest, kernels.every(target, lag, _LEVEL)[1])
     for number, half_life in enumerate((7.0, 21.0, 60.0), start=4):
-        out[:, number] = ahead + means(rest, kernels.same(lag, half_life)[target, :stop])
+        out[:, number] = ahead + means(rest, same[half_life])
     if change is not None:
         out[:, 7] = out[:, 2] + change
     stand_in = np.where(np.isfinite(out[:, SAFE]), out[:, SAFE], out[:, 3])

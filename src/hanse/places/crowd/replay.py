@@ -105,7 +105,7 @@ def replay_known(
                 crowd.review(logs, known, max(1, day - newest), signal)
             if number % WEEK == 0:
                 crowd.weigh(logs, signal)
-        told = crowd.day(logs, city.weather, day, signal)
+        told = crowd.day(logs, day, signal)
         ledger.days_s += time.perf_counter() - started
         ledger.days += 1
         ledger.weights.append(crowd.weights)
@@ -137,13 +137,14 @@ def replay_new(
             started = time.perf_counter()
         else:
             crowd.learn(logs, newest)
-        crowd.ahead(city.weather, day)
+        crowd.ahead(day)
         for draw, (posteriors, counts) in met.items():
             told = crowd.newcomers_on(day, posteriors, counts)
-            judged, blank = told.judged, np.full(held.size, np.nan)
+            judged = told.judged
+            plain = _plain(city, logs, held, newcomers.draws[draw], day)
             ledger.rows.append(np.stack([
                 held.astype(np.float64), np.full(held.size, float(day)), outcome[held, day], judged.point,
-                judged.low, judged.high, judged.confidence, told.published.astype(np.float64), blank, blank,
+                judged.low, judged.high, judged.confidence, told.published.astype(np.float64), plain, plain,
                 np.full(held.size, float(draw)), np.array(counts, np.float64),
             ], axis=1).reshape(held.size, len(COLUMNS)))  # fmt: skip
         ledger.days_s += time.perf_counter() - started
@@ -159,6 +160,25 @@ def meet(crowd: Crowd, city: City, held: I64, newcomers: Newcomers, day: int) ->
         posteriors = [crowd.newcomer(int(place), days[int(place)], counts[row, days[int(place)]])
                       for row, place in enumerate(held)]  # fmt: skip
         out[draw] = (posteriors, [len(days[int(place)]) for place in held])
+    return out
+
+
+def _plain(city: City, logs: F64, held: I64, counted: Mapping[int, I64], day: int) -> F64:
+    """The naive rule for a new place: the mean of its counted days of the same weekday, else of all of them; without
+    any, the median of this owner's places on the last known day of that weekday."""
+    calendar = city.calendar
+    known = city.logs(held, day)
+    out = np.full(held.size, np.nan)
+    for row, place in enumerate(held):
+        days = counted[int(place)]
+        same = days[calendar.kind[days] == calendar.like[day]]
+        used = same if same.size else days
+        if used.size:
+            out[row] = float(np.exp(np.nanmean(known[row, used])))
+    if np.isnan(out).all():
+        alike = np.nonzero((calendar.kind == calendar.like[day]) & np.isfinite(logs).any(axis=0))[0]
+        if alike.size:
+            out[:] = float(np.exp(np.nanmedian(logs[:, alike[-1]])))
     return out
 
 

@@ -7,8 +7,10 @@ are a place's own and stay with its owner. Fitted by turns: given the days each 
 home; given the traits the days follow from sums over places. Weekdays, holidays, seasons, weather and shocks are
 all in the days, and nobody has to say which.
 
-Crosses between owners: per turn and day the sums over places of t t' and t y (t = 1 and the traits), and the sums
-of traits and of their squares, by which the traits are kept at mean 0 and variance 1.
+Crosses between owners: per turn and day the number of places that know the day and the sums over them of t r
+(t = 1 and the traits, r = what the turn before left unexplained); per turn the sums of traits and of their products,
+by which the traits are kept at mean 0 and variance 1 and the days are solved for. Which place misses which day
+leaves no mark of its own in them: a day's sums are scaled by how many places know it.
 Source: alternating least squares for a factor model with holes (Gabriel and Zamir 1979; Koren 2009).
 """
 
@@ -35,6 +37,7 @@ class Rhythm:
 
     days: F64
     noise: float
+    gram: F64  # [1 + factors, 1 + factors]: sum of the products of all places' traits that teach
 
     @property
     def factors(self) -> int:
@@ -57,7 +60,7 @@ class Traits:
 
 
 def fit_rhythm(
-    federation: Federation, logs: F64, start: F64, factors: int, turns: int = 12
+    federation: Federation, logs: F64, start: F64, factors: int, turns: int = 6
 ) -> tuple[Rhythm, Traits]:
     """The rhythm of ``logs`` [own places, days] (not a number where unknown), and the own places' traits.
 
@@ -70,16 +73,14 @@ def fit_rhythm(
     days = np.c_[np.zeros(logs.shape[1]), start[:, :factors]]
     noise = _NOISE
     traits = at_home(logs, days, noise, teach)
+    days = np.zeros_like(days)
     for turn in range(turns):
-        traits, change = _standardised(federation, traits, f"rhythm.{turn}")
-        if change is None:
-            break
-        days = day_rows(federation, logs, traits, known, f"rhythm.{turn}", days if turn else None)
-        traits = at_home(logs, days, noise, teach)
-        noise = _noise_of(federation, logs, days, traits, known, f"rhythm.{turn}")
-    traits, _ = _standardised(federation, traits, "rhythm.last")
-    days = day_rows(federation, logs, traits, known, "rhythm.last", days)
-    return Rhythm(days, noise), traits
+        traits, gram = _standardised(federation, traits, f"rhythm.{turn}")
+        days = day_rows(federation, logs, traits, gram, f"rhythm.{turn}", days, first=turn == 0)
+        noise = _noise_of(federation, logs, days, traits, f"rhythm.{turn}")
+        if turn < turns - 1:
+            traits = at_home(logs, days, noise, teach)
+    return Rhythm(days, noise, gram), traits
 
 
 def at_home(logs: F64, days: F64, noise: float, teach: Flags | None = None) -> Traits:
@@ -101,54 +102,51 @@ def at_home(logs: F64, days: F64, noise: float, teach: Flags | None = None) -> T
 
 
 def day_rows(
-    federation: Federation, logs: F64, traits: Traits, known: Flags, name: str, before: F64 | None = None
+    federation: Federation, logs: F64, traits: Traits, gram: F64, name: str, before: F64, *, first: bool = False
 ) -> F64:  # fmt: skip
-    """[days, 1 + factors] from sums over the owners' places; not a number on days that fewer than three know.
+    """[days, 1 + factors] from sums over the owners' places that teach; nan on days that fewer than three know.
 
-    ``before`` are rows from the turn before: residuals from them are cut at a size that no crowd errs by twice.
+    ``gram`` [1 + factors, 1 + factors] is the sum of products over all places that teach; ``before`` [days, ..]
+    rows from the turn before: a residual from them is cut at a size that no crowd errs by twice, unless ``first``.
     """
-    ones, size = traits.ones, traits.traits.shape[1] + 1
-    values = logs - traits.level[:, None]
-    if before is not None:
-        fitted = ones @ np.nan_to_num(before).T
-        inside = np.isfinite(before).all(axis=1)
-        values = np.where(inside, fitted + np.clip(values - fitted, -_WINSOR, _WINSOR), values)
-    upper = np.triu_indices(size)
-    products = ones[:, upper[0]] * ones[:, upper[1]]
-    flags = known.astype(np.float64)
-    mine = np.concatenate([flags.T @ products, np.where(known, values, 0.0).T @ ones], axis=1)
-    total = federation.sum(f"{name}.days", mine)
-    gram = np.zeros((logs.shape[1], size, size))
-    gram[:, upper[0], upper[1]] = total[:, : upper[0].size]
-    gram[:, upper[1], upper[0]] = total[:, : upper[0].size]
-    prior = np.diag(np.r_[1e-6, np.full(size - 1, _RIDGE_DAY)])
-    rows = np.linalg.solve(gram + prior, total[:, upper[0].size :, None])[..., 0]
-    rows[gram[:, 0, 0] < 2.5] = np.nan
-    return np.asarray(rows)
+    known = np.isfinite(logs) & traits.teach[:, None]
+    rows = np.nan_to_num(before)
+    rest = logs - traits.level[:, None] - traits.ones @ rows.T
+    if not first:
+        rest = np.clip(rest, -_WINSOR, _WINSOR)
+    moment = np.where(known, rest, 0.0).T @ traits.ones
+    total = federation.sum(f"{name}.days", np.c_[known.sum(axis=0).astype(np.float64), moment])
+    count = total[:, 0]
+    prior = np.diag(np.r_[1e-6, np.full(gram.shape[0] - 1, _RIDGE_DAY)])
+    whole = total[:, 1:] * (gram[0, 0] / np.maximum(count, 1.0))[:, None] - rows @ prior
+    out = rows + np.linalg.solve(gram + prior, whole.T).T
+    out[count < 2.5] = np.nan
+    return np.asarray(out)
 
 
-def _standardised(federation: Federation, traits: Traits, name: str) -> tuple[Traits, F64 | None]:
-    """Traits at mean 0 and covariance 1 over all places that teach; None where there is nothing to do."""
+def _standardised(federation: Federation, traits: Traits, name: str) -> tuple[Traits, F64]:
+    """(traits at mean 0 and covariance 1 over all places that teach, the sum of their products)."""
     factors = traits.traits.shape[1]
     used = traits.traits[traits.teach]
     mine = np.concatenate([[float(len(used))], used.sum(axis=0), (used.T @ used).reshape(-1)])
     total = federation.sum(f"{name}.moments", mine)
     count = total[0]
-    if count < 3:
-        return traits, None
+    gram = np.diag(np.full(1 + factors, max(count, 1e-6)))
+    if count < 3 or factors == 0:
+        return traits, gram
     mean = total[1 : 1 + factors] / count
     covariance = total[1 + factors :].reshape(factors, factors) / count - np.outer(mean, mean)
     root = np.linalg.cholesky(covariance + np.eye(factors) * 1e-8)
-    whitened = np.linalg.solve(root, (traits.traits - mean).T).T if factors else traits.traits
+    whitened = np.linalg.solve(root, (traits.traits - mean).T).T
     kept = np.where(traits.teach[:, None], whitened, 0.0)
-    return Traits(traits.level, kept, traits.teach), root
+    return Traits(traits.level, kept, traits.teach), gram
 
 
 def _noise_of(
-    federation: Federation, logs: F64, days: F64, traits: Traits, known: Flags, name: str
+    federation: Federation, logs: F64, days: F64, traits: Traits, name: str
 ) -> float:
     fitted = traits.level[:, None] + traits.ones @ np.nan_to_num(days).T
-    inside = known & np.isfinite(days).all(axis=1)
+    inside = np.isfinite(logs) & traits.teach[:, None] & np.isfinite(days).all(axis=1)
     error = np.where(inside, np.clip(logs - fitted, -_WINSOR, _WINSOR), 0.0)
     squares, count = federation.sum(
         f"{name}.noise", np.array([float((error**2).sum()), float(inside.sum())])

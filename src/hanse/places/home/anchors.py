@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from hanse.catalog.gazetteers import Gazetteer
 from hanse.places.home.visits import Visits, local_seconds
 
 DAY = 86_400
@@ -59,19 +60,24 @@ def anchors(found: Visits, zone: str, rules: Rules | None = None) -> Anchors:
 
 
 def tables(
-    found: Visits, known: Anchors, places: tuple[str, ...], minimum_stay: float = 10.0
-) -> dict[str, pa.Table]:
-    """homes (id, home), works (id, work) and visits (id, at, place) as Arrow tables; ``places`` are ids.
+    found: Visits, known: Anchors, places: Gazetteer, minimum_stay: float = 10.0,
+    excluded: tuple[str, ...] = (),
+) -> dict[str, pa.Table]:  # fmt: skip
+    """homes (id, home), works (id, work) and visits (id, at, place) as Arrow tables.
 
-    Visits leave out home and work, and stays below ``minimum_stay`` minutes.
+    Visits leave out home and work, and stays below ``minimum_stay`` minutes. Sensitive places (clinics, places of
+    worship and so on, and what the contract ``excluded``) are in none of the tables: they are not even written
+    down.
     """
-    names = np.array(places, np.str_)
+    names = np.array(places.ids, np.str_)
     people = np.array(found.people, np.str_)
-    lives, works = known.home >= 0, known.work >= 0
+    hidden = places.sensitive(excluded)
+    lives = (known.home >= 0) & ~hidden[known.home]
+    works = (known.work >= 0) & ~hidden[known.work]
     elsewhere = (known.home[found.person] != found.place) & (
         known.work[found.person] != found.place
     )
-    elsewhere &= found.minutes >= minimum_stay
+    elsewhere &= (found.minutes >= minimum_stay) & ~hidden[found.place]
     at = found.begin[elsewhere].astype("datetime64[s]").astype("datetime64[us]")
     return {
         "homes": pa.table({"id": people[lives], "home": names[known.home[lives]]}),
