@@ -140,6 +140,7 @@ def sgb(x: F64, y: F64, settings: Settings, python: str) -> dict[str, float]:
     said = _peer(Path(python), "peer_sgb.py", x, y, asked)
     return {
         "peer_s": said["wall_s"],
+        "peer_cpu_s": said["cpu_s"],
         "peer_peak_rss_mib": said["peak_rss_mib"],
         "peer_auc": auc(y, np.asarray(said["scores"], np.float64)),
     }

@@ -26,7 +26,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small matrices in many threads: before numpy is loaded
+os.environ.setdefault(
+    "OPENBLAS_NUM_THREADS", "1"
+)  # small matrices in many threads: before numpy is loaded
 
 import places_rivals  # noqa: E402
 import places_runs  # noqa: E402
@@ -34,7 +36,16 @@ import places_runs  # noqa: E402
 from hanse.errors import HanseError  # noqa: E402
 
 REGIMES = ("known_lag1", "known_lag7", "known_lag30", "k1", "k7", "k28", "never_seen")
-FIGURES = ("p30", "p30_published", "published_share", "naive", "best_single", "central", "interval_coverage_90", "mdape")
+FIGURES = (
+    "p30",
+    "p30_published",
+    "published_share",
+    "naive",
+    "best_single",
+    "central",
+    "interval_coverage_90",
+    "mdape",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,8 +54,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--regimes", default=",".join(REGIMES), help="a list with commas")
     parser.add_argument("--quick", action="store_true", help="the federated figures only")
-    parser.add_argument("--without", default="", help="leave out a holder: map, operator or payments")
-    parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="processes")
+    parser.add_argument(
+        "--without", default="", help="leave out a holder: map, operator or payments"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=min(2, os.cpu_count() or 1), help="processes"
+    )
     parser.add_argument("--rows", type=Path, help="write every prediction to this Parquet file")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(arguments)
@@ -65,7 +80,12 @@ def measure(args: argparse.Namespace, wanted: list[str]) -> dict[str, Any]:
     """The figures of the wanted regimes."""
     variants = ("federated",) if args.quick else places_runs.VARIANTS
     run = places_runs.run(args.config, wanted, variants, args.workers, args.without)
-    out: dict[str, Any] = {"name": run.name, "places": run.places, "days": run.days, "owners": run.owners}
+    out: dict[str, Any] = {
+        "name": run.name,
+        "places": run.places,
+        "days": run.days,
+        "owners": run.owners,
+    }
     for name in wanted:
         out[name] = places_runs.figures(run, name)
     if not args.quick:
@@ -80,12 +100,18 @@ def measure(args: argparse.Namespace, wanted: list[str]) -> dict[str, Any]:
 def table(out: dict[str, Any]) -> str:
     """The figures as text."""
     columns = (*FIGURES, "lightgbm")
-    lines = [f"{out['name']}: {out['places']} places, {out['days']} days, {out['owners']} owners of counters", ""]
+    lines = [
+        f"{out['name']}: {out['places']} places, {out['days']} days, {out['owners']} owners of counters",
+        "",
+    ]
     lines.append(f"{'':12}" + "".join(f"{c.replace('_', ' ')[:20]:>21}" for c in columns))
     for name in REGIMES:
         if name in out:
             values = [out[name].get(c) for c in columns]
-            lines.append(f"{name:12}" + "".join(f"{'-' if v is None else format(v, '.2f'):>21}" for v in values))
+            lines.append(
+                f"{name:12}"
+                + "".join(f"{'-' if v is None else format(v, '.2f'):>21}" for v in values)
+            )
     lines.append(f"\ntraining {out['train_s']} s, a day {out['daily_s']} s")
     return "\n".join(lines)
 

@@ -19,7 +19,15 @@ from hanse.places.crowd.federation import Alone, Federation, Meter, gather
 from hanse.places.crowd.model import CrowdSettings
 from hanse.places.crowd.newcomers import public_columns
 from hanse.places.crowd.outlook import Kernels
-from hanse.places.crowd.replay import COLUMNS, City, Ledger, Newcomers, draw_days, replay_known, replay_new
+from hanse.places.crowd.replay import (
+    COLUMNS,
+    City,
+    Ledger,
+    Newcomers,
+    draw_days,
+    replay_known,
+    replay_new,
+)
 from hanse.places.crowd.trees import Binned, Open, binned
 
 F64 = NDArray[np.float64]
@@ -69,16 +77,27 @@ class Done:
     numbers: dict[str, int]
 
 
-def run(config: Path, wanted: list[str], variants: tuple[str, ...], workers: int, without: str = "") -> Run:
+def run(
+    config: Path, wanted: list[str], variants: tuple[str, ...], workers: int, without: str = ""
+) -> Run:
     """All replays that the wanted regimes need."""
     tables = _loaded(config, without)
     city = tables.city
     out = Run(tables.name, city.ground.size, len(tables.test), len(tables.owners), keys=city.ground.keys,
               day=city.calendar.days, area=tables.area, history=city.outcome())  # fmt: skip
     counts = tuple(sorted(COUNTS[name] for name in wanted if name in COUNTS))
-    tasks = [Task(config, v, lag=LAGS[name], without=without) for name in wanted if name in LAGS for v in variants]
+    tasks = [
+        Task(config, v, lag=LAGS[name], without=without)
+        for name in wanted
+        if name in LAGS
+        for v in variants
+    ]
     if counts:
-        tasks += [Task(config, v, fold=f, counts=counts, without=without) for v in variants for f in range(tables.folds)]
+        tasks += [
+            Task(config, v, fold=f, counts=counts, without=without)
+            for v in variants
+            for f in range(tables.folds)
+        ]
     if workers > 1:
         # Processes that start afresh load the tables again; a fork would take threads' locks along.
         with multiprocessing.get_context("spawn").Pool(workers) as pool:
@@ -90,7 +109,9 @@ def run(config: Path, wanted: list[str], variants: tuple[str, ...], workers: int
     return out
 
 
-def _collect(out: Run, wanted: list[str], variant: str, tasks: list[Task], done: list[Done]) -> None:
+def _collect(
+    out: Run, wanted: list[str], variant: str, tasks: list[Task], done: list[Done]
+) -> None:
     pairs = [(t, d) for t, d in zip(tasks, done, strict=True) if t.variant == variant]
     for name in wanted:
         if name in LAGS:
@@ -129,7 +150,9 @@ def work(task: Task) -> Done:
 
     def part(own: NDArray[np.int64]) -> Callable[[Federation], Ledger]:
         if task.lag:
-            return lambda end: replay_known(end, city, own, tables.test, task.lag, settings, kernels)
+            return lambda end: replay_known(
+                end, city, own, tables.test, task.lag, settings, kernels
+            )
         held = own[_fold_of(city.ground.size, tables.folds)[own] == task.fold]
         rest = np.setdiff1d(own, held)
         new = _draws(tables, task.counts)
@@ -139,7 +162,12 @@ def work(task: Task) -> Done:
     ledgers = [p(Alone()) for p in parts] if task.variant == "single" else gather(parts, meter)
     rows = np.concatenate([ledger.table() for ledger in ledgers])
     days = max(ledger.days for ledger in ledgers)
-    return Done(rows, max(x.train_s for x in ledgers), max(x.days_s for x in ledgers) / max(days, 1), meter.numbers)
+    return Done(
+        rows,
+        max(x.train_s for x in ledgers),
+        max(x.days_s for x in ledgers) / max(days, 1),
+        meter.numbers,
+    )
 
 
 def _fold_of(places: int, folds: int) -> NDArray[np.int64]:
@@ -154,7 +182,9 @@ def _draws(tables: places_tables.Tables, counts: tuple[int, ...]) -> Newcomers:
 def _late(tables: places_tables.Tables, lag: int) -> City:
     city = tables.city
     truth = city.truth.later(lag - tables.lateness)
-    return City(city.ground, city.calendar, truth, city.weather, city.tables, city.signal, city.retrain)
+    return City(
+        city.ground, city.calendar, truth, city.weather, city.tables, city.signal, city.retrain
+    )
 
 
 def _public_only(city: City) -> City:
@@ -221,5 +251,7 @@ def write_rows(run: Run, path: Path) -> None:
         table = {c: rows[:, i] for c, i in _NAME.items()}
         table["place"] = [run.keys[int(p)] for p in rows[:, 0]]
         table["day"] = run.day[rows[:, 1].astype(np.int64)]
-        parts.append(pa.table({"regime": [name] * len(rows), "variant": [variant] * len(rows), **table}))
+        parts.append(
+            pa.table({"regime": [name] * len(rows), "variant": [variant] * len(rows), **table})
+        )
     pq.write_table(pa.concat_tables(parts), path, compression="zstd")

@@ -71,7 +71,9 @@ def load(path: Path, without: str = "") -> Tables:
     try:
         config = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
-        raise fault(str(path.name), f"the file cannot be read: {error}", "check its path and its TOML") from error
+        raise fault(
+            str(path.name), f"the file cannot be read: {error}", "check its path and its TOML"
+        ) from error
     _known_keys(config, "", config)
     for name in ("places", "areas", "owner", "weather"):
         _known_keys(config.get(name, {}), name, config)
@@ -87,9 +89,14 @@ def load(path: Path, without: str = "") -> Tables:
     days = calendar(truth.date.min(), last, holidays, tuple(config.get("weekend", (5, 6))))
     measured = weather_features(_spread(weather, days.days), days.off)
     kinds = [kind for kind in HOLDERS if kind != without]
-    holders = [_Holder(kind, table, roots, places) for kind in kinds for table in config.get(kind, [])]
+    holders = [
+        _Holder(kind, table, roots, places) for kind in kinds for table in config.get(kind, [])
+    ]
     test = range(days.at(config["test"][0]), days.at(config["test"][1]) + 1)
-    draw = config.get("draw_from") or [str(days.days[max(0, test.start - 61)]), str(days.days[test.start - 31])]
+    draw = config.get("draw_from") or [
+        str(days.days[max(0, test.start - 61)]),
+        str(days.days[test.start - 31]),
+    ]
     signals = [h.signal for h in holders if h.signal is not None]
 
     def tables(day: int) -> tuple[Binned, Open]:
@@ -112,10 +119,16 @@ def load(path: Path, without: str = "") -> Tables:
 
 def _known_keys(section: dict[str, Any], name: str, config: dict[str, Any]) -> None:
     if name == "" and not {"places", "owner", "test"} <= set(config):
-        raise fault("the top", "places, owner and test are needed", "see docs/guide/crowd.md for an example")
+        raise fault(
+            "the top", "places, owner and test are needed", "see docs/guide/crowd.md for an example"
+        )
     for key in section:
         if key not in KEYS[name]:
-            raise fault(name or "the top", f"{key!r} is no key here", f"use one of {', '.join(sorted(KEYS[name]))}")
+            raise fault(
+                name or "the top",
+                f"{key!r} is no key here",
+                f"use one of {', '.join(sorted(KEYS[name]))}",
+            )
 
 
 def _roots(config: dict[str, Any], path: Path) -> list[Path]:
@@ -136,7 +149,11 @@ def find(name: str, roots: list[Path]) -> Path:
     for root in roots:
         if (root / name).is_file():
             return root / name
-    raise fault(name, "the file is not there", "set HANSE_DATA to the folder of the data, or correct the path")
+    raise fault(
+        name,
+        "the file is not there",
+        "set HANSE_DATA to the folder of the data, or correct the path",
+    )
 
 
 def _rows(path: Path) -> str:
@@ -148,7 +165,11 @@ def _rows(path: Path) -> str:
 def _query(path: Path, sql: str, parts: str = "*", where: str = "") -> dict[str, Any]:
     condition = f" WHERE {where}" if where else ""
     try:
-        return duckdb.connect().execute(sql.format(parts=parts, rows=_rows(path), where=condition)).fetchnumpy()
+        return (
+            duckdb.connect()
+            .execute(sql.format(parts=parts, rows=_rows(path), where=condition))
+            .fetchnumpy()
+        )
     except duckdb.Error as error:
         raise fault(path.name, f"the table cannot be read: {str(error).splitlines()[0]}",
                     "check the column names and the condition") from error  # fmt: skip
@@ -176,21 +197,33 @@ class _Places:
 
     def __init__(self, config: dict[str, Any], roots: list[Path]) -> None:
         own = config["places"]
-        found = _query(find(own["path"], roots), "SELECT * FROM {rows}{where}", where=own.get("where", ""))
+        found = _query(
+            find(own["path"], roots), "SELECT * FROM {rows}{where}", where=own.get("where", "")
+        )
         keys = _key(found[own["key"]])
         origin: list[float] = []
         position = _position(found, own, origin)
-        first = {key: row for row, key in reversed(list(enumerate(keys))) if np.isfinite(position[row]).all()}
+        first = {
+            key: row
+            for row, key in reversed(list(enumerate(keys)))
+            if np.isfinite(position[row]).all()
+        }
         rows = np.array(sorted(first.values()), np.int64)
         self.keys = tuple(keys[row] for row in rows)
         labels = _text(found[own["labels"]]) if "labels" in own else []
-        table = label_table([labels[row] for row in rows], own.get("separator", "|")) if labels else np.zeros((0, 0), bool)
+        table = (
+            label_table([labels[row] for row in rows], own.get("separator", "|"))
+            if labels
+            else np.zeros((0, 0), bool)
+        )
         self.ground = Ground(self.keys, position[rows], table)
         self.area_names = _key(found[own["area"]][rows]) if "area" in own else [""] * len(rows)
         self.organisation = _text(found[own["owner"]][rows]) if "owner" in own else []
         self.areas = self._areas(config, roots, origin)
 
-    def _areas(self, config: dict[str, Any], roots: list[Path], origin: list[float]) -> tuple[list[str], Areas]:
+    def _areas(
+        self, config: dict[str, Any], roots: list[Path], origin: list[float]
+    ) -> tuple[list[str], Areas]:
         """Names of areas and where they are: as given, else in the middle of their places."""
         if "areas" in config:
             own = config["areas"]
@@ -199,7 +232,9 @@ class _Places:
         else:
             names = sorted(set(self.area_names))
             index = np.array([names.index(a) for a in self.area_names])
-            centre = np.array([self.ground.position[index == i].mean(axis=0) for i in range(len(names))])
+            centre = np.array(
+                [self.ground.position[index == i].mean(axis=0) for i in range(len(names))]
+            )
         place_of = {name: number for number, name in enumerate(names)}
         of_place = np.array([place_of.get(a, -1) for a in self.area_names], np.int64)
         return names, Areas(centre, of_place)
@@ -212,7 +247,10 @@ class _Places:
         count = int(config["owner"].get("organisations", 3))
         centred = self.ground.position - self.ground.position.mean(axis=0)
         axis = np.linalg.svd(centred, full_matrices=False)[2][0]
-        return [np.sort(part) for part in np.array_split(np.argsort(centred @ axis, kind="stable"), count)]
+        return [
+            np.sort(part)
+            for part in np.array_split(np.argsort(centred @ axis, kind="stable"), count)
+        ]
 
 
 def _position(found: dict[str, Any], own: dict[str, Any], origin: list[float]) -> F64:
@@ -220,7 +258,9 @@ def _position(found: dict[str, Any], own: dict[str, Any], origin: list[float]) -
     if "x" in own:
         return np.stack([_numbers(found[own["x"]]), _numbers(found[own["y"]])], axis=1) / 1000.0
     if "latitude" not in own or "longitude" not in own:
-        raise fault("places", "coordinates are needed", "name latitude and longitude, or x and y in metres")
+        raise fault(
+            "places", "coordinates are needed", "name latitude and longitude, or x and y in metres"
+        )
     north, east = _numbers(found[own["latitude"]]), _numbers(found[own["longitude"]])
     if not origin:
         origin[:] = [float(np.nanmean(north)), float(np.nanmean(east))]
@@ -244,21 +284,31 @@ def _wide(own: dict[str, Any], path: Path, lateness: int) -> Feed:
     least = int(own.get("complete", 1))
     quoted = ['"' + name.replace('"', '""') + '"' for name in places]
     parts = ", ".join(
-        f'CASE WHEN count(TRY_CAST({q} AS DOUBLE)) >= {least} THEN sum(TRY_CAST({q} AS DOUBLE)) END AS c{i}'
+        f"CASE WHEN count(TRY_CAST({q} AS DOUBLE)) >= {least} THEN sum(TRY_CAST({q} AS DOUBLE)) END AS c{i}"
         for i, q in enumerate(quoted)
     )
-    found = _query(path, f'SELECT CAST("{date}" AS DATE) AS day, {{parts}} FROM {{rows}} GROUP BY 1 ORDER BY 1', parts)
+    found = _query(
+        path,
+        f'SELECT CAST("{date}" AS DATE) AS day, {{parts}} FROM {{rows}} GROUP BY 1 ORDER BY 1',
+        parts,
+    )
     days = np.asarray(np.ma.getdata(found["day"])).astype("datetime64[D]")
     values = np.stack([_numbers(found[f"c{i}"]) for i in range(len(places))])
     place, at = np.nonzero(np.isfinite(values))
-    return feed([places[p] for p in place], days[at], values[place, at], lateness=lateness, name="owner")
+    return feed(
+        [places[p] for p in place], days[at], values[place, at], lateness=lateness, name="owner"
+    )
 
 
-def _weather(config: dict[str, Any], roots: list[Path], path: Path) -> tuple[dict[str, F64], dict[str, str]]:
+def _weather(
+    config: dict[str, Any], roots: list[Path], path: Path
+) -> tuple[dict[str, F64], dict[str, str]]:
     """(measures by ISO day, names of holidays by ISO day)."""
     holidays: dict[str, str] = {}
     if "holidays" in config:
-        with find(config["holidays"], [*roots, path.resolve().parent]).open(encoding="utf-8") as file:
+        with find(config["holidays"], [*roots, path.resolve().parent]).open(
+            encoding="utf-8"
+        ) as file:
             holidays = {row["date"]: row["name"] for row in csv.DictReader(file)}
     own = config.get("weather")
     if not own:
@@ -266,11 +316,21 @@ def _weather(config: dict[str, Any], roots: list[Path], path: Path) -> tuple[dic
     found = _query(find(own["path"], roots), "SELECT * FROM {rows}")
     days = np.asarray(np.ma.getdata(found[own["date"]])).astype("datetime64[D]")
     names = own.get("values", [])
-    rows = np.stack([_numbers(found[n]) for n in names], axis=1) if names else np.zeros((days.size, 0))
+    rows = (
+        np.stack([_numbers(found[n]) for n in names], axis=1) if names else np.zeros((days.size, 0))
+    )
     if "holiday" in own:
         text = _text(found[own["holiday"]])
-        holidays |= {str(d): t for d, t in zip(days, text, strict=True) if t and t.lower() not in ("nan", "0", "false")}
-    measures = {} if int(own.get("lateness", 0)) > 0 else {str(d): r for d, r in zip(days, rows, strict=True)}
+        holidays |= {
+            str(d): t
+            for d, t in zip(days, text, strict=True)
+            if t and t.lower() not in ("nan", "0", "false")
+        }
+    measures = (
+        {}
+        if int(own.get("lateness", 0)) > 0
+        else {str(d): r for d, r in zip(days, rows, strict=True)}
+    )
     return measures, holidays
 
 
@@ -288,9 +348,15 @@ class _Holder:
         path = find(own["path"], roots)
         wanted = own["values"] if isinstance(own["values"], list) else [own["values"]]
         names = _names(path)
-        measures = [n for n in names if n not in (own["key"], own.get("date")) and any(fnmatch(n, w) for w in wanted)]
+        measures = [
+            n
+            for n in names
+            if n not in (own["key"], own.get("date")) and any(fnmatch(n, w) for w in wanted)
+        ]
         if not measures:
-            raise fault(f"{kind} {path.name}", "no column matches values", f"use some of {', '.join(names)}")
+            raise fault(
+                f"{kind} {path.name}", "no column matches values", f"use some of {', '.join(names)}"
+            )
         found = _query(path, "SELECT * FROM {rows}{where}", where=own.get("where", ""))
         keys = _key(found[own["key"]])
         self._by_place = len(set(keys) & set(places.keys)) > len(set(keys) & set(places.areas[0]))
@@ -300,7 +366,9 @@ class _Holder:
         self._feeds: list[Feed] = []
         self.signal: Feed | None = None
         if own.get("static") or "date" not in own:
-            self._static = _last_of(keys, np.stack([_numbers(found[m]) for m in measures], axis=1), self._names)
+            self._static = _last_of(
+                keys, np.stack([_numbers(found[m]) for m in measures], axis=1), self._names
+            )
             return
         late = own.get("lateness", 1)
         self._feeds = [read_feed(path, key=own["key"], date=own["date"], value=m, lateness=late,
@@ -317,16 +385,30 @@ class _Holder:
         if self._by_place:
             return source
         names = places.areas[0]
-        parts = [(key, names[a]) for key, a in zip(places.keys, places.areas[1].of_place, strict=True) if a >= 0]
-        rows = {name: np.nonzero(source.place == source.position[name])[0] for _, name in parts if name in source.position}
+        parts = [
+            (key, names[a])
+            for key, a in zip(places.keys, places.areas[1].of_place, strict=True)
+            if a >= 0
+        ]
+        rows = {
+            name: np.nonzero(source.place == source.position[name])[0]
+            for _, name in parts
+            if name in source.position
+        }
         index = np.concatenate([rows[name] for _, name in parts if name in rows])
-        keys = np.concatenate([np.full(rows[name].size, key) for key, name in parts if name in rows])
+        keys = np.concatenate(
+            [np.full(rows[name].size, key) for key, name in parts if name in rows]
+        )
         return feed(keys.tolist(), source.date[index], source.value[index], reported=source.reported[index],
                     places=places.keys, name=source.name)  # fmt: skip
 
     def columns(self, as_of: np.datetime64, places: _Places) -> F64:
         """[places, columns] from what was known at the end of ``as_of``."""
-        table = self._static if self._static is not None else np.stack([self._latest(f, as_of) for f in self._feeds], axis=1)
+        table = (
+            self._static
+            if self._static is not None
+            else np.stack([self._latest(f, as_of) for f in self._feeds], axis=1)
+        )
         table = np.where(np.isfinite(table), table, self._fill)
         areas = places.areas[1]
         if self._by_place:

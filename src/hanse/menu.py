@@ -57,6 +57,7 @@ from hanse.places import example as places_example
 from hanse.places import result as places_result
 from hanse.places import rows as places_rows
 from hanse.places import twin as places_twin
+from hanse.places.daily import jobs as crowd_days
 from hanse.places.questions import ConcentrationQuestion
 
 
@@ -258,6 +259,17 @@ MODELS: dict[str, Entry] = {
             "score-one", "Score of one row",
             "one party learns one exact score; all parties of the model see which row it is",
             models.scoring_one,
+        ),
+        (
+            "crowd-train", "Crowd model",
+            "owners of counters learn, per place and day, the sum over at least two holders of how far the day is "
+            "from usual; nobody learns an owner's counts",
+            crowd_days.training,
+        ),
+        (
+            "crowd-day", "Crowd of the day",
+            "recipients learn figures by place and day, or why there is none; owners the sums that they rest on",
+            crowd_days.telling,
         ),
     )
 }  # fmt: skip

@@ -26,7 +26,8 @@ _CALL = re.compile(r"""\bt(?:\.has)?\(\s*'([a-z0-9_.-]+)'\s*[,)]""")
 _PYTHON = re.compile(r"""\bt\(\s*"([a-z0-9_.-]+)"\s*[,)]""")
 _GROUP = re.compile(r"""\bt\.of\(\s*['"]([a-z_]+)['"]""")
 _PREFIX = re.compile(r"""\bt(?:\.has)?\(\s*'([a-z0-9_.-]+\.)' ~""")
-_PAGES = ("/", "/health", "/partners", "/data", "/contracts", "/contracts/new", "/jobs", "/ask", "/ask/text", "/standing",
+_PAGES = ("/", "/health", "/partners", "/data", "/contracts", "/contracts/new", "/jobs", "/ask", "/ask/text",
+          "/standing",
           "/power?treated=1000&control=900&share=3&lift=1", "/budget", "/ledger", "/ledger/verification",
           "/disclosures", "/users", "/account", "/account/codes", "/nowhere")  # fmt: skip
 

@@ -99,6 +99,29 @@ def test_powers_out_of_range(power: float) -> None:
     assert caught.value.code == "learn.power"
 
 
+@pytest.mark.parametrize("model", ["poisson", "gamma", "tweedie"])
+def test_heavy_tails_do_not_throw_steps_off(model: str) -> None:
+    """Columns with values 30 deviations out: expected weights alone send such a model far away."""
+    random = np.random.default_rng(8)
+    made = everybody(model)
+    x = random.standard_t(2, size=(2, ROWS))
+    mean = np.exp(0.5 * np.clip(x[0] / x[0].std(), -3, 3) - 0.4 * np.clip(x[1] / x[1].std(), -3, 3))
+    made[0] |= {"y": _drawn(model, mean, random), "far0": x[0]}
+    made[1] |= {"far1": x[1]}
+    outcome = learned(made, model)
+    assert outcome.settled
+    assert outcome.difference < 1e-3
+
+
+def _drawn(model: str, mean: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
+    if model == "poisson":
+        return random.poisson(mean)
+    if model == "gamma":
+        return random.gamma(0.5, mean)
+    many = random.poisson(mean)
+    return np.where(many > 0, random.gamma(np.maximum(many, 1)), 0.0)
+
+
 # --- weights and offsets ----------------------------------------------------------------------------
 
 

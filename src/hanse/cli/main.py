@@ -19,6 +19,7 @@ from hanse.cli import (
     console_command,
     contract_commands,
     crowd_commands,
+    crowd_day_command,
     dataset_commands,
     doctor_command,
     evidence_commands,
@@ -75,6 +76,7 @@ app.add_typer(node_commands.app, name="node")
 app.add_typer(partner_commands.app, name="partner")
 app.add_typer(dataset_commands.app, name="dataset")
 app.add_typer(crowd_commands.app, name="crowd")
+app.add_typer(crowd_day_command.app, name="crowd-days")
 app.add_typer(places_commands.app, name="places")
 app.add_typer(contract_commands.app, name="contract")
 app.command("run")(run_command.run)

@@ -15,16 +15,21 @@ from hanse.console.area import Area, GuardedRoute, action_of
 from hanse.console.areas import (
     account,
     budget,
+    consumers,
     contracts,
     data,
+    evidence,
     home,
     jobs,
     ledger,
+    models,
     partners,
+    products,
     results,
     session,
     standing,
     users,
+    value,
 )
 from hanse.console.desk import Desk
 from hanse.errors import Fault, Refusal
@@ -42,6 +47,11 @@ AREAS = (
     standing,
     budget,
     ledger,
+    models,
+    products,
+    consumers,
+    value,
+    evidence,
 )
 _KINDS = {
     ".css": "text/css; charset=utf-8",

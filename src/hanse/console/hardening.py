@@ -22,6 +22,10 @@ LARGER: tuple[tuple[str, int], ...] = (
     ("/places", 64 << 20),
     ("/api/v1/contracts", 8 << 20),
     ("/contracts", 8 << 20),
+    ("/api/v1/evidence/check", 64 << 20),
+    ("/evidence/check", 64 << 20),
+    ("/api/v1/products/", 16 << 20),
+    ("/products/", 16 << 20),
 )
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "

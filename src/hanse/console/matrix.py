@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-ANALYST, OWNER, LEGAL, RISK, OPERATOR, AUDITOR, ADMIN = ROLES = (
-    "analyst", "data-owner", "legal", "risk", "operator", "auditor", "admin",
+ANALYST, OWNER, LEGAL, RISK, OPERATOR, MANAGER, AUDITOR, ADMIN = ROLES = (
+    "analyst", "data-owner", "legal", "risk", "operator", "manager", "auditor", "admin",
 )  # fmt: skip
 
 _ALL = frozenset(ROLES)
@@ -67,7 +67,26 @@ MATRIX: Mapping[str, frozenset[str]] = {
     "standing.read": _WORK,
     "standing.change": _only(ANALYST),
     "power.read": _only(ANALYST, RISK),
+    # models
+    "model.read": _WORK,
+    "model.train": _only(ANALYST),
+    "model.score": _only(ANALYST),
+    "model.export": _only(ANALYST, AUDITOR),
+    "model.delete": _only(OWNER, RISK),
+    # what is published, and who reads it
+    "product.read": _WORK | _only(MANAGER),
+    "product.judge": _only(ANALYST, OWNER, RISK, AUDITOR),
+    "consumer.read": _only(OPERATOR, OWNER, RISK, AUDITOR),
+    "consumer.change": _only(OPERATOR),
+    "webhook.change": _only(OPERATOR),
+    # value of data
+    "value.read": _WORK | _only(MANAGER),
+    "value.export": _only(OWNER, LEGAL, MANAGER, AUDITOR),
     # accounts and evidence
+    "evidence.read": _only(LEGAL, RISK, OWNER, AUDITOR),
+    "evidence.make": _only(LEGAL, RISK, AUDITOR),
+    "evidence.draft": _only(LEGAL, RISK, OWNER, AUDITOR),
+    "evidence.check": _only(LEGAL, RISK, OWNER, AUDITOR),
     "budget.read": _WORK,
     "ledger.read": _only(LEGAL, RISK, OPERATOR, AUDITOR, OWNER),
     "ledger.export": _only(LEGAL, RISK, AUDITOR),

@@ -37,15 +37,8 @@ _EXACT = {
 _ENDS = {".unknown": 404, ".malformed": 422, ".exists": 409, ".syntax": 422}
 # Faults that whoever asks can mend: what they gave is wrong, or lies elsewhere.
 _THEIRS = (
-    "file.",
-    "catalog.",
-    "dataset.",
-    "crowd.",
-    "gazetteer.",
-    "config.",
-    "places.",
-    "identity.",
-)
+    "file.", "catalog.", "dataset.", "crowd.", "gazetteer.", "config.", "places.", "identity.", "invitation.",
+)  # fmt: skip
 _MALFORMED = ("question.", "menu.", "page.", "request.", "power.")
 _BEGINS = {"store.": 503, "peer.": 502, "node.": 502}
 

@@ -175,7 +175,9 @@ def _clause_problems(contract: Contract, clause: CrowdClause) -> Iterator[tuple[
         if name not in parties:
             yield "recipients", f"there is no party {name!r}; add it or correct the name"
     providers = []
-    for kind, one in (*(("owners", o) for o in clause.owners), *(("signals", s) for s in clause.signals)):
+    sides: list[tuple[str, CrowdCounts | CrowdSignal]] = [("owners", o) for o in clause.owners]
+    sides += [("signals", s) for s in clause.signals]
+    for kind, one in sides:
         dataset = contract.dataset(one.dataset)
         if dataset is None:
             yield kind, f"there is no dataset {one.dataset!r}; add it or correct the name"
@@ -246,9 +248,8 @@ def check_crowd(contract: Contract, request: JobRequest, *, trainings: int) -> N
         raise _refused(contract, clause, "recipient", "recipients",
                        f"{', '.join(strangers)} may not receive anything of this job of {clause.name!r}",
                        "name only " + ", ".join(sorted(allowed)))  # fmt: skip
-    wanted = {
-        (one.dataset, name, use) for one in (*clause.owners, *clause.signals) for name, use in one.columns
-    }  # fmt: skip
+    sides: tuple[CrowdCounts | CrowdSignal, ...] = (*clause.owners, *clause.signals)
+    wanted = {(one.dataset, name, use) for one in sides for name, use in one.columns}
     for use in request.uses:
         if (use.dataset, use.column, use.purpose) not in wanted:
             raise _refused(contract, clause, "column", "signals",

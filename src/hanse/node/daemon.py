@@ -23,6 +23,7 @@ from hanse.errors import HanseError, Refusal
 from hanse.node.cards import read_card
 from hanse.node.config import NodeConfig, load_config
 from hanse.node.control import ControlServer, Tell, socket_path
+from hanse.node.crowd_days_asking import DayAsker
 from hanse.node.exchange import Exchange, Tap
 from hanse.node.heap import keep_freed_memory, touch
 from hanse.node.jobs import Outcome, Question, Runner
@@ -86,7 +87,8 @@ class Node:
             tap=tap,
         )
         self.runner = Runner(self.office, self.exchange, clock, entropy)
-        self.timetable = Timetable(self.store.standing, self.office, clock, self.runner.ask)
+        self.ask = DayAsker(self.office, clock, self.runner.ask)
+        self.timetable = Timetable(self.store.standing, self.office, clock, self.ask)
         self._times = threading.Thread(
             target=lambda: self.timetable.keep_time(self._stopping),
             name="hanse-timetable",
@@ -277,7 +279,7 @@ class Node:
             phase[0] = step
 
         before = self.office.newest_job()
-        asked = self._askers.submit(self.runner.ask, question, watch)
+        asked = self._askers.submit(self.ask, question, watch)
         while True:
             outcome = _result_within(asked, _TELL_SECONDS)
             if outcome is not None:

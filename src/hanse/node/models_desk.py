@@ -35,6 +35,7 @@ from hanse.learn.jobs.renumbered import Renumbered
 from hanse.learn.jobs.terms import HomeRows, Side, Terms
 from hanse.learn.scoring import batch, online
 from hanse.node import models_open
+from hanse.node.crowd_days import CrowdDesk
 from hanse.node.models import ModelShelf
 from hanse.node.models_card import Made, card_of
 from hanse.node.models_open import OpenHome, rows_digest
@@ -77,6 +78,7 @@ class ModelDesk:
     entropy: Entropy
     folder: Path | None
     tell: Callable[[JobRequest, str], None]
+    crowds: CrowdDesk | None = None  # what this party brings to daily crowds
     single: SingleRows = field(init=False)
     _waiting: dict[str, Prepared] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -84,10 +86,20 @@ class ModelDesk:
     def __post_init__(self) -> None:
         self.single = SingleRows(self.party)
 
+    @property
+    def crowd_desk(self) -> CrowdDesk:
+        """What this party brings to daily crowds; `Fault` where it was opened without."""
+        if self.crowds is None:
+            raise Fault("crowd.desk", "this node takes no part in daily crowds",
+                        remedy="open the node by its folder")  # fmt: skip
+        return self.crowds
+
     # --- before the job -------------------------------------------------------------------------
 
     def prepare(self, plan: Any, contract: Contract, request: JobRequest) -> dict[str, str]:
         """Commitments by dataset of what this party will send; nothing if it is no party of the model."""
+        if plan.way == "crowd":
+            return self.crowd_desk.prepare(plan, contract)
         terms: Terms = plan.terms
         if self.party not in terms.parties:
             return {}
@@ -181,6 +193,8 @@ class ModelDesk:
 
     def send(self, job: Job) -> Callable[[Channel], list[bytes]]:
         """How this party shares what it brings."""
+        if job.plan.way == "crowd":
+            return self.crowd_desk.send(job)
         if isinstance(job.plan, online.OnlinePlan):
             return lambda channel: self._send_one(channel, job)
 
@@ -330,6 +344,9 @@ class ModelDesk:
 
     def release(self, job: Job) -> None:
         """Forget what was prepared for the job: it has ended."""
+        if job.plan.way == "crowd":
+            self.crowd_desk.release(job)
+            return
         terms: Terms = job.plan.terms
         self.single.forget(job.request.job_hash)
         if self.party in terms.parties:

@@ -23,6 +23,7 @@ from hanse.errors import Fault, Refusal
 from hanse.gate import Gate
 from hanse.ledger import Answer, Answers, Ledger, Spend
 from hanse.node.cards import IdentityCard
+from hanse.node.crowd_days import FOLDER, CrowdDesk
 from hanse.node.crowds import CrowdShelf
 from hanse.node.invitations import same_digits
 from hanse.node.job_store import Job as StoredJob
@@ -73,6 +74,10 @@ class NodeOffice:
         self.desk = ModelDesk(
             self.party, self.models, self.dataset, clock, SystemEntropy(), scores,
             lambda request, line: self.log(request, "info", line),
+        )  # fmt: skip
+        self.desk.crowds = CrowdDesk(
+            self.party, self.models, self.dataset, self.library, lambda: store.publications, clock, SystemEntropy(),
+            None if scores is None else scores.parent / FOLDER, self.desk.tell,
         )  # fmt: skip
         self._progress: dict[str, dict[str, tuple[str, float]]] = {}
         self._lock = threading.Lock()

@@ -35,7 +35,10 @@ from hanse.learn.jobs import linear, pooled, trees
 from hanse.learn.jobs.committed import Verified
 from hanse.learn.jobs.renumbered import Renumbered
 from hanse.learn.scoring import batch, online
+from hanse.node import crowd_days_roles
+from hanse.node.crowd_days import CrowdDesk
 from hanse.node.roles import Job, Progress, receive_record, send_record
+from hanse.places.daily.jobs import CrowdPlan
 from hanse.wire import Channel, canonical
 
 Opened = dict[str, NDArray[np.uint64]]
@@ -47,6 +50,9 @@ class Home(Protocol):
     def send(self, job: Job) -> Callable[[Channel], list[bytes]]: ...
     def play(self, job: Job, progress: Progress) -> Callable[[Channel], None]: ...
     def finish(self, job: Job, opened: Mapping[str, NDArray[np.uint64]], record: Record) -> Any: ...
+
+    @property
+    def crowd_desk(self) -> CrowdDesk: ...
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,9 @@ def run_model_role(
         return Lived(record, meter)
     if role == "provider":
         return Lived(run_model_provider(channel, party, job, home.send(job), commit, progress))
+    if job.plan.way == "crowd":
+        result, record = crowd_days_roles.run_recipient(channel, party, job, home.crowd_desk, progress)
+        return Lived(record, result=result)
     opened, record = run_model_recipient(channel, party, job, progress)
     return Lived(record, result=home.finish(job, opened, record))
 
@@ -85,6 +94,7 @@ _COMPUTE: dict[type, Callable[[Session, Record, Any], Mapping[str, Ring | Words]
     linear.LinearPlan: linear.compute,
     batch.ScoringPlan: batch.compute,
     online.OnlinePlan: online.compute,
+    CrowdPlan: crowd_days_roles.compute,
 }
 
 

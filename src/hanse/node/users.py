@@ -28,7 +28,7 @@ from hanse.node.keys import Identity
 from hanse.node.store import Store
 from hanse.node.user_store import ACTIVE, FRESH, OFF, StoredSession, User
 
-ROLES = ("analyst", "data-owner", "legal", "risk", "operator", "auditor", "admin")
+ROLES = ("analyst", "data-owner", "legal", "risk", "operator", "manager", "auditor", "admin")
 IDLE = timedelta(hours=1)
 LONGEST = timedelta(hours=12)
 FREE_TRIES = 5  # then every further one costs a wait, twice as long each time

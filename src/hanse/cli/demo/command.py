@@ -82,6 +82,8 @@ class Story:
             answers = self.ask_all()
         with self.timed("the check"):
             self.check(answers)
+        with self.timed("the console"):
+            self.show_console(answers)
         self.conclude(kept)
 
     def end(self) -> None:
@@ -266,6 +268,30 @@ class Story:
             "  The ledgers of all four nodes hold: unbroken, each signed with its node's key."
         )
 
+    def show_console(self, answers: list[tuple[Document, Document]]) -> None:
+        """The first answer once more, in the asking organisation's console; a person may look around."""
+        from hanse.cli.demo import pages
+        from hanse.cli.demo.documents import ASKING
+
+        node = self.members().members[ASKING.name].folder
+        self.chapter("7  The same in the console")
+        first = answers[0][1]
+        figure = f"{first['result']['rows'][0]['people']:,}"
+        with pages.shown(node) as shown:
+            address = pages.check(node, shown.url, first["job"], figure)
+            self.screen.print(
+                f"The console of {ASKING.organisation} shows question 1, with the {figure} people it began with."
+            )
+            self.command(f"hanse console --node {node}")
+            if not self.animated or not self.screen.is_terminal:
+                return
+            self.screen.print(f"  Look around: {address}", soft_wrap=True)
+            self.screen.print(
+                f"  Name: {pages.USER}   Password, to be changed at once: {shown.password}"
+            )
+            self.screen.print("  The four nodes run until you press Ctrl-C here.", style="bold")
+            pages.wait_for_ctrl_c()
+
     def conclude(self, kept: bool) -> None:
         from hanse.cli.demo.documents import ASKING, CONTRACT
         from hanse.cli.report import show_accounts
@@ -274,7 +300,7 @@ class Story:
 
         federation = self.members()
         node = federation.members[ASKING.name].folder
-        self.chapter("7  What it cost")
+        self.chapter("8  What it cost")
         with facade.office_of(node) as office:
             contract = facade.bundle(office, CONTRACT).contract
             show_accounts(self.screen, [a.body() for a in facade.accounts(office, contract)])

@@ -10,7 +10,9 @@ from hanse.learn.boosting.losses import LOSSES, LossName
 from hanse.wire import digest
 
 MAXIMUM_DEPTH = 10
-MAXIMUM_CLASSES = 32  # each adds two hints on what hides the rows of a sum (docs/claims/lattice.md, 4)
+MAXIMUM_CLASSES = (
+    32  # each adds two hints on what hides the rows of a sum (docs/claims/lattice.md, 4)
+)
 LEAST_ROWS = 20  # nobody may ask for smaller groups
 Growth = Literal["level", "leaf"]
 

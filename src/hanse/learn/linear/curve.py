@@ -27,7 +27,7 @@ from hanse.engine.multiply import matmul
 from hanse.engine.session import Session
 from hanse.engine.shares import Ring, join_elements
 from hanse.errors import Fault
-from hanse.learn.linear.families import WEIGHT
+from hanse.learn.linear.families import COLUMN_WHOLE, WEIGHT, WEIGHT_WHOLE
 from hanse.learn.linear.links import Response
 from hanse.learn.linear.plan import BETA, Plan
 from hanse.learn.linear.rows import Rows
@@ -95,19 +95,20 @@ def curvature(
 ) -> Ring:
     """X' W X / 2**scale + penalty, [classes * width]**2, with `MATRIX_BITS` fraction bits.
 
-    Weights get a unit in the last place more, unless ``bare``: where labels are told apart perfectly, weights
-    vanish, and steps would grow without end.
+    Unless it is ``bare`` it is for a step: weights are those for steps, and get a unit in the last place more, as
+    they vanish where labels are told apart perfectly, and steps would grow without end.
     """
     f = plan.family
     cut = 2 * f.x + scale_of(rows) - MATRIX_BITS - round(math.log2(answer.level))
     found = []
-    if answer.weight is None and not plan.weights:
+    each = answer.weight if bare or answer.bend is None else answer.bend
+    if each is None and not plan.weights:
         found.append(mean_gram(s, rows.columns, rows.columns, plan.curvature_bits, cut, "gram"))
     else:
         size = rows.count if f.classes == 1 else AT_ONCE // f.classes
         for first in range(0, rows.count, max(1, size)):
             some = slice(first, first + size)
-            curve = None if answer.weight is None else answer.weight[:, some]
+            curve = None if each is None else each[:, some]
             own = rows.more["weight"][some].reshape(1, -1) if plan.weights else None
             weights = _Weights(curve, own, 0 if bare else 1)
             found.append(_gram(s.fork(f"curve{first}"), rows, first, weights, plan, cut))
@@ -130,19 +131,22 @@ class _Weights:
 
 def _gram(s: Session, rows: Rows, first: int, weights: _Weights, plan: Plan, cut: int) -> Ring:
     """Of so many rows from ``first`` on as there are weights."""
-    one, own, fraction = weights.curve, weights.own, plan.weight_fraction
+    one, own = weights.curve, weights.own
+    fraction = plan.weight_fraction if weights.more else plan.weight_fraction_most
+    bits = plan.curvature_bits_of(fraction)
     if one is not None:
         more = s.public_ring(np.full(one.shape, weights.more, np.uint64))
         one = truncate(s, one, plan.family.mean - fraction, "weight.cut") + more
         both = one if own is None else product(s, one, own, WEIGHT, "weight.row")
     elif own is not None:
-        fraction = 6  # rows weigh up to 64 here, not a quarter of it
+        fraction = 6  # only rows' own weights count here
+        bits = 2 * (plan.family.x + COLUMN_WHOLE) + WEIGHT_WHOLE + fraction
         one = both = truncate(s, own, WEIGHT - fraction, "weight.cut")
     else:
         raise Fault("learn.curve", "rows that weigh alike are not weighted")
     if plan.family.classes > 1:
         return _many(s, rows, first, (one, both), plan, cut + fraction)
-    return weighted_gram(s, rows.columns, both[0], plan.curvature_bits, cut + fraction, "gram")
+    return weighted_gram(s, rows.columns, both[0], bits, cut + fraction, "gram")
 
 
 def _many(

@@ -53,8 +53,8 @@ class Family:
 
     @property
     def flat(self) -> bool:
-        """Whether all rows weigh the same whatever the coefficients are."""
-        return self.name in ("linear", "gamma")
+        """Whether all rows weigh the same in a step whatever the coefficients are."""
+        return self.name == "linear"
 
 
 FAMILIES = {
@@ -63,7 +63,7 @@ FAMILIES = {
         Family("linear", 15, 16, 0, 8, 0, 22, 1.0),
         Family("logistic", 15, 20, 12, 0, -2, 1, 0.25),
         Family("poisson", 12, 14, 6, 15, 12, 27, 1.0, 1.0),
-        Family("gamma", 13, 16, 6, 12, 0, 29, 1.0, 2.0),
+        Family("gamma", 12, 16, 6, 12, 12, 29, 1.0, 2.0),
         Family("tweedie", 12, 14, 6, 14, 12, 27, 1.0, 1.5),
         Family("multinomial", 12, 20, 9, 0, 0, 1, 0.25, 0.0, 3),
     )

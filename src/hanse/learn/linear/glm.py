@@ -54,7 +54,8 @@ from hanse.wire import Channel
 SETTLED = 1 << (BETA - 14)
 PROMISE = 22  # fraction bits of slope and move in what a step promises
 SURE, EARLIER = 6, 7  # before this iteration a promise must be so many powers of two smaller
-NEXT_TO_NOTHING, OF_ALL_ROWS = 25, 12  # a loss of 2**-26 a row, or of 2**-13 of all rows together
+NEXT_TO_NOTHING = 25  # a loss of 2**-26 a row
+OF_ALL_ROWS, OF_LOG_LINKS = 14, 12  # or of 2**-15 of all rows together; of coarser columns 2**-13
 Telling = Callable[[Channel, Record, Ring, str, tuple[int, str], str], None]
 BOUNDED = 3
 REFRESH = (1, 2, 3, 5)  # iterations that look at the curvature anew, and every other one from 6 on
@@ -165,7 +166,8 @@ def fit(
     size = plan.family.classes * plan.width
     held, steered = none_held(size), None
     floor = pull_of(size) if plan.l1 else 2.0**-FLOOR
-    least = min(NEXT_TO_NOTHING, OF_ALL_ROWS + scale_of(rows))
+    few = OF_LOG_LINKS if plan.family.log_link else OF_ALL_ROWS
+    least = min(NEXT_TO_NOTHING, few + scale_of(rows))
     for number in range(1, plan.most_iterations + 1):
         step = s.fork(f"iteration{number}")
         s.report("iteration", number / plan.most_iterations)

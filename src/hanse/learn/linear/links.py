@@ -29,26 +29,33 @@ COARSE, FINE = 31, 47  # degrees of a logistic mean: within 2e-4 and 3e-6
 @dataclass(frozen=True, repr=False)
 class Response:
     """Of rows, [classes, rows], with the family's fraction bits of a mean: residuals, times the rows' own weights;
-    what a row weighs in the curvature, before those, None where that is ``level`` for all; and bare residuals.
+    what a row weighs in the curvature, before those, None where that is ``level`` for all; bare residuals; and what
+    it weighs for a step that does not overshoot, None where that is its weight.
     """
 
     residual: Ring
     weight: Ring | None
     bare: Ring
     level: float = 1.0  # what each row weighs where all weigh the same, a power of two
+    bend: Ring | None = None
 
 
 def responses(s: Session, rows: Rows, eta: Ring, plan: Plan, degree: int = FINE) -> Response:
     """Of all rows, some at a time; ``eta`` [classes, rows]. Residuals are weighted where rows have weights."""
-    residuals, weights = [], []
+    residuals, weights, bends = [], [], []
     for first in range(0, max(1, rows.count), AT_ONCE):
         last = min(rows.count, first + AT_ONCE)
         part = s.fork(f"rows{first}")
-        found, weight = _response(part, rows.part(first, last), eta[:, first:last], plan, degree)
+        found, weight, bend = _response(
+            part, rows.part(first, last), eta[:, first:last], plan, degree
+        )
         residuals.append(found)
         if weight is not None:
             weights.append(weight)
-    return _weighed(s, rows, beside(residuals), beside(weights) if weights else None, plan)
+        if bend is not None:
+            bends.append(bend)
+    whole = _weighed(s, rows, beside(residuals), beside(weights) if weights else None, plan)
+    return replace(whole, bend=beside(bends)) if bends else whole
 
 
 def beside(parts: list[Ring]) -> Ring:
@@ -110,23 +117,30 @@ def label_of(rows: Rows, family: Family) -> Ring:
 
 def _response(
     s: Session, rows: Rows, eta: Ring, plan: Plan, degree: int
-) -> tuple[Ring, Ring | None]:
-    """(residual, weight in the curvature)."""
+) -> tuple[Ring, Ring | None, Ring | None]:
+    """(residual, weight in the curvature, weight for a step).
+
+    Steps of a log link take the mean of what the slope's two terms weigh: of a row whose mean is far too small the
+    curvature says next to nothing, and a step by it alone goes far too far. Where the model fits both are alike.
+    """
     f = plan.family
     if f.name == "linear":
-        return truncate(s, eta, ETA - f.mean, "identity") - label_of(rows, f), None
+        return truncate(s, eta, ETA - f.mean, "identity") - label_of(rows, f), None, None
     if f.name == "logistic":
         mean = sigmoid(s, eta, ETA, degree, f.mean, "sigmoid")
-        return mean - label_of(rows, f), mean - product(s, mean, mean, f.mean, "weight")
+        weight = mean - product(s, mean, mean, f.mean, "weight")
+        return mean - label_of(rows, f), weight, None
     if f.classes > 1:
         shares = softmax(s, eta, ETA, "softmax")
-        return shares - label_of(rows, f), shares
+        return shares - label_of(rows, f), shares, None
     flat = eta.reshape(rows.count)
     if f.power == 1:
-        mean = exponential(s, flat, ETA, f.mean, "exp").reshape(1, rows.count)
-        return mean - rows.label, mean
-    first, second = (t.reshape(1, rows.count) for t in log_terms(s, rows, flat, f, "exp"))
-    return first - second, first
+        first, second = exponential(s, flat, ETA, f.mean, "exp"), rows.label.reshape(rows.count)
+    else:
+        first, second = log_terms(s, rows, flat, f, "exp")
+    first, second = first.reshape(1, rows.count), second.reshape(1, rows.count)
+    bend = truncate(s, first + second, 1, "bend")
+    return first - second, None if f.power == 2 else first, bend
 
 
 def log_terms(s: Session, rows: Rows, eta: Ring, family: Family, step: str) -> tuple[Ring, Ring]:

@@ -147,7 +147,7 @@ def _half_deviance(s: Session, rows: Rows, eta: Ring, off: Ring, plan: Plan) -> 
     first, second = log_terms(s, rows, eta, f, "terms")
     if f.power == 2:  # y / m - 1 - log(y / m)
         return second - first - truncate(s, rows.more["log"] - eta, ETA - f.mean, "told")
-    cut = 8
+    cut = 20
     over = [round((1 << cut) / divisor) for divisor in (2 - f.power, f.power - 1)]
     terms = first.times(over[0]) + second.times(over[1])
     return rows.more["entropy"] + truncate(s, terms, cut, "told")

@@ -123,7 +123,10 @@ def slope_and_bend(
     if first:
         w = (y + mean) / 2
         return -(w ** (2 - p)) * (np.log(w) - eta + (y - w) / w), w ** (2 - p)
-    return mean ** (2 - p) - y * mean ** (1 - p), mean ** (2 - p)
+    first_term, second = mean ** (2 - p), y * mean ** (1 - p)
+    return first_term - second, (
+        first_term + second
+    ) / 2  # as on shares: a step that does not overshoot
 
 
 def mean_and_weight(eta: Matrix, family: Family) -> tuple[Matrix, Matrix]:

@@ -172,16 +172,26 @@ class Plan:
 
     @property
     def weight_fraction(self) -> int:
-        """Fraction bits of a row's weight in the curvature."""
+        """Fraction bits of a row's weight in a curvature that steers."""
+        f = self.family
+        return min(6 if f.flat and self.weights else f.weight, self.weight_fraction_most)
+
+    @property
+    def weight_fraction_most(self) -> int:
+        """As many as there is room for: of a curvature that variances come from."""
         f = self.family
         spare = 56 - 2 * (f.x + COLUMN_WHOLE) - f.weight_whole - self._heavy
         if f.classes > 1:  # weights stand on both sides there
             spare //= 2
-        return min(6 if f.flat and self.weights else f.weight, spare)
+        return min(12, spare)
 
     @property
     def curvature_bits(self) -> int:
         """Bits of feature * weight * feature; of several classes feature * weight on both sides."""
+        return self.curvature_bits_of(self.weight_fraction)
+
+    def curvature_bits_of(self, fraction: int) -> int:
+        """The same for weights of so many fraction bits."""
         f = self.family
-        bits = 2 * (f.x + COLUMN_WHOLE) + self.weight_fraction + f.weight_whole + self._heavy
-        return bits if f.classes == 1 else bits + self.weight_fraction
+        bits = 2 * (f.x + COLUMN_WHOLE) + fraction + f.weight_whole + self._heavy
+        return bits if f.classes == 1 else bits + fraction

@@ -107,9 +107,9 @@ class Crowd:
         if first <= 0:
             return
         past = logs[:, :first]
-        self._days[:first] = day_rows(
-            self._federation, past, self.traits, self._teaching(past), "before"
-        )
+        blank, gram = np.zeros((first, self._days.shape[1])), self.rhythm.gram
+        rows = day_rows(self._federation, past, self.traits, gram, "before", blank, first=True)
+        self._days[:first] = rows
 
     def _expect(self) -> Prior | None:
         if self._columns is None:
@@ -207,7 +207,9 @@ class Crowd:
             return
         fresh = slice(self._newest + 1, newest + 1)
         before = np.array([self._outlook_of(day).row for day in range(fresh.start, fresh.stop)])
-        self._days[fresh] = day_rows(self._federation, logs[:, fresh], self.traits, self.rhythm.gram, "day", before)
+        self._days[fresh] = day_rows(
+            self._federation, logs[:, fresh], self.traits, self.rhythm.gram, "day", before
+        )
         self._newest = newest
 
     def review(self, logs: F64, day: int, lag: int, signal: Signal | None = None) -> None:

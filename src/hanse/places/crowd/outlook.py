@@ -124,11 +124,16 @@ class Outlooks:
         shared = np.c_[self.kernels.calendar.features, self.weather]
         row = plain.copy()
         for column in range(row.size):
-            extra = np.stack([past.years[:, column], past.names[:, column]], axis=1) / spread[column]
+            extra = (
+                np.stack([past.years[:, column], past.names[:, column]], axis=1) / spread[column]
+            )
             used = np.c_[shared[age], extra[age]]
             gram = (used * weight[:, None]).T @ used + _PENALTY * np.eye(used.shape[1])
             aim = np.clip(past.error[age, column] / spread[column], -_LARGEST, _LARGEST)
-            change = float(np.r_[shared[target], extra[target]] @ np.linalg.solve(gram, used.T @ (weight * aim)))
+            change = float(
+                np.r_[shared[target], extra[target]]
+                @ np.linalg.solve(gram, used.T @ (weight * aim))
+            )
             row[column] += spread[column] * float(np.clip(change, -_LARGEST, _LARGEST))
         return Outlook(row, plain)
 
@@ -145,7 +150,9 @@ class Outlooks:
             if day >= WARM_UP and day <= newest:
                 past.error[day] = self.days[day] - past.base[day]
             self._other_years(past, day, lag)
-        for day in range(max(WARM_UP, min(past.until, newest + 1) - 2 * lag - 60), min(past.until, newest + 1)):
+        for day in range(
+            max(WARM_UP, min(past.until, newest + 1) - 2 * lag - 60), min(past.until, newest + 1)
+        ):
             if np.isnan(past.error[day, 0]):
                 past.error[day] = self.days[day] - past.base[day]
         past.until = max(past.until, target + 1)

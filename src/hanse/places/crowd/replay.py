@@ -152,7 +152,9 @@ def replay_new(
     return ledger
 
 
-def meet(crowd: Crowd, city: City, held: I64, newcomers: Newcomers, day: int) -> dict[int, tuple[list, list[int]]]:
+def meet(
+    crowd: Crowd, city: City, held: I64, newcomers: Newcomers, day: int
+) -> dict[int, tuple[list, list[int]]]:
     """Posteriors of the held places by draw, from their counted days alone."""
     counts = city.logs(held, day)
     out: dict[int, tuple[list, list[int]]] = {}
@@ -203,6 +205,8 @@ def draw_days(places: Sequence[int], days: I64, counts: Sequence[int], seeds: Se
             chosen: dict[int, I64] = {}
             for place in places:
                 usable = days[known[place, days]]
-                chosen[int(place)] = np.sort(chance.choice(usable, min(count, usable.size), replace=False))
+                chosen[int(place)] = np.sort(
+                    chance.choice(usable, min(count, usable.size), replace=False)
+                )
             draws[count * 1000 + seed] = chosen
     return Newcomers(draws)

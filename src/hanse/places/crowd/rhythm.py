@@ -142,9 +142,7 @@ def _standardised(federation: Federation, traits: Traits, name: str) -> tuple[Tr
     return Traits(traits.level, kept, traits.teach), gram
 
 
-def _noise_of(
-    federation: Federation, logs: F64, days: F64, traits: Traits, name: str
-) -> float:
+def _noise_of(federation: Federation, logs: F64, days: F64, traits: Traits, name: str) -> float:
     fitted = traits.level[:, None] + traits.ones @ np.nan_to_num(days).T
     inside = np.isfinite(logs) & traits.teach[:, None] & np.isfinite(days).all(axis=1)
     error = np.where(inside, np.clip(logs - fitted, -_WINSOR, _WINSOR), 0.0)

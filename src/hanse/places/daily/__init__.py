@@ -1,1 +1,1 @@
-"""The daily run: which feeds, in which order they degrade, what is told, what is kept. Pure but for reading tables."""
+"""The daily run: which feeds, how they degrade, what is told, what is kept. Pure but for reading tables."""

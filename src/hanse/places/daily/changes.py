@@ -6,8 +6,8 @@
  3. Seats add the changes of all holders. A day that fewer than two holders have becomes nothing before anything
     opens: a sum of one is that one's numbers.
  4. The sums leave under locks of all parties (`hanse.gate.scores`), to the owners of counters.
-Reveals: to owners, per place and day, the sum over at least two holders; to seats and owners, which holder had which
-day; to holders nothing. An owner that works together with all holders but one learns that one's changes.
+Reveals: to owners, per place and day, the sum over at least two holders; to seats and owners, which holder had
+which day; to holders nothing. An owner that works together with all holders but one learns that one's changes.
 Assumes: semi-honest seats, honest majority.
 """
 

@@ -1,7 +1,7 @@
 """What a training or a day of a crowd amounts to under its clause: pure, so that every node plans it alike.
 
-Planned from the contract and the question alone: places by their number in the contract, days by the calendar. What a
-party's data look like changes nothing here.
+Planned from the contract and the question alone: places by their number in the contract, days by the calendar. What
+a party's data look like changes nothing here.
 """
 
 from __future__ import annotations
@@ -153,8 +153,10 @@ def _plan(computation: str, parameters: Mapping[str, Any], contract: Contract) -
     gazetteer = contract.gazetteer(clause.gazetteer)
     places = 0 if gazetteer is None else gazetteer.places
     ends = clause.history_days
+    targets: tuple[int, ...]
+    told: tuple[int, ...] = ()
     if computation == CROWD_TRAIN:
-        targets, told = tuple(range(max(0, ends - JUDGED_DAYS - terms.lateness), ends + 1)), ()
+        targets = tuple(range(max(0, ends - JUDGED_DAYS - terms.lateness), ends + 1))
     else:
         targets = tuple(range(ends - DRIFT_DAYS, ends + clause.days_ahead + 1))
         told = tuple(range(ends, ends + clause.days_ahead + 1))
@@ -163,7 +165,8 @@ def _plan(computation: str, parameters: Mapping[str, Any], contract: Contract) -
     size = max(1, len(targets) * (places + len(terms.holders)))
     if size > MOST_OUTPUTS:
         raise Refusal("crowd.size", f"{places:,} places and {len(targets)} days are too many for one job",
-                      remedy="agree on a crowd of fewer places, or on several", where=f"crowds[{clause.name}]")  # fmt: skip
+                      remedy="agree on a crowd of fewer places, or on several",
+                      where=f"crowds[{clause.name}]")  # fmt: skip
     what = "per place and day, the sum over at least two holders of how far the day is from usual, exact"
     release = ModelRelease(
         (Told("changes", what, terms.owners, size),), contract.privacy.k, (FIGURES,)

@@ -46,8 +46,10 @@ def read_reports(
                                       f"FROM ({query})")  # fmt: skip
             keys = [r[0] for r in source.connection.execute(
                 "SELECT DISTINCT place FROM reports WHERE fine ORDER BY place").fetchall()]  # fmt: skip
-            source.connection.execute("CREATE TEMP TABLE keys AS SELECT place, row_number() OVER (ORDER BY place) - 1 "
-                                      "AS n FROM (SELECT DISTINCT place FROM reports WHERE fine)")  # fmt: skip
+            source.connection.execute(
+                "CREATE TEMP TABLE keys AS SELECT place, row_number() OVER (ORDER BY place) - 1 AS n "
+                "FROM (SELECT DISTINCT place FROM reports WHERE fine)"
+            )
             found = source.connection.execute(
                 "SELECT CAST(n AS INTEGER) AS place, date, reported, value FROM reports JOIN keys USING (place) "
                 "WHERE fine ORDER BY reported, date, place, value"
@@ -59,7 +61,8 @@ def read_reports(
             fail_reading(error, dataset.name, source.label)
     if not keys:
         raise Fault("feed.empty", f"the dataset {dataset.name!r} has no row with a readable place, day and value",
-                    remedy="check its columns, and that days are written like 2026-03-31", where=dataset.name)  # fmt: skip
+                    remedy="check its columns, and that days are written like 2026-03-31",
+                    where=dataset.name)  # fmt: skip
     made = Feed(
         tuple(map(str, keys)), _plain(found["place"]).astype(np.int32),
         _plain(found["date"]).astype("datetime64[D]"), _plain(found["reported"]).astype("datetime64[D]"),

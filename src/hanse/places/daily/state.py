@@ -1,7 +1,7 @@
 """A trained crowd model as plain values, so that an owner's node keeps, signs and ends it like any other model.
 
-What an owner keeps is its own: the levels and traits of its places, the days' common rhythm (which all owners have),
-the blend of the rules, and how far off it was. Nothing of map, operator or payments is in it.
+What an owner keeps is its own: the levels and traits of its places, the days' common rhythm (which all owners
+have), the blend of the rules, and how far off it was. Nothing of map, operator or payments is in it.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ from hanse.places.crowd.ground import Calendar, Ground
 from hanse.places.crowd.judgement import Scores
 from hanse.places.crowd.model import Crowd, CrowdSettings
 from hanse.places.crowd.newcomers import Prior
-from hanse.places.crowd.outlook import Kernels
+from hanse.places.crowd.outlook import Kernels, Outlooks
 from hanse.places.crowd.rhythm import Rhythm, Traits
 from hanse.places.feeds import day
 
 FORM = "crowd-1"
 Document = dict[str, Any]
-_SCORES = ("low", "high", "shift", "p30", "confidence", "limit")
 
 
 def state_of(crowd: Crowd, calendar: Calendar, keys: tuple[str, ...]) -> Document:
@@ -35,13 +34,14 @@ def state_of(crowd: Crowd, calendar: Calendar, keys: tuple[str, ...]) -> Documen
         "form": FORM, "first": str(calendar.days[0]), "newest": crowd._newest, "lag": crowd._lag,
         "own": [keys[place] for place in crowd.own.tolist()],
         "days": _packed(crowd._days), "noise": crowd.rhythm.noise,
+        "gram": _packed(crowd.rhythm.gram),
         "level": _packed(crowd.traits.level), "traits": _packed(crowd.traits.traits),
         "teach": _packed(crowd.traits.teach.astype(np.float64)),
         "weights": _packed(crowd.weights), "deviation": _packed(crowd._deviation),
         "regular": _scores(crowd._regular_scores),
         "prior": None if prior is None else {
-            "mean": _packed(prior.mean[crowd.own]), "covariance": _packed(prior.covariance),
-            "spread": _packed(prior.spread[crowd.own]),
+            "places": list(keys), "mean": _packed(prior.mean), "covariance": _packed(prior.covariance),
+            "spread": _packed(prior.spread),
             "scores": {str(count): _scores(one) for count, one in crowd._newcomer_scores.items()},
         },
     }  # fmt: skip
@@ -81,7 +81,8 @@ def _crowd_of(
     crowd._days = days
     crowd._newest = int(state["newest"]) + offset
     crowd._lag = int(state["lag"])
-    crowd.rhythm = Rhythm(days, float(state["noise"]))
+    crowd.rhythm = Rhythm(days, float(state["noise"]), _unpacked(state["gram"]))
+    crowd._outlooks = Outlooks(crowd._kernels, days, np.zeros((calendar.size, 0)))
     crowd.traits = Traits(
         _unpacked(state["level"])[kept],
         _unpacked(state["traits"])[kept],
@@ -93,19 +94,21 @@ def _crowd_of(
     crowd._told = {}
     crowd.prior = None
     if state["prior"] is not None:
-        crowd.prior = _prior_of(state["prior"], kept, own, ground.size)
+        crowd.prior = _prior_of(state["prior"], place)
         crowd._newcomer_scores = {
             int(count): _scores_of(one) for count, one in state["prior"]["scores"].items()
         }
     return crowd
 
 
-def _prior_of(
-    state: Mapping[str, Any], kept: NDArray[np.int64], own: NDArray[np.int64], places: int
-) -> Prior:
-    mean, spread = _unpacked(state["mean"])[kept], _unpacked(state["spread"])[kept]
-    whole, wide = np.zeros((places, mean.shape[1])), np.ones(places)
-    whole[own], wide[own] = mean, spread
+def _prior_of(state: Mapping[str, Any], place: Mapping[str, int]) -> Prior:
+    """Of every place in the list; one that is new in it is expected to be like the average place."""
+    mean, spread = _unpacked(state["mean"]), _unpacked(state["spread"])
+    whole = np.tile(mean.mean(axis=0), (len(place), 1))
+    wide = np.full(len(place), 2.0)
+    for row, key in enumerate(state["places"]):
+        if key in place:
+            whole[place[key]], wide[place[key]] = mean[row], spread[row]
     return Prior(whole, whole, _unpacked(state["covariance"]), wide)
 
 
@@ -118,8 +121,10 @@ def _scores(scores: Scores) -> Document:
 
 
 def _scores_of(state: Mapping[str, Any]) -> Scores:
-    values = {n: _unpacked(state[n]) if isinstance(state[n], dict) else float(state[n]) for n in _SCORES}
-    return Scores(**values)
+    return Scores(
+        float(state["low"]), float(state["high"]), _unpacked(state["shift"]), _unpacked(state["p30"]),
+        _unpacked(state["confidence"]), float(state["limit"]),
+    )  # fmt: skip
 
 
 def _packed(values: NDArray[np.float64]) -> Document:

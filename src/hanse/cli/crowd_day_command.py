@@ -1,0 +1,168 @@
+"""``hanse crowd-days``: the crowd of places, told every day with other organisations, and how good it was."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hanse.cli.options import HERE, AsJson, NodeFolder
+from hanse.cli.screen import say, show, write_json
+
+app = typer.Typer(
+    help="The crowd of places, told every day with other organisations.", no_args_is_help=True
+)
+Document = dict[str, Any]
+Crowd = Annotated[str, typer.Argument(help="A crowd of a contract.", show_default=False)]
+Ends = Annotated[
+    str,
+    typer.Option("--ends", help="The last day of which anything is used.", show_default="yesterday"),
+]
+ContractName = Annotated[str, typer.Option(help="The contract, if several tell such a crowd.")]
+
+
+@app.command("train")
+def train(
+    crowd: Crowd, ends: Ends = "", contract: ContractName = "", node: NodeFolder = HERE,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Train the crowd's model with the other parties; each owner of counters keeps its own."""
+    from hanse.cli.progress import JobWatch
+    from hanse.node import crowd_days_facade
+
+    with JobWatch() as watch:
+        answer = crowd_days_facade.train(node, crowd, _day(ends), contract, watch)
+    if as_json:
+        write_json(answer)
+        return
+    result = answer.get("result")
+    if result is None:
+        say(f"Trained {crowd} (job {answer['job'][:12]}). This organisation is told nothing of it.")
+        return
+    say(f"{crowd}, from what was known on {result['ends']}, {result['places']:,} places: {result['guard']}.")
+    _findings(result["findings"])
+
+
+@app.command("day")
+def day(
+    crowd: Crowd,
+    ends: Ends = "",
+    without: Annotated[
+        list[str] | None, typer.Option(help="A holder to leave out this time.", show_default=False)
+    ] = None,
+    contract: ContractName = "",
+    node: NodeFolder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Tell the crowd of a day and the days ahead. A model that is due is trained first."""
+    from hanse.cli.progress import JobWatch
+    from hanse.node import crowd_days_facade
+
+    with JobWatch() as watch:
+        answer = crowd_days_facade.day(
+            node, crowd, _day(ends), contract, tuple(without or ()), watch
+        )
+    if as_json:
+        write_json(answer)
+        return
+    result = answer.get("result")
+    if result is None:
+        say(f"Told {crowd} (job {answer['job'][:12]}). This organisation is told no figures.")
+        return
+    say(f"{crowd} of {result['ends']} and the days ahead: {result['published']:,} numbers, {result['abstained']:,} "
+        f"withheld; {result['changed']:,} figures are new or changed.")  # fmt: skip
+    for reason, count in result["reasons"].items():
+        say(f"  {count:,} withheld: {reason}")
+    for line in result["said"]:
+        say(f"  {line}")
+    _findings(result["findings"])
+
+
+@app.command("list")
+def crowds(node: NodeFolder = HERE, as_json: AsJson = False) -> None:
+    """The crowds of this node's contracts: who takes part, and what was told last."""
+    from hanse.node import crowd_days_facade, facade
+
+    with facade.office_of(node) as office:
+        rows = crowd_days_facade.listed(office)
+    if as_json:
+        write_json(rows)
+        return
+    show(("crowd", "contract", "owners", "holders", "model of", "told"),
+         [(r["crowd"], r["contract"], ", ".join(r["owners"]), ", ".join(r["holders"]), r["model"][:10] or "-",
+           r["told"] or "-") for r in rows])  # fmt: skip
+
+
+@app.command("show")
+def figures(
+    crowd: Crowd,
+    on: Annotated[str, typer.Option("--on", help="The day.", show_default="yesterday")] = "",
+    contract: ContractName = "",
+    node: NodeFolder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """The newest figures of a day, place by place, with their versions."""
+    from hanse.node import crowd_days_facade, facade
+
+    when = _day(on) or crowd_days_facade.yesterday()
+    with facade.office_of(node) as office:
+        rows = crowd_days_facade.figures(office, crowd, when, contract)
+    if as_json:
+        write_json(rows)
+        return
+    show(("place", "people", "from", "to", "confidence", "version", "withheld because"),
+         [(r["place"], *(_number(r[k]) for k in ("value", "low", "high")),
+           "-" if r["confidence"] is None else f"{r['confidence']:.0%}", str(r["version"]), r["reason"])
+          for r in rows])  # fmt: skip
+
+
+@app.command("scoreboard")
+def scores(
+    crowd: Crowd,
+    ends: Ends = "",
+    picture: Annotated[
+        Path | None, typer.Option(help="Write the scores as a picture (.svg).", show_default=False)
+    ] = None,
+    contract: ContractName = "",
+    node: NodeFolder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """How good the figures of the last 90 days were, at an owner of counters."""
+    from hanse.node import crowd_days_facade, facade
+    from hanse.places.scoreboard import lines
+    from hanse.places.scoreboard_pictures import scoreboard_svg
+
+    with facade.office_of(node) as office:
+        found = crowd_days_facade.board(office, crowd, _day(ends), contract)
+    if picture is not None:
+        picture.write_text(scoreboard_svg(found.scores), encoding="utf-8")
+    if as_json:
+        write_json(found.scores.body())
+        return
+    for line in lines(found.scores):
+        say(line)
+    if picture is not None:
+        say(f"The picture is {picture}.")
+
+
+def _findings(lines: list[str]) -> None:
+    for line in lines:
+        say(f"  {line}")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}"
+
+
+def _day(text: str) -> date | None:
+    from hanse.errors import Refusal
+
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise Refusal("question.malformed", f"{text[:32]!r} is no day",
+                      remedy="write it like 2026-03-31") from error  # fmt: skip

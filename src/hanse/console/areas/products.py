@@ -1,0 +1,113 @@
+"""Published products: a place over time with its intervals, a day on the map, every version, a scoreboard."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import File, Query, Request, UploadFile
+from starlette.responses import Response
+
+from hanse.console.area import Area, about, desk_of
+from hanse.console.pages import page
+from hanse.console.refusals import status_of
+from hanse.errors import HanseError
+from hanse.node import facade_products as products
+
+api = Area("/api/v1", api=True)
+pages = Area()
+Place = Annotated[str, Query(max_length=128)]
+Day = Annotated[str, Query(max_length=10)]
+_A_PAGE = 50
+
+
+@api.get("/products", "product.read", tags=["products"])
+def list_products(request: Request) -> dict[str, Any]:
+    """Every product that this node publishes."""
+    return {"rows": products.products(desk_of(request).office)}
+
+
+@api.get("/products/{product}", "product.read", tags=["products"])
+def read_product(request: Request, product: str) -> dict[str, Any]:
+    """One product, and the days that it has figures of."""
+    return products.product(desk_of(request).office, product)
+
+
+@api.get("/products/{product}/days/{day}", "product.read", tags=["products"])
+def read_day(request: Request, product: str, day: str) -> dict[str, Any]:
+    """The newest figure of every place on a day, the largest first, with where the place is if that is known."""
+    return {"rows": products.day(desk_of(request).office, product, day)}
+
+
+@api.get("/products/{product}/series", "product.read", tags=["products"])
+def read_series(request: Request, product: str, place: Place) -> dict[str, Any]:
+    """One place over time."""
+    return products.series(desk_of(request).office, product, place)
+
+
+@api.get("/products/{product}/versions", "product.read", tags=["products"])
+def read_versions(request: Request, product: str, place: Place, day: Day) -> dict[str, Any]:
+    """Every version of one place and day, oldest first: nothing is rewritten."""
+    return {"rows": products.history(desk_of(request).office, product, place, day)}
+
+
+@api.post("/products/{product}/scoreboard", "product.judge", tags=["products"])
+def read_scoreboard(
+    request: Request, product: str, file: Annotated[UploadFile, File()]
+) -> dict[str, Any]:
+    """How good the figures were against a truth (CSV or Parquet: place, date, value), which is not kept."""
+    return _judged(request, product, file)
+
+
+def _judged(request: Request, product: str, file: UploadFile) -> dict[str, Any]:
+    name = (file.filename or "truth.csv")[-80:]
+    made = products.scoreboard(desk_of(request).office, product, name, file.file.read())
+    about(request, first=made["first"], last=made["last"], places=made["places"])
+    return made
+
+
+# --- pages ------------------------------------------------------------------------------------------
+
+
+@pages.get("/products", "product.read")
+def products_page(request: Request) -> Response:
+    """All products."""
+    return page(request, "products/products.html", products=products.products(desk_of(request).office))
+
+
+@pages.get("/products/{product}", "product.read")
+def product_page(request: Request, product: str, place: Place = "", day: Day = "") -> Response:
+    """One product."""
+    return _page(request, product, place, day)
+
+
+@pages.post("/products/{product}/scoreboard", "product.judge")
+def judge_on_page(request: Request, product: str, file: Annotated[UploadFile, File()]) -> Response:
+    """Hold it against a truth."""
+    try:
+        board = _judged(request, product, file)
+    except HanseError as error:
+        return _page(request, product, "", "", error)
+    return page(
+        request, "products/scoreboard.html", found=products.product(desk_of(request).office, product), board=board,
+    )  # fmt: skip
+
+
+def _page(
+    request: Request, product: str, place: str, day: str, error: HanseError | None = None
+) -> Response:
+    office = desk_of(request).office
+    found = products.product(office, product)
+    on = day or (found["days"][0]["date"] if found["days"] else "")
+    rows = products.day(office, product, on) if on else []
+    chosen = place.strip() or (rows[0]["place"] if rows else "")
+    series = None
+    try:
+        series = products.series(office, product, chosen) if chosen else None
+    except HanseError as refused:
+        error = error or refused
+    versions = products.history(office, product, chosen, on) if chosen and on else []
+    return page(
+        request, "products/product.html", status=status_of(error) if error else 200,
+        error=error.public() if error else None, found=found, rows=rows[:_A_PAGE], more=max(0, len(rows) - _A_PAGE),
+        day=on, place=chosen, series=series, versions=versions, areas=products.on_map(rows),
+    )  # fmt: skip
