@@ -32,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--places", type=Path)
     parser.add_argument("--variant", default="federated")
     parser.add_argument("--series", type=int, default=3, help="places that are drawn over time")
+    parser.add_argument("--label", default="", help="what the tables are of, told in every title")
     parser.add_argument("--out", type=Path, default=Path("pictures"))
     args = parser.parse_args(arguments)
     try:
@@ -40,7 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
         for regime in regimes(rows):
             told, truth = told_of_rows(rows, regime, args.variant)
-            draw(args.out, regime, told, truth, listed, args.series)
+            label = f"{args.label}, {regime}" if args.label else regime
+            draw(args.out, regime, label, told, truth, listed, args.series)
     except HanseError as error:
         print(error, file=sys.stderr)
         return 1
@@ -48,7 +50,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def draw(
-    out: Path, regime: str, told: Told, truth: np.ndarray, listed: Gazetteer | None, series: int
+    out: Path,
+    regime: str,
+    label: str,
+    told: Told,
+    truth: np.ndarray,
+    listed: Gazetteer | None,
+    series: int,
 ) -> None:
     """The pictures of one regime."""
     divisions: list[Division] = [by_size(truth), by_weekday(told.dates, len(told.places))]
@@ -60,7 +68,9 @@ def draw(
         )
     board = scoreboard(told, truth, divisions)
     print(f"{regime}:", *(line for line in lines(board) if line.startswith("all")))
-    (out / f"{regime}-scoreboard.svg").write_text(scoreboard_svg(board), encoding="utf-8")
+    (out / f"{regime}-scoreboard.svg").write_text(
+        scoreboard_svg(board, label=label), encoding="utf-8"
+    )
     if listed is not None:
         number = {name: n for n, name in enumerate(told.places)}
         rows = np.array([number.get(name, -1) for name in listed.ids])
@@ -69,14 +79,14 @@ def draw(
         point = np.where(here, told.point[rows, last], np.nan)
         confidence = np.where(here, told.confidence[rows, last], 0.0)
         shown = here & told.published[rows, last]
-        text = map_svg(f"{regime}, {told.dates[last]}", listed, point, confidence, shown)
+        text = map_svg(f"{label}, {told.dates[last]}", listed, point, confidence, shown)
         (out / f"{regime}-map.svg").write_text(text, encoding="utf-8")
     order = np.argsort(-np.nan_to_num(np.nanmedian(np.nan_to_num(truth), axis=1)), kind="stable")
     for rank in np.linspace(0, order.size - 1, max(1, series)).astype(int).tolist()[:series]:
         p = int(order[rank])
         name = told.places[p] if listed is None else listed.names[listed.position[told.places[p]]]
         text = series_svg(
-            f"{name}, {regime}",
+            f"{name}, {label}",
             told.dates,
             told.point[p],
             told.low[p],

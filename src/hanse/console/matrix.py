@@ -86,7 +86,7 @@ MATRIX: Mapping[str, frozenset[str]] = {
     "evidence.read": _only(LEGAL, RISK, OWNER, AUDITOR),
     "evidence.make": _only(LEGAL, RISK, AUDITOR),
     "evidence.draft": _only(LEGAL, RISK, OWNER, AUDITOR),
-    "evidence.check": _only(LEGAL, RISK, OWNER, AUDITOR),
+    "evidence.verify": _only(LEGAL, RISK, OWNER, AUDITOR),
     "budget.read": _WORK,
     "ledger.read": _only(LEGAL, RISK, OPERATOR, AUDITOR, OWNER),
     "ledger.export": _only(LEGAL, RISK, AUDITOR),

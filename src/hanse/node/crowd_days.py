@@ -1,8 +1,8 @@
 """A node's part of daily crowds: feeds are read and checked before anybody signs, played in the job, and published.
 
 An owner of counters brings nothing but a keyed hash of its rows; its counts stay in memory until the job's sums
-have come, and here they become a model or a day's figures. A holder (map, operator, payments) shares changes. What any
-party reads of its own feeds, and what the checks found there, it writes into its own log.
+have come, and here they become a model or a day's figures. A holder (map, operator, payments) shares changes. What
+any party reads of its own feeds, and what the checks found there, it writes into its own log.
 """
 
 from __future__ import annotations

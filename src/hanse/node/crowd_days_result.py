@@ -1,7 +1,8 @@
 """What a training or day of a crowd leaves at a node: its result, figures to publish, what was told, for scores.
 
 The archive keeps, per day, what was told of that day when it was over: what the scoreboard judges. It is
-append-only; a day that was told again later is a revision, and days are told in their order, so yesterday is never rewritten.
+append-only; a day that was told again later is a revision, and days are told in their order, so yesterday is never
+rewritten.
 """
 
 from __future__ import annotations
@@ -188,8 +189,10 @@ class Archive:
             return ""
         if whole.p30_published >= whole.confidence - _ALARM_BELOW:
             return ""
-        return (f"drift: of the last {recent.size} known days {whole.p30_published:.0%} of the published numbers were "
-                f"within 30 %, {whole.confidence:.0%} was expected; train again and look at the feeds")  # fmt: skip
+        return (
+            f"drift: of the last {recent.size} known days {whole.p30_published:.0%} of the published numbers were within "
+            f"30 %, {whole.confidence:.0%} was expected; train again and look at the feeds"
+        )
 
 
 def archived(folder: Path | None, contract: Contract, clause: CrowdClause) -> Archive:

@@ -38,12 +38,14 @@ def document(
     )
 
 
-def scoreboard_svg(board: Scoreboard, dimensions: Sequence[str] = (), aim: float = 0.9) -> str:
+def scoreboard_svg(
+    board: Scoreboard, dimensions: Sequence[str] = (), aim: float = 0.9, label: str = ""
+) -> str:
     """The whole board: its main figures, P30 by day, and bars by dimension (all but days, or those named).
 
-    ``aim`` is the P30 that is promised, drawn as a broken line.
+    ``aim`` is the P30 that is promised, drawn as a broken line; ``label`` says what it is of.
     """
-    title = f"P30 from {board.first} to {board.last}"
+    title = f"{label + ': ' if label else ''}P30 from {board.first} to {board.last}"
     parts = [f'<text class="bold" x="4" y="20">{escape(title)}</text>', *_figures(board.whole)]
     y = 104.0
     days = board.of("day")

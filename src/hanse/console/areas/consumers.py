@@ -171,7 +171,7 @@ def _number(text: str, usual: int) -> int:
 
 
 def _wrong(error: ValueError) -> Refusal:
-    return Refusal("consumer.malformed", "the consumer cannot be added: quota and rate are whole numbers above zero",
+    return Refusal("consumer.malformed", "the consumer cannot be added: quota or rate is no whole number",
                    remedy="correct the form", detail=str(error)[:200])  # fmt: skip
 
 

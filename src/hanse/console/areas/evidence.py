@@ -42,7 +42,7 @@ def read_verifier() -> Response:
     return _verifier()
 
 
-@api.post("/evidence/checks", "evidence.check", tags=["evidence"])
+@api.post("/evidence/checks", "evidence.verify", tags=["evidence"])
 def check_pack(request: Request, file: Annotated[UploadFile, File()]) -> dict[str, Any]:
     """Whether a pack holds, and what does not."""
     return _checked(request, file, {})
@@ -115,7 +115,7 @@ def impact_page(request: Request, contract_id: str) -> Response:
     return _impact(request, contract_id)
 
 
-@pages.post("/evidence/check", "evidence.check")
+@pages.post("/evidence/check", "evidence.verify")
 def check_on_page(
     request: Request, file: Annotated[UploadFile, File()], keys: Annotated[str, Form()] = ""
 ) -> Response:

@@ -20,7 +20,8 @@ _VERIFYING = threading.Lock()  # it reads the whole ledger: one at a time
 Kind = Annotated[str, Query(max_length=40, pattern="^[a-z0-9-]*$")]
 Before = Annotated[int | None, Query(ge=0, le=1 << 53)]
 KINDS = ("console", "contract", "review", "dataset", "crowd", "partner", "reserve", "commit", "release",
-         "disclosure", "answer", "refusal", "job", "roster")  # fmt: skip
+         "disclosure", "answer", "refusal", "job", "roster", "model",
+         "consumer", "webhook", "publication")  # fmt: skip
 
 
 @api.get("/ledger", "ledger.read", tags=["ledger"])
