@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -208,3 +210,28 @@ def test_a_town_of_shops_and_its_months(made: City) -> None:
     )
     told = mapped[[str(d) == "2025-03-01" for _, d in mapped.index]].droplevel("date")
     np.testing.assert_allclose(told.to_numpy(), march[told.index].to_numpy(), atol=0.001)
+
+
+def test_the_back_tests_description_names_what_is_there(made: City, tmp_path: Path) -> None:
+    files = write(made, tmp_path / "town")
+    told = tomllib.loads(files["places_toml"].read_text(encoding="utf-8"))
+    parts = [
+        told["places"],
+        told["owner"],
+        told["weather"],
+        *told["map"],
+        *told["operator"],
+        *told["payments"],
+    ]
+    for part in parts:
+        columns = pq.read_schema(tmp_path / "town" / part["path"]).names
+        single = [
+            part[k]
+            for k in ("key", "date", "value", "reported", "latitude", "labels", "owner", "holiday")
+            if k in part
+        ]
+        wanted = part.get("values", [])
+        for name in [*single, *([wanted] if isinstance(wanted, str) else wanted)]:
+            assert any(fnmatch(column, name) for column in columns), (part["path"], name)
+    first, last = (np.datetime64(day) for day in told["test"])
+    assert made.days.dates[0] < first <= last == made.days.dates[-1]

@@ -178,10 +178,18 @@ class Gate:
             and request.noise == release.noise
             and release.k == self.bundle.contract.privacy.k
         )
+        if request.computation in (*MODEL_JOBS, *CROWD_JOBS):
+            # Its seats match rows at the plan's price, whatever the request says; and who reads is not the asker's
+            # to choose: a party left out would work for a model that only others keep.
+            same = (
+                same
+                and request.epsilon_join == getattr(planned, "epsilon_join", 0.0)
+                and set(request.recipients) == set(getattr(planned, "recipients", ()))
+            )
         if not same:
             raise Refusal(
                 "gate.request",
-                "the request does not say what its question amounts to (columns, outputs, epsilon, k)",
+                "the request does not say what its question amounts to (columns, outputs, epsilon, recipients, k)",
                 remedy="check that all nodes run the same Hanse version and hold the same contract",
                 where=f"job {request.job_hash[:16]}",
             )

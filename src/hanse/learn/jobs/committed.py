@@ -121,11 +121,12 @@ class Verified:
             return self.inner.receive(source, step, dtype, shape)
         awaited = self._awaited.get(source) or self._commitment(source, party)
         array = self.inner.receive(source, step, dtype, shape)
-        if awaited.next < len(awaited.digests):
-            body = hashlib.sha256(octets(array)).digest()
-            if _message(awaited.nonce, step, array, body) != awaited.digests[awaited.next]:
-                raise _swapped(party)
-            awaited.next += 1
+        if awaited.next >= len(awaited.digests):  # it committed to fewer messages than it sends
+            raise _swapped(party)
+        body = hashlib.sha256(octets(array)).digest()
+        if _message(awaited.nonce, step, array, body) != awaited.digests[awaited.next]:
+            raise _swapped(party)
+        awaited.next += 1
         return array
 
     def _commitment(self, source: int, party: str) -> _Awaited:

@@ -27,6 +27,7 @@ from hanse.gate.scores import ModelRelease, Told
 from hanse.learn.jobs.blocks import LinearBlock
 from hanse.learn.jobs.terms import (
     F64,
+    Holdout,
     HomeRows,
     Terms,
     lots,
@@ -43,7 +44,7 @@ from hanse.learn.linear.glm import run_seat
 from hanse.learn.linear.home import Basis, Columns, basis_of
 from hanse.learn.linear.keys import common_keys, send_elements
 from hanse.learn.linear.party import share_penalties
-from hanse.learn.linear.plan import BETA, LEAST_ROWS, ROWS_PER_COLUMN, Plan, Provider
+from hanse.learn.linear.plan import BETA, LEAST_ROWS, LEAST_TEST, ROWS_PER_COLUMN, Plan, Provider
 from hanse.learn.linear.rows import open_rows, packed, values_of
 from hanse.wire import Channel
 
@@ -58,7 +59,7 @@ class LinearQuestion(Document):
     l2: Annotated[float, Field(ge=0, le=10)] = 1e-6
     l1: Annotated[float, Field(ge=0, le=10)] = 0.0
     iterations: Annotated[int, Field(ge=3, le=100)] = 20
-    holdout: Annotated[float, Field(ge=0, le=0.9)] = 0.3
+    holdout: Holdout = 0.3
     power: Annotated[float, Field(gt=1, lt=2)] = 1.5  # Tweedie's
 
 
@@ -117,7 +118,7 @@ def plan(parameters: Mapping[str, Any], contract: Contract) -> LinearPlan:
     )  # fmt: skip
     if terms.personal:
         needed = max(LEAST_ROWS, ROWS_PER_COLUMN * wide.width * family.classes)
-        wide = replace(wide, least_rows=max(clause.least_rows, needed))
+        wide = replace(wide, least_rows=max(clause.least_rows, needed), least_test=LEAST_TEST)
     wide.check()
     besides = () if clause.alignment == "hidden" else ("training.keys", "holdout.keys")
     return LinearPlan(

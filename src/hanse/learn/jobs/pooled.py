@@ -32,6 +32,7 @@ from hanse.learn.horizontal.rounds import Averaging
 from hanse.learn.horizontal.trees import Boosting, Trees
 from hanse.learn.jobs.terms import (
     F64,
+    Holdout,
     HomeRows,
     Terms,
     lots,
@@ -58,7 +59,7 @@ class PooledQuestion(Document):
     depth: Annotated[int, Field(ge=1, le=10)] = 4
     rate: Annotated[float, Field(gt=0, le=10)] = 0.1
     l2: Annotated[float, Field(ge=0, le=10)] = 1e-6
-    holdout: Annotated[float, Field(ge=0, le=0.9)] = 0.3
+    holdout: Holdout = 0.3
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from hanse.align import JoinPolicy
 from hanse.contracts import Contract, JobRequest, ModelClause, Use
@@ -29,6 +29,17 @@ from hanse.wire import digest
 F64 = NDArray[np.float64]
 U64 = NDArray[np.uint64]
 Q = TypeVar("Q", bound=Document)
+LEAST_HOLDOUT = 0.05
+
+
+def _whole_percents(share: float) -> float:
+    # Whose row is for the test follows from its id: a finer share could keep exactly one person apart.
+    if share and (share < LEAST_HOLDOUT or abs(100 * share - round(100 * share)) > 1e-9):
+        raise ValueError("is 0, or whole percents from 0.05 to 0.9")
+    return share
+
+
+Holdout = Annotated[float, Field(ge=0, le=0.9), AfterValidator(_whole_percents)]
 
 
 class Table(Protocol):

@@ -36,6 +36,7 @@ from hanse.learn.jobs.keys import keys_in_common
 from hanse.learn.jobs.terms import (
     F64,
     U64,
+    Holdout,
     HomeRows,
     Side,
     Terms,
@@ -71,7 +72,7 @@ class TreesQuestion(Document):
     patience: Annotated[int, Field(ge=0, le=10_000)] = 0
     masked: bool | None = None  # sums carry masks and seats choose the splits: of people always
     own_trees: Annotated[int, Field(ge=0, le=10_000)] | None = None  # of people 1, else none
-    holdout: Annotated[float, Field(ge=0, le=0.9)] = 0.3
+    holdout: Holdout = 0.3
 
 
 @dataclass(frozen=True)

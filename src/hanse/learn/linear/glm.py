@@ -89,7 +89,9 @@ def run_seat(s: Session, record: Record, plan: Plan, tell: Telling = send_number
         _tell(tell, s, record, plan, found, "errors", "the variances")
     test = s.fork("test")
     if plan.holdout:
-        rows, _ = _joined(s.fork("holdout"), record, plan, "holdout")
+        rows, tested = _joined(s.fork("holdout"), record, plan, "holdout")
+        if tested < plan.least_test:
+            raise too_few_to_test(tested, plan.least_test)
     figures, what = measured(test, rows, predictor(test, rows, beta, plan), plan)
     tell(s.channel, record, figures, what, (SEATS, plan.label_party), "metrics")
     return Seen(matched, iterations, settled)
@@ -111,6 +113,15 @@ def too_few(matched: int, wanted: int) -> Refusal:
         f"about {max(0, matched)} rows match (noised), and a model of these columns needs {wanted}",
         remedy="bring more rows in common or fewer columns; a rehearsal on data that are not about people may "
         "lower the limit (--minimum-rows)",
+    )
+
+
+def too_few_to_test(tested: int, wanted: int) -> Refusal:
+    """The refusal of figures that would be about single people."""
+    return Refusal(
+        "learn.test-rows",
+        f"about {max(0, tested)} rows to test on match (noised), and exact figures need {wanted}",
+        remedy="keep a larger share of the rows to test on, or none (holdout 0)",
     )
 
 

@@ -14,6 +14,7 @@ from hanse.learn.linear.families import COLUMN_WHOLE, ETA, WEIGHT, WEIGHT_WHOLE,
 
 LEAST_ROWS = 1000  # matched people of a model about people, and 20 for each coefficient
 ROWS_PER_COLUMN = 20
+LEAST_TEST = 200  # matched people to test a model on: exact figures of fewer, in ten bands, are about single people
 BETA = 28  # fraction bits of a coefficient
 MOST_PROVIDERS = 6
 MOST_COEFFICIENTS = 1024  # of a multinomial model, over all classes: its curvature is their square
@@ -65,6 +66,7 @@ class Plan:
     weights: bool = False
     offset: bool = False
     errors: bool = False  # whether parties get the standard errors of their coefficients
+    least_test: int = 0  # matched rows to test on, below which nothing is told
 
     @property
     def label_party(self) -> str:

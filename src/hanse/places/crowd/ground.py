@@ -20,7 +20,6 @@ Flags = NDArray[np.bool_]
 Days = NDArray[np.datetime64]
 
 WEEKEND = (5, 6)  # Monday is 0
-_YEAR_END = ((12, 24), (12, 31), (1, 2))  # working days on which cities are not at work as usual
 _WIDEST_LABEL = 64
 
 
@@ -65,7 +64,7 @@ class Calendar:
     """
 
     days: Days
-    names: tuple[str, ...]  # of holidays, "" for none
+    names: tuple[str, ...]  # of holidays and of days next to them, "" for others
     kind: I64
     like: I64
     off: Flags
@@ -102,7 +101,21 @@ def calendar(
     kind = np.where(holiday, 7, weekday)
     like = np.where(holiday, max(weekend), weekday)
     off = holiday | free
-    return Calendar(days, names, kind, like, off, _features(days, holiday, free, off))
+    return Calendar(days, _around(names), kind, like, off, _features(days, holiday, free, off))
+
+
+def _around(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of holidays, and of the days next to one: "Christmas -1" is like every Christmas Eve."""
+    out = list(names)
+    for number, name in enumerate(names):
+        if name:
+            continue
+        for offset in (1, -1, 2, -2):
+            other = number + offset
+            if 0 <= other < len(names) and names[other]:
+                out[number] = f"{names[other]} {-offset:+d}"
+                break
+    return tuple(out)
 
 
 def _features(days: Days, holiday: Flags, free: Flags, off: Flags) -> F64:

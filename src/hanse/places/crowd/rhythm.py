@@ -25,6 +25,7 @@ from hanse.places.crowd.federation import Federation
 
 F64 = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+PLACES_A_FACTOR = 30  # a factor needs so many places: fewer only learn each other's noise
 LEAST_DAYS = 42  # a place teaches the rhythm from so many known days on
 _WINSOR = 0.5  # a log residual beyond this teaches no more than this
 _RIDGE_DAY = 0.1  # places' worth of prior that a day's loadings are 0
@@ -69,7 +70,7 @@ def fit_rhythm(
     teach = np.isfinite(logs).sum(axis=1) >= LEAST_DAYS
     known = np.isfinite(logs) & teach[:, None]
     places = float(federation.sum("rhythm.places", np.array([float(teach.sum())]))[0])
-    factors = max(0, min(factors, int(places) // 5, start.shape[1]))
+    factors = max(0, min(factors, int(places) // PLACES_A_FACTOR, start.shape[1]))
     days = np.c_[np.zeros(logs.shape[1]), start[:, :factors]]
     noise = _NOISE
     traits = at_home(logs, days, noise, teach)

@@ -27,7 +27,7 @@ F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 U8 = NDArray[np.uint8]
 LEAST = 20  # places to a leaf
-BINS = 12
+BINS = 9
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class TreeSettings:
     depth: int = 3
     rate: float = 0.08
     l2: float = 1.0
-    column_share: float = 0.4
+    column_share: float = 0.12
     row_share: float = 0.75
     clip: float = 0.3  # residuals of the level teach no more than this many deviations
     clip_traits: float = 1.0

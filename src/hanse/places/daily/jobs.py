@@ -32,7 +32,7 @@ from hanse.learn.jobs.terms import Table, read_question
 
 I64 = NDArray[np.int64]
 DRIFT_DAYS = 34  # before the day: of what is drift told
-JUDGED_DAYS = 71  # before the newest counts: of what a training learns how much a change says
+JUDGED_DAYS = 99  # before the newest counts: of what a training, and the guard's, learn how much a change says
 MOST_OUTPUTS = 10_000_000
 FIGURES = "figures"
 
