@@ -141,7 +141,7 @@ def test_standard_errors_in_the_open(files: list[Path], capsys: pytest.CaptureFi
     assert run(files[:2], "--model", "linear", "--rehearse", "--errors", "--open") == 0
     shown = capsys.readouterr().out
     assert "p-value" in shown
-    assert "rows matched;" in shown, "open rows are counted exactly"
+    assert "rows to learn from matched;" in shown, "open rows are counted exactly"
     assert run(files[:2], "--rehearse", "--errors", "--json") == 0
     body = json.loads(capsys.readouterr().out)
     assert set(body["p_values"]["host"]) == {"b", "c"}
@@ -219,7 +219,8 @@ ROWS = range(900)
         ({"id": [None, *(f"p{n}" for n in range(899))]}, "learn.id", "no id", "guest.parquet, column id"),
         ({"id": [n + 0.5 for n in ROWS]}, "learn.id", "fractions", "guest.parquet, column id"),
         ({"id": [float("nan"), *map(float, range(899))]}, "learn.id", "no id", "guest.parquet, column id"),
-        ({"y": [1] * 900}, "learn.label", "one value", ""),
+        ({"y": [1] * 900}, "learn.label", "one value", "guest"),
+        ({"y": ["", *(["no", "yes"][n % 2] for n in range(899))]}, "learn.label", "missing", "guest.parquet"),
         ({"y": [n % 3 for n in ROWS]}, "learn.label", "two classes", "guest"),
         ({"y": [None, *(n % 2 for n in range(899))]}, "learn.label", "missing", "guest.parquet"),
         ({"y": [float("nan"), *(n % 2 for n in range(899))]}, "learn.label", "missing", "guest.parquet"),
@@ -228,7 +229,7 @@ ROWS = range(900)
         ({"far": [float("inf")] * 900}, "learn.missing", "'far'", "guest.parquet"),
         ({"text": [f"t{n}" for n in ROWS]}, "learn.text", "'text'", "guest.parquet"),
     ],
-    ids=["twice", "null", "fraction", "nan", "one class", "three classes", "no label", "nan label", "dates",
+    ids=["twice", "null", "fraction", "nan", "one class", "blank label", "three classes", "no label", "nan label", "dates",
          "lists", "infinite", "free text"],
 )  # fmt: skip
 def test_what_cannot_serve_is_refused_naming_file_and_column(
@@ -305,6 +306,7 @@ def test_text_booleans_and_gaps_become_columns(
     changed(
         files[2],
         town=[["a", "b", "c", None][n % 4] for n in ROWS], flag=[n % 7 < 3 for n in ROWS], gaps=gaps,
+        blanks=[["", "a", "b"][n % 3] for n in ROWS], __index_level_0__=list(ROWS),
         nothing=pa.nulls(900), flat=[1.5] * 900, many=[f"v{n * n % 97}" for n in ROWS],
     )  # fmt: skip
     changed(files[0], y=[["no", "yes"][n % 2] for n in ROWS])
@@ -313,6 +315,8 @@ def test_text_booleans_and_gaps_become_columns(
     made = set(body["coefficients"]["more"])
     assert {"flag", "gaps", "gaps=(missing)"} <= made
     assert len({name for name in made if name.startswith("town=")}) == 3
+    assert "blanks=" not in made, "text with nothing in it is missing"
+    assert "__index_level_0__" not in made, "row numbers are no feature"
     assert "many=(other)" in made
     assert "nothing" not in made
     assert "flat" not in made
@@ -359,3 +363,13 @@ def test_a_file_that_is_none(files: list[Path], tmp_path: Path) -> None:
     twice = tmp_path / "twice.csv"
     twice.write_text("id,b,b\np1,2,3\n")
     assert refused([files[0], twice]).code == "learn.column"
+
+
+@pytest.mark.parametrize("name", ["城市", "city"], ids=["name", "values"])
+def test_a_file_in_another_encoding(files: list[Path], tmp_path: Path, name: str) -> None:
+    lines = [f"id,{name}", *(f"p{n},{['北京', '上海'][n % 2]}" for n in ROWS)]
+    path = tmp_path / "gbk.csv"
+    path.write_text("\n".join(lines), encoding="gbk")
+    error = refused([files[0], path])
+    assert (error.code, error.where) == ("learn.file", "gbk.csv")
+    assert "UTF-8" in error.message

@@ -121,11 +121,30 @@ class CrowdFederation:
                 office.register_dataset(self.described(dataset))
         return self
 
+    def share_out(self) -> None:
+        """Every party gets a third of the places to count: three owners, ``mine-...`` each."""
+        held = feeds(self.made)["counted"]
+        for number, name in enumerate(NAMES):
+            self.give(f"mine-{name}", held.where(held.place % 3 == number))
+            with self.members[name].office() as office:
+                office.register_dataset(self.described(f"mine-{name}"))
+
+    def joint_contract(self) -> str:
+        """A contract of three owners without signals."""
+        terms = self.terms()
+        columns = {"place": "place", "date": "day", "value": "people", "reported": "told"}
+        owners = [{"truth": f"seen-{n}", "dataset": f"mine-{n}", **columns} for n in NAMES]
+        return self.contract(
+            truths=[{**terms["truths"][0], "name": f"seen-{n}", "provider": n} for n in NAMES],
+            datasets=[{**terms["datasets"][0], "name": f"mine-{n}", "provider": n} for n in NAMES],
+            crowds=[clause(owners=owners, signals=[], recipients=["counters", "maps"])],
+        )
+
     def described(self, dataset: str) -> Document:
         return {
             "name": dataset, "source": {"path": str(self.source(dataset))},
             "ids": [{"column": "place", "type": "place"}],
-            "columns": [{"name": c["name"], "column": c["name"], "kind": c["kind"]} for c in COLUMNS[dataset]],
+            "columns": [{"name": c["name"], "column": c["name"], "kind": c["kind"]} for c in COLUMNS["counted"]],
             "classification": "trade-secret", "description": "Numbers of places (synthetic).",
             "legal_basis": "not-personal",
         }  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import socket
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,9 @@ def node_with_history(folder: Path, party: str = "media-house") -> Path:
     with facade.office_of(folder) as office:
         for number in range(30):
             office.ledger.append("note", {"number": number})
+        now = datetime(2026, 5, 1, tzinfo=UTC)
+        office.store.jobs.create("a" * 64, "b" * 64, {"question": 1}, now)
+        office.store.jobs.log("a" * 64, 1, "info", "admitted as seat 0", now)
     (folder / "data" / "places").mkdir()
     (folder / "data" / "places" / "list.parquet").write_bytes(bytes(range(256)) * 9000)
     return folder
@@ -113,7 +117,7 @@ def test_a_store_is_copied_whole_and_only_into_an_empty_one(tmp_path: Path) -> N
     old = node_with_history(tmp_path / "old")
     source, target = open_sqlite(old / "data"), open_sqlite(tmp_path / "target")
     counts = copy_store(source, target)
-    assert counts["ledger"] == 30
+    assert (counts["ledger"], counts["jobs"], counts["job_log"]) == (30, 1, 1)
     with pytest.raises(Refusal, match="has rows"):
         copy_store(source, target)
 

@@ -56,7 +56,8 @@ def test_nobody_is_told_how_a_model_does_on_a_few_people(models: ModelFederation
 
     contract = models.contract(models=[clause(scores=[], online="no")])
     whole = tables()["customers"]
-    ids = np.asarray(hash_identifiers(whole.column("id").to_pylist(), "member")[0], np.uint64)
+    texts = whole.column("id").to_pylist()
+    ids = np.array([int(hash_identifiers([t], "member")[0][0]) for t in texts], np.uint64)
     test = np.flatnonzero(lots(ids, "churn", contract) < 0.3)
     kept = np.setdiff1d(np.arange(whole.num_rows), test[1:])
     models.give("customers", whole.take(kept))

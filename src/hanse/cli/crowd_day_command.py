@@ -147,6 +147,43 @@ def scores(
         say(f"The picture is {picture}.")
 
 
+@app.command("backtest")
+def backtest(
+    config: Annotated[Path, typer.Argument(help="The tables as TOML.", show_default=False)],
+    regimes: Annotated[str, typer.Option(help="Some of them, with commas.", show_default="all")] = "",
+    quick: Annotated[bool, typer.Option("--quick", help="The joint model only.")] = False,
+    without: Annotated[
+        str, typer.Option(help="Leave out map, operator or payments.", show_default=False)
+    ] = "",
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    rows: Annotated[
+        Path | None, typer.Option(help="Write every prediction (.parquet).", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """How the model would have done on one's own tables, every day told with what was known on it. Needs no node."""
+    from hanse.errors import Refusal
+    from hanse.places import backtest as test
+
+    wanted = [name for name in regimes.split(",") if name] or list(test.REGIMES)
+    unknown = sorted(set(wanted) - set(test.REGIMES))
+    if unknown:
+        raise Refusal("backtest.regime", f"there is no regime {unknown[0][:32]!r}",
+                      remedy=f"use some of {', '.join(test.REGIMES)}")  # fmt: skip
+    run = test.run(config, wanted, ("federated",) if quick else test.VARIANTS, workers, without)
+    found = {name: test.figures(run, name) for name in wanted}
+    if rows is not None:
+        test.write_rows(run, rows)
+    if as_json:
+        write_json({"name": run.name, "places": run.places, "days": run.days, "owners": run.owners, **found,
+                    "train_s": round(run.train_s, 3), "daily_s": round(run.daily_s, 4)})  # fmt: skip
+        return
+    say(f"{run.name}: {run.places:,} places, {run.days} days, {run.owners} owners; in percent:")
+    columns = tuple(found[wanted[0]])
+    show(("regime", *(c.replace("_", " ") for c in columns)),
+         [(name, *("-" if one[c] is None else f"{one[c]:.2f}" for c in columns)) for name, one in found.items()])
+
+
 def _findings(lines: list[str]) -> None:
     for line in lines:
         say(f"  {line}")

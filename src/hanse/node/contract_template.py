@@ -36,9 +36,9 @@ _HEAD = """\
 # A contract between organisations. Lines that begin with # are notes; unknown keys are errors.
 # Correct everything here, then: hanse contract draft FILE, show, sign, push.
 format = 1
-id = "my-first-funnel"                  # small letters, digits, hyphens
+id = "{id}"                  # small letters, digits, hyphens
 version = 1
-title = "Who came from the campaign"
+title = "{title}"
 purpose = "Say what is measured, for whom, and why these parties need it."
 starts = {starts}
 expires = {expires}                    # the last valid day is the day before
@@ -79,8 +79,11 @@ def template(name: str, office: NodeOffice, today: date) -> str:
     datasets = [office.dataset(stored.name) for stored in office.store.datasets.all()]
     datasets += [office.crowds.clause(crowd) for crowd in office.crowds.names()]
     types = [i.type for dataset in datasets for i in dataset.ids]
+    model = name in MODEL_TEMPLATES
     blocks = [
         _HEAD.format(
+            id="my-first-model" if model else "my-first-funnel",
+            title="What we learn together" if model else "Who came from the campaign",
             starts=today,
             expires=today + timedelta(days=365),
             seats=", ".join(_text(s) for s in seats),
@@ -90,7 +93,6 @@ def template(name: str, office: NodeOffice, today: date) -> str:
     blocks += [_party(card) for card in cards]
     if len(cards) < 3:
         blocks.append("# Add the other parties: 'hanse partner add CARD' makes them known here.\n")
-    model = name in MODEL_TEMPLATES
     blocks += [_dataset(dataset, office.party, model=model) for dataset in datasets]
     listed = [dataset.name for dataset in datasets]
     if name == CAMPAIGN:
@@ -158,7 +160,9 @@ def _dataset(dataset: Dataset, provider: str, *, model: bool = False) -> str:
         f"name = {_text(dataset.name)}",
         f"provider = {_text(provider)}",
         "capacity = 100000                       # people, padded to this number; it is public",
-        "slots = 4                               # events kept per person, at most 32"
+        "slots = 1                               # a model needs one row per id"
+        if model
+        else "slots = 4                               # events kept per person, at most 32"
         if dataset.columns
         else "slots = 1                               # a crowd: it only says who is in it",
     ]

@@ -30,7 +30,7 @@ from hanse.node.models import ModelShelf, StoredModel
 from hanse.node.publications import Publications
 from hanse.node.roles import Job, Progress
 from hanse.places.checks import checked
-from hanse.places.crowd.federation import Alone, Federation
+from hanse.places.crowd.federation import Federation
 from hanse.places.daily import changes, run
 from hanse.places.daily.jobs import CrowdPlan, Side
 from hanse.places.daily.reading import calendar_of, ground_of, read_reports
@@ -296,10 +296,5 @@ class CrowdDesk:
         return held[-1] if held else None
 
 
-def alone(_job: Job) -> Federation:
-    """The sums of a single owner are its own."""
-    return Alone()
-
-
-__all__ = ["FOLDER", "CrowdDesk", "Prepared", "alone"]
+__all__ = ["FOLDER", "CrowdDesk", "Prepared"]
 

@@ -190,8 +190,8 @@ class Archive:
         if whole.p30_published >= whole.confidence - _ALARM_BELOW:
             return ""
         return (
-            f"drift: of the last {recent.size} known days {whole.p30_published:.0%} of the published numbers were within "
-            f"30 %, {whole.confidence:.0%} was expected; train again and look at the feeds"
+            f"drift: of the last {recent.size} known days {whole.p30_published:.0%} of the published numbers were "
+            f"within 30 %, {whole.confidence:.0%} was expected; train again and look at the feeds"
         )
 
 

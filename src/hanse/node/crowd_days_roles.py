@@ -1,6 +1,7 @@
 """Training and telling crowds as each role lives it: seats add changes, holders and owners unlock, owners tell.
 
-Seats and providers live as in any model job (`hanse.node.training`). A recipient that is an owner reads the sums,
+Seats and providers live as in any model job (`hanse.node.training`); for several owners the seats then also add up
+what these learn together. A recipient that is an owner reads the sums,
 works at home, and tells the figures of its places to the other recipients; those wait for them.
 """
 
@@ -8,22 +9,31 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hanse.clock import SystemClock
 from hanse.engine.session import Session
 from hanse.engine.shares import Ring
+from hanse.engine.stage import agree
+from hanse.entropy import Entropy
 from hanse.errors import Foul
 from hanse.gate.record import Record
 from hanse.gate.scores import flat, read_unlocked
-from hanse.node.crowd_days import CrowdDesk, Opened, alone
+from hanse.learn.horizontal.seats import SummingSeat
+from hanse.learn.horizontal.sums import SummingParty
+from hanse.learn.jobs.renumbered import Renumbered
+from hanse.node.crowd_days import CrowdDesk, Opened
 from hanse.node.roles import Job, Progress, receive_record
+from hanse.places.crowd.federation import Alone, Federation, Secure
 from hanse.places.daily import changes
 from hanse.places.daily.jobs import CrowdPlan
 from hanse.places.daily.run import ELSEWHERE, REASONS, DayTold, Figures
-from hanse.wire import Channel, canonical
+from hanse.wire import Channel, Frame, PatientChannel, canonical
 
 _U8, _U64 = np.dtype("u1"), np.dtype("<u8")
 _MOST_WORDS = 1 << 16
@@ -54,18 +64,61 @@ def run_recipient(
         told.step: read_unlocked(channel, told, providers, parties) for told in plan.release.of(party)
     }
     if plan.trains:
-        result: Any = desk.train(job, opened, record, alone(job), progress)
+        with _joined(channel, party, job, desk) as federation:
+            result: Any = desk.train(job, opened, record, federation, progress)
         progress("done", 1.0)
         return result, record
     own: DayTold | None = None
     if party in plan.terms.owners:
-        own = desk.day(job, opened, alone(job), progress)
+        with _joined(channel, party, job, desk) as federation:
+            own = desk.day(job, opened, federation, progress)
         _tell(channel, party, job, own)
     progress("publishing", 0.0)
     figures, said = _heard(channel, party, job, own)
     result = desk.publish(job, figures, said, own)
     progress("done", 1.0)
     return result, record
+
+
+# --- several owners -----------------------------------------------------------------------------------
+
+
+class _Patient(Renumbered):
+    """A job's channel, numbered as the sums over owners are."""
+
+    def __init__(self, inner: Channel, roles: Sequence[int]) -> None:
+        super().__init__(inner, roles)
+        self._patient, self._of = cast(PatientChannel, inner), tuple(roles)
+
+    def next_frame(self, source: int, patience: float) -> Frame:
+        """See `PatientChannel`."""
+        return self._patient.next_frame(self._of[source], patience)
+
+
+def serve(channel: Channel, seat: int, job: Job, entropy: Entropy, progress: Progress) -> None:
+    """A seat adds what owners bring until all of them have ended; nothing to do for one owner."""
+    plan: CrowdPlan = job.plan
+    if plan.joint is None:
+        return
+    inner = _Patient(channel, plan.joint_roles(job))
+    s = agree(inner, seat, entropy, b"crowd-sums|" + bytes.fromhex(job.request.job_hash))
+    SummingSeat(s, inner, plan.joint, Record(), entropy, SystemClock(), progress=progress).serve()
+
+
+@contextmanager
+def _joined(channel: Channel, party: str, job: Job, desk: CrowdDesk) -> Iterator[Federation]:
+    """This owner's end of the sums: its own numbers if it is the only one."""
+    plan: CrowdPlan = job.plan
+    if plan.joint is None:
+        yield Alone()
+        return
+    number = plan.terms.owners.index(party)
+    end = SummingParty(_Patient(channel, plan.joint_roles(job)), plan.joint, number, desk.entropy)
+    yield Secure(end, number, len(plan.terms.owners))
+    end.end()
+
+
+# --- figures ------------------------------------------------------------------------------------------
 
 
 def _tell(channel: Channel, party: str, job: Job, told: DayTold) -> None:

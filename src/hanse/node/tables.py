@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, Column, Float, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Float, ForeignKeyConstraint, Integer, MetaData, Table, Text
 
 metadata = MetaData()
 
@@ -66,6 +66,7 @@ job_log = Table(
     Column("at", Text, nullable=False),
     Column("level", Text, nullable=False),
     Column("message", Text, nullable=False),
+    ForeignKeyConstraint(["job", "attempt"], ["jobs.job", "jobs.attempt"]),  # a copy writes jobs first
 )
 ledger = Table(
     "ledger",

@@ -80,6 +80,8 @@ def run_model_role(
         return Lived(record, result=home.finish(job, {}, record))
     if number < SEATS:
         record, meter = run_model_seat(channel, number, job, entropy, commit, progress)
+        if job.plan.way == "crowd":
+            crowd_days_roles.serve(channel, number, job, entropy, progress)
         return Lived(record, meter)
     if role == "provider":
         return Lived(run_model_provider(channel, party, job, home.send(job), commit, progress))

@@ -204,13 +204,10 @@ class Report:
         return "; ".join(told)
 
     def rows_told(self) -> str:
-        """How many rows matched, in words."""
+        """How many rows matched, in words; linear models count those to learn from only, without the test."""
         rows = max(0, self.rows_matched or 0)
-        return (
-            f"about {rows:,} rows matched (noised)"
-            if self.rows_noised
-            else f"{rows:,} rows matched"
-        )
+        what = "rows matched" if self.model == "boosting" else "rows to learn from matched"
+        return f"about {rows:,} {what} (noised)" if self.rows_noised else f"{rows:,} {what}"
 
     def tables(self) -> list[Table]:
         """Metrics beside each other, then each party's coefficients or importances, the largest first."""

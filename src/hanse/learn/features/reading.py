@@ -9,6 +9,7 @@ differently still match. What cannot serve is refused, with the file and the col
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ from hanse.learn.linear.tables import Table
 
 MOST_VALUES = 32  # of a text column; rarer ones are put together
 OTHER, MISSING = "(other)", "(missing)"
+UNNAMED = re.compile(r"__index_level_\d+__|Unnamed: 0|")  # how pandas stores an index without a name
 Missing = Literal["indicator", "keep", "refuse"]
 U64 = NDArray[np.uint64]
 Column = NDArray[np.float64]
@@ -86,6 +88,7 @@ def loaded(path: Path) -> Any:
         else:
             options = pyarrow.csv.ParseOptions(delimiter=_delimiter(path))
             table = pyarrow.csv.read_csv(path, parse_options=options)
+            _check_encoding(table, path.name)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise Fault("learn.file", f"{path.name} is not a readable Parquet or CSV file", where=path.name,
                     remedy="open it in another program, or write it anew",
@@ -99,6 +102,17 @@ def loaded(path: Path) -> Any:
             "learn.rows", "the file has no rows", where=path.name, remedy="give a file with rows"
         )
     return table
+
+
+def _check_encoding(table: Any, where: str) -> None:
+    """`Fault` for a CSV file in another encoding than UTF-8, which reads as bytes."""
+    try:
+        odd = any(pa.types.is_binary(table.schema.field(n).type) for n in range(len(table.schema)))
+    except UnicodeDecodeError:  # a column's name
+        odd = True
+    if odd:
+        raise Fault("learn.file", f"{where} is not in UTF-8", where=where,
+                    remedy="save it as UTF-8; spreadsheets call it 'CSV UTF-8'")  # fmt: skip
 
 
 def _delimiter(path: Path) -> str:
@@ -127,6 +141,9 @@ def prepared(
     values: list[Column] = []
     for column in table.column_names:
         if column in (id_column, label) or column in how.without:
+            continue
+        if UNNAMED.fullmatch(column):  # it would tell the order of the rows
+            notes.append(f"the column {column!r} holds row numbers that pandas stored, and is left out")
             continue
         for made, array in _features(
             column, table.column(column), where, how, learning, notes, coded
@@ -302,6 +319,7 @@ def _coded(
 
 def _ranked(name: str, column: Any, where: str, how: Preparing) -> tuple[Any, list[str]]:
     """(the column, missing values as a word of their own, its values, the most frequent first)."""
+    column = _blanks_missing(column)
     gone = column.null_count
     if gone and how.missing == "refuse":
         raise Refusal("learn.missing", f"the column {name!r} has {gone} missing values", where=where,
@@ -315,6 +333,11 @@ def _ranked(name: str, column: Any, where: str, how: Preparing) -> tuple[Any, li
     return words, [
         v for _, v in sorted(zip(counts, values, strict=True), key=lambda pair: (-pair[0], pair[1]))
     ]
+
+
+def _blanks_missing(column: Any) -> Any:
+    """Text with nothing in it is missing: so CSV files have it."""
+    return pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column)
 
 
 def _numbers(column: Any, name: str, where: str) -> Column:
@@ -341,6 +364,8 @@ def _label(
     if pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
         kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        column = _blanks_missing(column)
     if column.null_count:
         raise Refusal("learn.label", f"the label {name!r} has {column.null_count} missing values", where=where,
                       remedy="leave rows without a label out")  # fmt: skip

@@ -28,13 +28,14 @@ from hanse.contracts.fields import Document, Name, Slug
 from hanse.errors import Refusal
 from hanse.gate.record import Opening
 from hanse.gate.scores import ModelRelease, Told
+from hanse.gate.sums import SumPolicy
 from hanse.learn.jobs.terms import Table, read_question
 
 I64 = NDArray[np.int64]
 DRIFT_DAYS = 34  # before the day: of what is drift told
-JUDGED_DAYS = 99  # before the newest counts: of what a training, and the guard's, learn how much a change says
+JUDGED_DAYS = 71  # before the newest counts: of what a training learns how much a change says
 MOST_OUTPUTS = 10_000_000
-FIGURES = "figures"
+FIGURES, SUMS = "figures", "sums"
 
 
 class CrowdQuestion(Document):
@@ -129,11 +130,26 @@ class CrowdPlan:
 
     @property
     def besides(self) -> tuple[Opening, ...]:
-        """What owners tell recipients themselves."""
-        if self.trains:
-            return ()
-        what = "figures by place and day: number, interval, confidence, or why there is none"
-        return (Opening(FIGURES, what, self.recipients, self.places * len(self.told) * 5),)
+        """What owners tell recipients themselves, and what opens to them while they work together."""
+        found = []
+        if self.joint is not None:
+            what = "sums over all owners of what their places teach the common rhythm, blend and calibration, exact"
+            found.append(Opening(SUMS, what, self.terms.owners, 1))
+        if not self.trains:
+            what = "figures by place and day: number, interval, confidence, or why there is none"
+            size = self.places * len(self.told) * 5
+            found.append(Opening(FIGURES, what, self.terms.clause.recipients, size))
+        return tuple(found)
+
+    @property
+    def joint(self) -> SumPolicy | None:
+        """How the sums over owners are made, where there are several."""
+        owners = self.terms.owners
+        return SumPolicy(owners, least_contributors=len(owners)) if len(owners) > 1 else None
+
+    def joint_roles(self, job: Table) -> list[int]:
+        """Roles of the job by number of those sums: seats, then the owners as recipients."""
+        return [0, 1, 2, *(job.recipient_role(p) for p in self.terms.owners)]
 
 
 def training(parameters: Mapping[str, Any], contract: Contract) -> CrowdPlan:
@@ -169,7 +185,7 @@ def _plan(computation: str, parameters: Mapping[str, Any], contract: Contract) -
                       where=f"crowds[{clause.name}]")  # fmt: skip
     what = "per place and day, the sum over at least two holders of how far the day is from usual, exact"
     release = ModelRelease(
-        (Told("changes", what, terms.owners, size),), contract.privacy.k, (FIGURES,)
+        (Told("changes", what, terms.owners, size),), contract.privacy.k, (FIGURES, SUMS)
     )
     more = () if computation == CROWD_TRAIN else clause.recipients
     recipients = tuple(dict.fromkeys([*terms.owners, *sorted(more)]))

@@ -1,8 +1,8 @@
 """A training and a day at an owner of counters: what is used, what is told, what is said about it.
 
     1. The owner's reports until the day's end, known no earlier than agreed, are checked; what is wrong is out.
-    2. A training keeps a new model only if, trained without the last 28 known days, it tells these at least as well
-       as the model there is. If it does not, that one stays.
+    2. A training keeps a new model only if it tells the last 28 known days as well as the model there is, or within
+       half a point of P30: day by day, each with what was known before it. If it does not, that one stays.
     3. A day gives every place of the list a number, an interval and a confidence, or the reason why there is none.
     4. Sources that are late, missing or broken step down in the order of `hanse.places.standins`, and the result
        says where each stands.
@@ -42,6 +42,7 @@ I64 = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 Document = dict[str, Any]
 GUARDED = 28  # known days on which a new model must not be worse
+TOLERANCE = 0.005  # of P30: a difference that is none
 LEAST_DAYS = 120  # known days before a model can be trained
 MOST_EXPECTED = 3000  # places in the list up to which those without counts get an expectation
 ALARM = 0.5  # drift from which it is told
@@ -139,13 +140,12 @@ def train(
     if federation.sum("days", np.array([days]))[0] < LEAST_DAYS * federation.owners:
         raise Refusal("crowd.days", f"there are counts of fewer than {LEAST_DAYS} days",
                       remedy="wait, or register more of the past", where=scene.clause.name)  # fmt: skip
-    guard = _guarded(federation, scene, now, received, old, kernels, newest, lag)
-    if not guard.adopted and old is not None:
-        return dict(old), guard
     crowd = Crowd(federation, scene.ground, scene.calendar, now.own,
                   _columns(federation, scene), scene.settings, kernels)  # fmt: skip
     crowd.train(logs, _weather(scene), newest, lag, received)
-    return state_of(crowd, scene.calendar, scene.ground.keys), guard
+    state = state_of(crowd, scene.calendar, scene.ground.keys)
+    guard = _guarded(federation, scene, now, received, state, old, kernels, newest, lag)
+    return (state if guard.adopted or old is None else dict(old)), guard
 
 
 def _columns(federation: Federation, scene: Scene) -> Any:
@@ -157,49 +157,38 @@ def _columns(federation: Federation, scene: Scene) -> Any:
 
 
 def _guarded(
-    federation: Federation, scene: Scene, now: Known, received: Received | None,
+    federation: Federation, scene: Scene, now: Known, received: Received | None, new: Mapping[str, Any],
     old: Mapping[str, Any] | None, kernels: Kernels, newest: int, lag: int,
 ) -> Guard:  # fmt: skip
+    """Both models have seen most of the days they are compared on: this finds what got worse, and is no measure of
+    how good either is. The scoreboard is."""
     having = federation.sum("guard.old", np.array([float(old is not None)]))[0]
-    early = newest - GUARDED
-    if old is None or having < federation.owners or early < LEAST_DAYS:
+    if old is None or having < federation.owners:
         return Guard(None, None, 0, adopted=True)
-    logs = now.logs[now.own]
-    before = logs.copy()
-    before[:, early + 1 :] = np.nan
-    candidate = Crowd(federation, scene.ground, scene.calendar, now.own, None, scene.settings, kernels)
-    candidate.train(before, _weather(scene), early, lag, received)
-    there = crowd_of(old, federation, scene.ground, scene.calendar, scene.settings, kernels)
-    days = range(early + 1, newest + 1)
-    scores = [
-        _p30(federation, one, now.logs, days, lag, received) for one in (candidate, there)
-    ]
-    return Guard(scores[0], scores[1], len(days), adopted=scores[0] >= scores[1])
+    days = range(max(0, newest - GUARDED + 1), newest + 1)
+    scores = []
+    for state in (new, old):
+        crowd = crowd_of(state, federation, scene.ground, scene.calendar, scene.settings, kernels)
+        scores.append(_p30(federation, crowd, now.logs, days, lag, received))
+    return Guard(scores[0], scores[1], len(days), adopted=scores[0] >= scores[1] - TOLERANCE)
 
 
 def _p30(
     federation: Federation, crowd: Crowd, logs: F64, days: range, lag: int, received: Received | None,
 ) -> float:  # fmt: skip
-    """P30 of known days told as they would have been, over all owners' places with a history."""
+    """P30 of known days told as they would have been, day by day, over all owners' places with a history."""
     hits = total = 0.0
-    crowd.learn(logs[crowd.own], days.stop - 1)
-    newest = crowd._newest
+    own = logs[crowd.own]
+    crowd._newest = days.start - lag - 1  # the days since are learned again, by either model alike
     for day in days:
-        crowd._newest = day - lag
-        told = crowd.day(_until(logs[crowd.own], day - lag), day, received)
-        true = np.exp(logs[crowd.own, day])
+        crowd.learn(own, day - lag)
+        told = crowd.day(own, day, received)
+        true = np.exp(own[:, day])
         fine = np.isfinite(true) & np.isfinite(told.judged.point)
         hits += float((np.abs(told.judged.point[fine] - true[fine]) <= WITHIN * true[fine]).sum())
         total += float(fine.sum())
-    crowd._newest = newest
     both = federation.sum("guard", np.array([hits, total]))
     return float(both[0] / both[1]) if both[1] else 0.0
-
-
-def _until(logs: F64, day: int) -> F64:
-    out = logs.copy()
-    out[:, day + 1 :] = np.nan
-    return out
 
 
 def _weather(scene: Scene) -> F64:
