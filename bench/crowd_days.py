@@ -3,7 +3,7 @@
     python bench/crowd_days.py --places 10000 --days 365
 
 The sample city (synthetic): an owner counts all its places, a map company and an operator bring signals; each of
-the three also holds a seat. Two trainings, so that the second pays for the guard, and two days, one after the other.
+the three also holds a seat. Two trainings, so that the second pays for the guard, and two days, one after another.
 Seconds are wall time of the whole job as its asker sees it, `cpu_s` of all three processes together.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -121,6 +122,19 @@ def test_suspend_resume_and_end_are_written_down_with_their_reason(
     refused(move("resume", "--reason", "x"), "contract.state", "ended")
     entries = hanse("ledger", "list", "--kind", "contract", "--json", "--node", media).json
     assert [e["body"].get("reason") for e in entries][-3:] == ["an audit", "done", "over"]
+
+
+def test_a_contract_that_is_over_says_so(hanse: Hanse, nodes: dict[str, Path], drafted: Path) -> None:
+    media = nodes["media-house"]
+    assert "allows nothing" not in hanse("contract", "sign", "my-first-funnel", "--node", media).out
+    text = drafted.read_text()
+    for key in ("starts", "expires"):
+        year = "2020" if key == "starts" else "2021"
+        text = re.sub(rf"(?m)^{key} = \d+", f"{key} = {year}", text)
+    drafted.write_text(text.replace("my-first-funnel", "an-old-one"))
+    ran = hanse("contract", "draft", drafted, "--node", media)
+    assert ran.status == 0, ran.err
+    assert "allows nothing any more" in ran.out + ran.err
 
 
 def test_bad_drafts_are_refused_with_the_reason(

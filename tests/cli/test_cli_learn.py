@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+import typer
 
 from hanse.cli.main import invoke
 from hanse.errors import HanseError, Refusal
@@ -79,6 +80,15 @@ def test_the_picture_is_a_picture(files: list[Path], tmp_path: Path) -> None:
     assert drawn.startswith("<svg")
     assert {"Gain", "Calibration"} <= set(drawn.replace("<", ">").split(">"))
     assert drawn.count("<circle") == 10
+
+
+def test_a_picture_that_cannot_be_is_refused_before_anything_runs(
+    files: list[Path], tmp_path: Path
+) -> None:
+    nowhere = [files[0], tmp_path / "nowhere.parquet"]  # is not even looked for
+    assert refused(nowhere, "--picture", str(tmp_path / "no" / "p.svg")).code == "file.unwritable"
+    with pytest.raises(typer.BadParameter, match=r"\.svg"):
+        run(nowhere, "--rehearse", "--picture", str(tmp_path / "p.png"))
 
 
 def test_without_a_contract_there_is_only_a_rehearsal(files: list[Path]) -> None:
@@ -229,8 +239,8 @@ ROWS = range(900)
         ({"far": [float("inf")] * 900}, "learn.missing", "'far'", "guest.parquet"),
         ({"text": [f"t{n}" for n in ROWS]}, "learn.text", "'text'", "guest.parquet"),
     ],
-    ids=["twice", "null", "fraction", "nan", "one class", "blank label", "three classes", "no label", "nan label", "dates",
-         "lists", "infinite", "free text"],
+    ids=["twice", "null", "fraction", "nan", "one class", "blank label", "three classes", "no label",
+         "nan label", "dates", "lists", "infinite", "free text"],
 )  # fmt: skip
 def test_what_cannot_serve_is_refused_naming_file_and_column(
     files: list[Path], columns: dict[str, Any], code: str, said: str, where: str

@@ -111,6 +111,11 @@ def test_an_authorisation_without_evidence_is_refused() -> None:
         ({"p_values": ["coupons"]}, "p_values", "coupons"),
         ({"metrics": ["nobody"]}, "metrics", "nobody"),
         ({"coefficients": ["retailer"]}, "coefficients", "media"),
+        (
+            {"kind": "horizontal-glm", "alignment": "none", "scores": [], "coefficients": ["retailer"]},
+            "coefficients",
+            "reads every sum",
+        ),
         ({"scores": [], "online": "open-query"}, "online", "nobody"),
         ({"kind": "multinomial"}, "target", "category"),
         ({"least_rows": 19}, "least_rows", "20"),

@@ -29,7 +29,9 @@ def node_with_history(folder: Path, party: str = "media-house") -> Path:
         for number in range(30):
             office.ledger.append("note", {"number": number})
         now = datetime(2026, 5, 1, tzinfo=UTC)
-        office.store.jobs.create("a" * 64, "b" * 64, {"question": 1}, now)
+        office.store.jobs.create(
+            "a" * 64, 1, contract="b" * 64, request={"question": 1}, state="done", at=now
+        )
         office.store.jobs.log("a" * 64, 1, "info", "admitted as seat 0", now)
     (folder / "data" / "places").mkdir()
     (folder / "data" / "places" / "list.parquet").write_bytes(bytes(range(256)) * 9000)

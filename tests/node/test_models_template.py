@@ -23,6 +23,8 @@ def test_a_template_is_a_contract_as_it_is(models: ModelFederation, name: str, a
         contract = Contract.from_fields(with_keys(plain_values(tomllib.loads(text)), office))
     assert contract.models[0].horizontal == (name == "horizontal")
     assert not contract.computations
+    assert contract.id == "my-first-model"
+    assert all(d.slots == 1 for d in contract.datasets)
     assert "Which models" in describe(contract)
 
 

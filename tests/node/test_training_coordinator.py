@@ -79,7 +79,8 @@ class _Replayed:
 
     def receive(self, source: int, step: str, dtype: Any, shape: Any) -> Array:
         del source, step, dtype, shape
-        return self._left.pop(0)
+        found: Array = self._left.pop(0)
+        return found
 
     def send(self, to: int, step: str, array: Array) -> None:
         raise AssertionError("seats send a provider nothing here")
@@ -96,10 +97,10 @@ def test_a_message_that_nothing_commits_to_is_no_upload(tied: int) -> None:
     lie = Upload("media", honest.messages, honest.nonces, tuple(d[:tied] for d in honest.digests))
     wire = Recorder()
     lie.send(wire)
-    seat = Verified(_Replayed(wire), 0, {3: "media"}, {"media": lie.commitment})
+    checked = Verified(_Replayed(wire), 0, {3: "media"}, {"media": lie.commitment})
     for step in ("first", "second")[:tied]:
-        seat.receive(3, step, np.dtype("<u8"), (4,))
+        checked.receive(3, step, np.dtype("<u8"), (4,))
     if tied < 2:
         with pytest.raises(Foul) as foul:
-            seat.receive(3, "second", np.dtype("<u8"), (4,))
+            checked.receive(3, "second", np.dtype("<u8"), (4,))
         assert foul.value.code == "model.swapped"

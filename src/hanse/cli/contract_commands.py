@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hanse.cli.options import HERE, AsJson, NodeFolder, Reason
-from hanse.cli.screen import console, plain, say, show, write_json
+from hanse.cli.screen import console, note, plain, say, show, write_json
+from hanse.clock import SystemClock
 
 if TYPE_CHECKING:
     from hanse.node.office import NodeOffice
@@ -250,7 +251,8 @@ def list_contracts(node: NodeFolder = HERE, as_json: AsJson = False) -> None:
     show(
         ("contract", "version", "title", "state", "signed", "jobs", "until"),
         [
-            (r["id"], r["version"], r["title"], r["state"],
+            (r["id"], r["version"], r["title"],
+             "expired" if r["state"] == "live" and _over(r["expires"]) else r["state"],
              f"{len(r['signed'])} of {len(r['parties'])}", f"{r['jobs']} of {r['maximum_jobs']}", r["expires"])
             for r in rows
         ],
@@ -278,6 +280,10 @@ def _row(office: NodeOffice, stored: StoredContract) -> dict[str, Any]:
     }
 
 
+def _over(expires: str) -> bool:
+    return expires <= SystemClock().now().date().isoformat()
+
+
 def _say_standing(stored: StoredContract) -> None:
     """Who has signed, who has not, and what that makes it."""
     signed = sorted(stored.bundle["signatures"])
@@ -286,3 +292,6 @@ def _say_standing(stored: StoredContract) -> None:
         f"  State: {stored.state}; signed by {', '.join(signed) or 'nobody'}"
         + (f"; missing: {', '.join(missing)}" if missing else "")
     )
+    expires = str(stored.bundle["contract"]["expires"])
+    if _over(expires):
+        note(f"  It allows nothing any more: its last day was the one before {expires}.")

@@ -161,7 +161,7 @@ def backtest(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """How the model would have done on one's own tables, every day told with what was known on it. Needs no node."""
+    """How the model would have done on one's own tables, each day told with what was known. Needs no node."""
     from hanse.errors import Refusal
     from hanse.places import backtest as test
 

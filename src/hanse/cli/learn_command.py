@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from hanse.cli.options import AsJson
 from hanse.cli.screen import note, say, show, size, write_json
-from hanse.errors import Refusal
+from hanse.errors import Fault, Refusal
 
 if TYPE_CHECKING:
     from hanse.learn.evaluation.report import Report
@@ -101,6 +102,8 @@ def learn(
     require_rehearsal(rehearse)
     if missing not in ("indicator", "refuse"):
         raise typer.BadParameter(f"{missing!r} is not indicator or refuse", param_hint="--missing")
+    if picture is not None:
+        _check_picture(picture)
     from hanse.learn.evaluation.rehearsal import rehearse_files
 
     report = rehearse_files(
@@ -115,6 +118,15 @@ def learn(
         write_json(report.body())
     else:
         _show(report)
+
+
+def _check_picture(file: Path) -> None:
+    """Before anything runs: a training is not to be lost over its picture's name."""
+    if file.suffix.lower() != ".svg":
+        raise typer.BadParameter(f"{file} should end in .svg", param_hint="--picture")
+    if file.is_dir() or not os.access(file.parent, os.W_OK):
+        raise Fault("file.unwritable", "the picture cannot be written", where=str(file),
+                    remedy="name a file in a folder that exists and that you may write to")  # fmt: skip
 
 
 def require_rehearsal(rehearse: bool) -> None:

@@ -31,8 +31,9 @@ def usage(
     from hanse.node import facade
     from hanse.node.metering import summary
 
+    days = _days(first, last)
     with facade.office_of(node) as office:
-        body = summary(office, _day(first, "--from"), _day(last, "--to"), contract)
+        body = summary(office, *days, contract)
     if as_json:
         write_json(body)
         return
@@ -58,8 +59,9 @@ def statement(
 
     if out is not None and out.suffix.lower() not in (".csv", ".pdf"):
         raise typer.BadParameter("--out is a .csv or a .pdf file")
+    days = _days(first, last)
     with facade.office_of(node) as office:
-        made = make(office, contract, _day(first, "--from"), _day(last, "--to"))
+        made = make(office, contract, *days)
     if out is not None:
         write_new(out, made.csv() if out.suffix.lower() == ".csv" else made.pdf(), "the statement")
     if as_json:
@@ -68,6 +70,13 @@ def statement(
     show_result(console(), made.body())
     if out is not None:
         say(f"Wrote {out}.")
+
+
+def _days(first: str, last: str) -> tuple[date, date]:
+    days = _day(first, "--from"), _day(last, "--to")
+    if days[0] > days[1]:
+        raise typer.BadParameter("--from is after --to")
+    return days
 
 
 def _day(text: str, option: str) -> date:

@@ -221,8 +221,11 @@ def _clause_problems(contract: Contract, clause: ModelClause) -> Iterator[tuple[
         label = parties_of(contract, clause)[0]
         for key, names in (("metrics", clause.metrics), ("scores", clause.scores)):
             for name in names:
-                if name != label and name in own:
+                if name != label:
                     yield key, f"of boosted trees can only be told to {label}, which has the target"
+    if clause.horizontal and clause.coefficients and set(clause.coefficients) != own:
+        missing = ", ".join(sorted(own - set(clause.coefficients)))
+        yield "coefficients", f"leaves out {missing}, which reads every sum and so the whole model all the same"
     if clause.p_values and clause.kind not in LINEAR_KINDS:
         yield "p_values", f"a model of kind {clause.kind} has none; leave it out"
 
@@ -283,7 +286,8 @@ def in_words(contract: Contract, clause: ModelClause) -> list[str]:
         else "None of its rows is about people."
     )
     ways = {
-        "hidden": "Rows are matched on shares: nobody learns who is in both tables.",
+        "hidden": "Rows are matched on shares: the matching tells nobody who is in both tables; exact figures over "
+        "rows that somebody chose for it could tell of a few.",
         "open": "Rows are matched openly: the parties see which keys they have in common, and, for trees, "
         "which way each split sends each row.",
         "none": "Every party learns on its own rows; only sums over parties are opened.",

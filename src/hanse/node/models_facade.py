@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -140,8 +141,11 @@ def hand_out_scores(office: NodeOffice, job: str, target: Path) -> Path:
                       remedy="score again; scores are handed out once, at the receiver")  # fmt: skip
     try:
         with writing_to(target.absolute().parent):
-            shutil.copyfile(source, target)
-            target.chmod(0o600)
+            # The owner's alone from the first byte on: scores are about people.
+            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with source.open("rb") as scores, os.fdopen(descriptor, "wb") as file:
+                target.chmod(0o600)
+                shutil.copyfileobj(scores, file)
     except OSError as error:
         raise Fault("file.unwritable", f"the scores cannot be written: {error.strerror}",
                     remedy=f"they are kept in the node's folder ({source.name}): copy that file",

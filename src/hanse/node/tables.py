@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, Column, Float, ForeignKeyConstraint, Integer, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    ForeignKeyConstraint,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+)
 
 metadata = MetaData()
 
@@ -66,7 +75,8 @@ job_log = Table(
     Column("at", Text, nullable=False),
     Column("level", Text, nullable=False),
     Column("message", Text, nullable=False),
-    ForeignKeyConstraint(["job", "attempt"], ["jobs.job", "jobs.attempt"]),  # a copy writes jobs first
+    # a copy of the store writes jobs first
+    ForeignKeyConstraint(["job", "attempt"], ["jobs.job", "jobs.attempt"]),
 )
 ledger = Table(
     "ledger",

@@ -121,7 +121,8 @@ def check_matched(matched: Matched, asked: Asked) -> None:
     y = matched.y[~matched.test]
     if (y == y[0]).all():
         raise Refusal("learn.label", "the label has one value only in the rows that match",
-                      where=next(iter(matched.blocks)), remedy="a model needs rows of at least two kinds")  # fmt: skip
+                      where=next(iter(matched.blocks)),
+                      remedy="a model needs rows of at least two kinds")  # fmt: skip
     kinds = np.unique(matched.y).size
     if asked.model == "logistic" and kinds > 2:
         raise not_two_classes(kinds, next(iter(matched.blocks)))

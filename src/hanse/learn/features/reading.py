@@ -28,7 +28,7 @@ from hanse.learn.linear.tables import Table
 
 MOST_VALUES = 32  # of a text column; rarer ones are put together
 OTHER, MISSING = "(other)", "(missing)"
-UNNAMED = re.compile(r"__index_level_\d+__|Unnamed: 0|")  # how pandas stores an index without a name
+UNNAMED = re.compile(r"__index_level_\d+__|Unnamed: 0|")  # an index of pandas that has no name
 Missing = Literal["indicator", "keep", "refuse"]
 U64 = NDArray[np.uint64]
 Column = NDArray[np.float64]

@@ -90,7 +90,7 @@ def run_seat(s: Session, record: Record, plan: Plan, tell: Telling = send_number
     test = s.fork("test")
     if plan.holdout:
         rows, tested = _joined(s.fork("holdout"), record, plan, "holdout")
-        if tested < plan.least_test:
+        if plan.least_test and tested < plan.least_test:
             raise too_few_to_test(tested, plan.least_test)
     figures, what = measured(test, rows, predictor(test, rows, beta, plan), plan)
     tell(s.channel, record, figures, what, (SEATS, plan.label_party), "metrics")

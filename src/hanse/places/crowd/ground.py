@@ -94,14 +94,29 @@ def calendar(
     """All days from ``first`` to ``last``; ``holidays`` maps ISO dates to names."""
     days = np.arange(np.datetime64(first, "D"), np.datetime64(last, "D") + 1)  # type: ignore[call-overload]
     weekday = (days.astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday
-    given = holidays or {}
+    given = _every_year(dict(holidays or {}), int(str(days[-1])[:4]) + 1)
     names = tuple(given.get(str(d), "") for d in days)
     holiday = np.array([bool(n) for n in names])
     free = np.isin(weekday, weekend)
     kind = np.where(holiday, 7, weekday)
     like = np.where(holiday, max(weekend), weekday)
     off = holiday | free
-    return Calendar(days, _around(names), kind, like, off, _features(days, holiday, free, off))
+    wide = np.arange(days[0] - 3, days[-1] + 4)  # the first day may be the day after a holiday
+    around = _around([given.get(str(d), "") for d in wide])[3:-3]
+    return Calendar(days, around, kind, like, off, _features(days, holiday, free, off))
+
+
+def _every_year(given: dict[str, str], last: int) -> dict[str, str]:
+    """With holidays of a fixed date carried on to the year ``last``, where the table ends before."""
+    dates: dict[tuple[str, str], list[int]] = {}
+    for date, name in given.items():
+        dates.setdefault((date[5:10], name), []).append(int(date[:4]))
+    end = max(given, default="")
+    for (date, name), years in dates.items():
+        if len(years) > 1 and len(years) == max(years) - min(years) + 1:
+            coming = [f"{year}-{date}" for year in range(max(years) + 1, last + 1)]
+            given |= {day: name for day in coming if day > end}
+    return given
 
 
 def _around(names: Sequence[str]) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ RULES = ("same week", "carry", "weekdays", "level", "near", "mid", "far", "area"
 NAIVE = (0, 1, 7)
 SAFE = 5  # the rule that stands in where another cannot tell
 _CUT = 0.6  # a log error teaches no more than this
-_EVEN = 0.05  # weight of "all corrected rules alike", in mean squared errors
+_EVEN = 1.0  # weight of "all corrected rules alike", in mean squared errors
 _LEVEL = 5.0  # days of half-life
 _WIDE, _FULL = (
     2.5,
