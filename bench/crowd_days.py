@@ -39,7 +39,11 @@ def main() -> None:
     args = parser.parse_args()
     made = city(Wish(places=args.places, people=0, days=args.days, seed=3))
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps({"places": args.places, "days": args.days, **measure(made, Path(folder))}, indent=2))
+        print(
+            json.dumps(
+                {"places": args.places, "days": args.days, **measure(made, Path(folder))}, indent=2
+            )
+        )
 
 
 def measure(made: City, root: Path) -> dict[str, Any]:

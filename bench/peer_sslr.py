@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import secretflow
@@ -25,12 +26,12 @@ from secretflow.ml.linear import SSGLM, SSRegression
 PARTIES = ("guest", "host")
 
 
-def same(array):
+def same(array: Any) -> Any:
     """What a party reads at home."""
     return array
 
 
-def at_home(x, y, devices):
+def at_home(x: Any, y: Any, devices: Any) -> Any:
     """(columns, labels) as SecretFlow has them: each half of the columns at its party, labels at the first."""
     half = x.shape[1] // 2
     ends = {"guest": slice(0, half), "host": slice(half, 2 * half)}
@@ -43,7 +44,7 @@ def at_home(x, y, devices):
     return tuple(FedNdarray(each, partition_way=PartitionWay.VERTICAL) for each in (parts, label))
 
 
-def fitted(spu, rows, labels, asked):
+def fitted(spu: Any, rows: Any, labels: Any, asked: dict[str, Any]) -> Any:
     """A trained model; its weights are there when this returns."""
     if asked["method"] == "sslr":
         model = SSRegression(spu)
@@ -58,20 +59,20 @@ def fitted(spu, rows, labels, asked):
     return model
 
 
-def sent():
+def sent() -> int:
     """Bytes that left this machine's loopback so far, other processes' too."""
     with Path("/proc/net/dev").open() as table:
         line = next(line for line in table if line.strip().startswith("lo:"))
     return int(line.split(":")[1].split()[8])
 
 
-def peak_mib():
+def peak_mib() -> float:
     """Of this party since it was started: what getrusage says is its parent's where that was larger."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) / 1024
 
 
-def train(file, asked, me, ports):
+def train(file: str, asked: dict[str, Any], me: str, ports: list[int]) -> tuple[float, int, Any]:
     """One party's run; (seconds, bytes, scores)."""
     read = np.load(file)
     x, y = read["x"], read["y"]
@@ -87,13 +88,15 @@ def train(file, asked, me, ports):
     )
     devices = {name: secretflow.PYU(name) for name in PARTIES}
     nodes = [
-        {"party": name, "address": f"127.0.0.1:{port}"} for name, port in zip(PARTIES, ports[2:], strict=True)
+        {"party": name, "address": f"127.0.0.1:{port}"}
+        for name, port in zip(PARTIES, ports[2:], strict=True)
     ]
     spu = secretflow.SPU(
         {"nodes": nodes, "runtime_config": {"protocol": "SEMI2K", "field": "FM64"}}
     )
     small = min(2_000, x.shape[0])
-    fitted(spu, *at_home(x[:small], y[:small], devices), asked | {"epochs": 1})
+    first_rows, first_labels = at_home(x[:small], y[:small], devices)
+    fitted(spu, first_rows, first_labels, asked | {"epochs": 1})
     rows, labels = at_home(x, y, devices)
     before, begun = sent(), time.perf_counter()
     model = fitted(spu, rows, labels, asked)
@@ -103,7 +106,7 @@ def train(file, asked, me, ports):
     return wall, size, scores
 
 
-def free_ports(count):
+def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on."""
     sockets = [socket.socket() for _ in range(count)]
     for each in sockets:

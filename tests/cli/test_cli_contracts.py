@@ -124,7 +124,9 @@ def test_suspend_resume_and_end_are_written_down_with_their_reason(
     assert [e["body"].get("reason") for e in entries][-3:] == ["an audit", "done", "over"]
 
 
-def test_a_contract_that_is_over_says_so(hanse: Hanse, nodes: dict[str, Path], drafted: Path) -> None:
+def test_a_contract_that_is_over_says_so(
+    hanse: Hanse, nodes: dict[str, Path], drafted: Path
+) -> None:
     media = nodes["media-house"]
     assert "allows nothing" not in hanse("contract", "sign", "my-first-funnel", "--node", media).out
     text = drafted.read_text()

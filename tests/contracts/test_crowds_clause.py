@@ -94,7 +94,9 @@ def test_jobs_that_do_not_fit(changes: dict[str, Any], code: str) -> None:
     with pytest.raises(Refusal) as refused:
         check_crowd(contract, request(contract), trainings=3)
     assert refused.value.code == "crowd.trainings"
-    check_crowd(contract, request(contract, computation="crowd-day", recipients=["maps"]), trainings=3)
+    check_crowd(
+        contract, request(contract, computation="crowd-day", recipients=["maps"]), trainings=3
+    )
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,12 @@ def test_an_authorisation_without_evidence_is_refused() -> None:
         ({"metrics": ["nobody"]}, "metrics", "nobody"),
         ({"coefficients": ["retailer"]}, "coefficients", "media"),
         (
-            {"kind": "horizontal-glm", "alignment": "none", "scores": [], "coefficients": ["retailer"]},
+            {
+                "kind": "horizontal-glm",
+                "alignment": "none",
+                "scores": [],
+                "coefficients": ["retailer"],
+            },
             "coefficients",
             "reads every sum",
         ),

@@ -227,7 +227,15 @@ class CrowdFederation:
     def processes(self) -> None:
         """Start the nodes as processes, and wait until they are linked."""
         for name in NAMES:
-            command = [sys.executable, "-m", "hanse.cli", "node", "start", "--node", str(self[name].folder)]
+            command = [
+                sys.executable,
+                "-m",
+                "hanse.cli",
+                "node",
+                "start",
+                "--node",
+                str(self[name].folder),
+            ]
             with (self.root / f"{name}.log").open("ab") as log:
                 self.running.append(subprocess.Popen(command, stdout=log, stderr=log))  # noqa: S603
 

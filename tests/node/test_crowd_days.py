@@ -73,11 +73,17 @@ def test_two_mornings(nodes: CrowdFederation, trained: str) -> None:
     assert one.result["published"] > 100
     assert one.result["published"] + one.result["abstained"] == 60 * 3
     assert two.result is not None
-    assert two.result["findings"] == [], "what was found in the counters' feed stays with their owner"
+    assert two.result["findings"] == [], (
+        "what was found in the counters' feed stays with their owner"
+    )
     name = product(nodes, trained)
     told = {c.figure.place: c for c in publications(nodes, "maps").day(name, first)}
     true = truth(nodes, FIRST)
-    hits = [abs(told[p].figure.value - v) <= 0.3 * v for p, v in true.items() if told[p].figure.value is not None]
+    hits = [
+        abs(told[p].figure.value - v) <= 0.3 * v
+        for p, v in true.items()
+        if told[p].figure.value is not None
+    ]
     assert np.mean(hits) > 0.8
     for change in told.values():
         figure = change.figure
@@ -99,7 +105,9 @@ def test_what_opens_is_the_sum_and_the_figures(nodes: CrowdFederation, trained: 
     real = changes.read
 
     def spied(opened: Any, targets: Any, places: int, holders: Any) -> Any:
-        seen.update(opened=opened.copy(), targets=targets, received=real(opened, targets, places, holders))
+        seen.update(
+            opened=opened.copy(), targets=targets, received=real(opened, targets, places, holders)
+        )
         return seen["received"]
 
     frames: list[bytes] = []
@@ -135,13 +143,17 @@ def test_what_opens_is_the_sum_and_the_figures(nodes: CrowdFederation, trained: 
         loud = whole[np.abs(part.values).max(axis=1) > 0.05][:5, :8]
         assert loud.size, name
         assert all(row.tobytes() not in sent for row in loud), name
-    counted = feeds(nodes.made)["counted"].known(day, np.arange(day, day - np.timedelta64(30, "D"), -1)[::-1])
+    counted = feeds(nodes.made)["counted"].known(
+        day, np.arange(day, day - np.timedelta64(30, "D"), -1)[::-1]
+    )
     for row in counted:
         known = row[np.isfinite(row)]
         for shown in (known, np.log(known[known > 0])):
             assert shown.size == 0 or shown.tobytes() not in sent
     for name in NAMES:
-        body = next(e for e in reversed(nodes[name].entries("disclosure")) if e["job"] == outcome.job)
+        body = next(
+            e for e in reversed(nodes[name].entries("disclosure")) if e["job"] == outcome.job
+        )
         told = {o["step"]: o["to"] for o in body["openings"]}
         assert told == {"figures": ["counters", "maps"], "changes": ["counters"]}, name
 
@@ -172,7 +184,9 @@ def test_a_revision_is_a_version(nodes: CrowdFederation, trained: str) -> None:
     before = {c.figure.place: c for c in publications(nodes, "maps").day(name, day)}
     held = feeds(nodes.made)["counted"]
     recent = held.date >= np.datetime64(day) - 20
-    nodes.give("counted", replace(held, value=np.where(recent, np.round(held.value * 1.2), held.value)))
+    nodes.give(
+        "counted", replace(held, value=np.where(recent, np.round(held.value * 1.2), held.value))
+    )
     try:
         again = nodes.tell(trained, day)
     finally:
@@ -221,7 +235,10 @@ def test_a_feed_in_another_unit(nodes: CrowdFederation, trained: str) -> None:
     assert any("the newest change of the last week" in line for line in outcome.result["said"])
     assert "app: unit" in log_of(nodes, "maps", outcome)
     assert "app: unit" not in log_of(nodes, "counters", outcome)
-    told = {c.figure.place: c.figure for c in publications(nodes, "maps").day(product(nodes, trained), day)}
+    told = {
+        c.figure.place: c.figure
+        for c in publications(nodes, "maps").day(product(nodes, trained), day)
+    }
     true = truth(nodes, FIRST - 5)
     hits = [abs(told[p].value - v) <= 0.3 * v for p, v in true.items() if told[p].value is not None]
     assert np.mean(hits) > 0.8, "the broken feed was averaged in"
@@ -301,7 +318,9 @@ def test_people_are_no_places(nodes: CrowdFederation) -> None:
 # --- asking -------------------------------------------------------------------------------------------
 
 
-def test_a_lost_holder_is_left_out_and_a_due_model_trained(nodes: CrowdFederation, trained: str) -> None:
+def test_a_lost_holder_is_left_out_and_a_due_model_trained(
+    nodes: CrowdFederation, trained: str
+) -> None:
     office, asked = nodes["counters"].running.office, []
     seats = ("counters", "maps", "operator")
     contract = office.bundle(trained).contract

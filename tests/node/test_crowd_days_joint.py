@@ -38,13 +38,21 @@ def in_one_place(nodes: CrowdFederation, contract: str, ends: date) -> list[run.
     held = feeds(nodes.made)["counted"]
 
     def owner(number: int) -> Any:
-        scene = run.Scene(clause, terms.truths[number], ground_of(nodes.made.places), calendar, clause.history_days)
+        scene = run.Scene(
+            clause,
+            terms.truths[number],
+            ground_of(nodes.made.places),
+            calendar,
+            clause.history_days,
+        )
         known = run.known(scene, held.where(held.place % 3 == number))
 
         def live(federation: Federation) -> run.Figures:
             state, _ = run.train(federation, scene, known, None, None)
             days = range(scene.ends, scene.ends + 3)
-            return run.tell(federation, scene, known, None, json.loads(json.dumps(state)), days).figures
+            return run.tell(
+                federation, scene, known, None, json.loads(json.dumps(state)), days
+            ).figures
 
         return live
 
@@ -60,7 +68,10 @@ def test_three_owners_tell_what_one_place_would(nodes: CrowdFederation) -> None:
     assert told.result is not None
     found = nodes["maps"].running.office.bundle(contract).contract
     name = product_of(found, found.crowds[0])
-    by_place = {c.figure.place: c.figure for c in nodes["maps"].running.office.store.publications.day(name, ends)}
+    by_place = {
+        c.figure.place: c.figure
+        for c in nodes["maps"].running.office.store.publications.day(name, ends)
+    }
     plain = in_one_place(nodes, contract, ends)
     places, compared = nodes.made.places.ids, 0
     for number, figures in enumerate(plain):

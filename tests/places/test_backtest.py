@@ -24,7 +24,9 @@ def test_a_holder_that_misses_a_day_does_not_look_like_a_change() -> None:
     both = Several(large, (Signal(large), Signal(small)))
     assert np.allclose(both.change(Kernels(days), days.size - 1, 2), 0.0)
     small[1] = np.nan
-    assert np.isnan(Several(large, (Signal(large), Signal(small))).change(Kernels(days), days.size - 1, 2)[1])
+    assert np.isnan(
+        Several(large, (Signal(large), Signal(small))).change(Kernels(days), days.size - 1, 2)[1]
+    )
 
 
 @pytest.mark.slow

@@ -71,7 +71,9 @@ def within(town: City, there: run.Scene, told: run.DayTold, column: int = 0) -> 
     return float((np.abs(point[shown] - true[shown]) <= 0.3 * true[shown]).mean())
 
 
-def telling(town: City, feed: Feed, state: dict[str, Any], back: int) -> tuple[run.Scene, run.DayTold]:
+def telling(
+    town: City, feed: Feed, state: dict[str, Any], back: int
+) -> tuple[run.Scene, run.DayTold]:
     there = scene(town, back)
     days = range(there.ends, there.ends + 3)
     return there, run.tell(Alone(), there, run.known(there, feed), None, state, days)
@@ -101,7 +103,9 @@ def test_a_day_is_told_with_its_reasons(town: City, feed: Feed, state: dict[str,
     assert within(town, there, told) > 0.8
     assert told.newest == there.calendar.days[there.ends - LATENESS]
     figures = told.figures
-    assert (figures.reason[-5:] != run.PUBLISHED).all(), "places without counts are not sure enough here"
+    assert (figures.reason[-5:] != run.PUBLISHED).all(), (
+        "places without counts are not sure enough here"
+    )
     shown = figures.reason == run.PUBLISHED
     assert (figures.low[shown] <= figures.point[shown]).all()
     assert (figures.point[shown] <= figures.high[shown]).all()

@@ -123,9 +123,7 @@ def _real(quoted: str, text: str, source_type: str) -> Expression | None:
         return None
     # NaN is what some tools write for a missing value.
     finite = f"CASE WHEN isfinite({number}) THEN {number} END"
-    return Expression(
-        finite, f"({present} IS NOT NULL AND ({number}) IS NULL OR isinf({number}))"
-    )
+    return Expression(finite, f"({present} IS NOT NULL AND ({number}) IS NULL OR isinf({number}))")
 
 
 def _number(column: Column, quoted: str, text: str, source_type: str) -> Expression | None:

@@ -163,7 +163,9 @@ def review(
     with facade.office_of(node) as office:
         noted = office.review(contract_id, department, verdict, comment, by)
         reviewers = office.reviewers
-    say(f"{noted.department}: {noted.verdict} of {contract_id}, version {noted.version}; written in the ledger.")
+    say(
+        f"{noted.department}: {noted.verdict} of {contract_id}, version {noted.version}; written in the ledger."
+    )
     if reviewers:
         say(f"  Before this node signs, these must approve: {', '.join(reviewers)}")
 

@@ -18,7 +18,9 @@ Document = dict[str, Any]
 Crowd = Annotated[str, typer.Argument(help="A crowd of a contract.", show_default=False)]
 Ends = Annotated[
     str,
-    typer.Option("--ends", help="The last day of which anything is used.", show_default="yesterday"),
+    typer.Option(
+        "--ends", help="The last day of which anything is used.", show_default="yesterday"
+    ),
 ]
 ContractName = Annotated[str, typer.Option(help="The contract, if several tell such a crowd.")]
 
@@ -41,7 +43,9 @@ def train(
     if result is None:
         say(f"Trained {crowd} (job {answer['job'][:12]}). This organisation is told nothing of it.")
         return
-    say(f"{crowd}, from what was known on {result['ends']}, {result['places']:,} places: {result['guard']}.")
+    say(
+        f"{crowd}, from what was known on {result['ends']}, {result['places']:,} places: {result['guard']}."
+    )
     _findings(result["findings"])
 
 
@@ -150,7 +154,9 @@ def scores(
 @app.command("backtest")
 def backtest(
     config: Annotated[Path, typer.Argument(help="The tables as TOML.", show_default=False)],
-    regimes: Annotated[str, typer.Option(help="Some of them, with commas.", show_default="all")] = "",
+    regimes: Annotated[
+        str, typer.Option(help="Some of them, with commas.", show_default="all")
+    ] = "",
     quick: Annotated[bool, typer.Option("--quick", help="The joint model only.")] = False,
     without: Annotated[
         str, typer.Option(help="Leave out map, operator or payments.", show_default=False)
@@ -180,8 +186,13 @@ def backtest(
         return
     say(f"{run.name}: {run.places:,} places, {run.days} days, {run.owners} owners; in percent:")
     columns = tuple(found[wanted[0]])
-    show(("regime", *(c.replace("_", " ") for c in columns)),
-         [(name, *("-" if one[c] is None else f"{one[c]:.2f}" for c in columns)) for name, one in found.items()])
+    show(
+        ("regime", *(c.replace("_", " ") for c in columns)),
+        [
+            (name, *("-" if one[c] is None else f"{one[c]:.2f}" for c in columns))
+            for name, one in found.items()
+        ],
+    )
 
 
 def _findings(lines: list[str]) -> None:

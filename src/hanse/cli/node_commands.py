@@ -53,7 +53,8 @@ def start(
         bool, typer.Option("--background", help="Detach; return when the node is listening.")
     ] = False,
     console: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Also serve the console, on this port of 127.0.0.1.")
+        int | None,
+        typer.Option(min=0, max=65535, help="Also serve the console, on this port of 127.0.0.1."),
     ] = None,
     report_to: Annotated[int | None, typer.Option("--report-to", hidden=True)] = None,
     until_input_ends: Annotated[bool, typer.Option("--until-input-ends", hidden=True)] = False,

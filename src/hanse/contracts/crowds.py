@@ -201,7 +201,10 @@ def _column_problems(
     elif use not in column.uses:
         yield kind, f"column {name!r} of {dataset!r} does not have the use {use!r}"
     elif use == "place" and column.gazetteer != clause.gazetteer:
-        yield kind, f"column {name!r} of {dataset!r} holds places of another list than {clause.gazetteer!r}"
+        yield (
+            kind,
+            f"column {name!r} of {dataset!r} holds places of another list than {clause.gazetteer!r}",
+        )
     elif use in ("feature", "target") and column.kind in ("category", "boolean"):
         yield kind, f"column {name!r} of {dataset!r} is no number"
 
@@ -214,7 +217,10 @@ def _truth_problems(
         yield "owners", f"there is no truth {owner.truth!r}; add it or correct the name"
         return
     if dataset is not None and truth.provider != dataset.provider:
-        yield "owners", f"{owner.truth!r} is counted by {truth.provider}, {owner.dataset!r} is another party's"
+        yield (
+            "owners",
+            f"{owner.truth!r} is counted by {truth.provider}, {owner.dataset!r} is another party's",
+        )
     if truth.gazetteer != clause.gazetteer:
         yield "owners", f"{owner.truth!r} counts at the places of another list"
     first = contract.truth(clause.owners[0].truth)

@@ -49,7 +49,11 @@ def describe(contract: Contract) -> str:
         *([("What qualifies", _qualifications(contract))] if contract.qualifications else []),
         *([("Who learns what", _learning(contract))] if contract.computations else []),
         *([("Which models", _models(contract))] if contract.models else []),
-        *([("What protects people in the results", _protection(contract))] if contract.computations else []),
+        *(
+            [("What protects people in the results", _protection(contract))]
+            if contract.computations
+            else []
+        ),
         ("What the seats see while computing", _seats(contract)),
         *([("What it costs", _prices(contract))] if contract.prices is not None else []),
         ("Whom you trust", [TRUST, f"The parties state: {contract.independence}"]),
@@ -217,7 +221,9 @@ def _prices(contract: Contract) -> list[str]:
         payer = "Whoever asks" if price.payer == "analyst" else _who(contract, price.payer)
         unit = _UNITS[price.unit].format(dataset=price.dataset)
         only = f" of {price.computation!r}" if price.computation else ""
-        lines.append(f"{payer} pays {_who(contract, price.payee)} {currency} {price.amount} {unit}{only}.")
+        lines.append(
+            f"{payer} pays {_who(contract, price.payee)} {currency} {price.amount} {unit}{only}."
+        )
     return lines
 
 

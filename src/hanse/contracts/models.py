@@ -225,7 +225,10 @@ def _clause_problems(contract: Contract, clause: ModelClause) -> Iterator[tuple[
                     yield key, f"of boosted trees can only be told to {label}, which has the target"
     if clause.horizontal and clause.coefficients and set(clause.coefficients) != own:
         missing = ", ".join(sorted(own - set(clause.coefficients)))
-        yield "coefficients", f"leaves out {missing}, which reads every sum and so the whole model all the same"
+        yield (
+            "coefficients",
+            f"leaves out {missing}, which reads every sum and so the whole model all the same",
+        )
     if clause.p_values and clause.kind not in LINEAR_KINDS:
         yield "p_values", f"a model of kind {clause.kind} has none; leave it out"
 

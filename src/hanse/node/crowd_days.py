@@ -139,14 +139,17 @@ class CrowdDesk:
             feed = read_reports(dataset, signal, signal.lateness, places.ids)
             since = calendar.days[max(0, int(plan.days[0]) - _CHECKED_BACK)]
             clean, findings = checked(feed, as_of, since=since, usual_lateness=signal.lateness)
-            mine = changes.changes_at_home(
-                clean, as_of, calendar, plan.days, plan.terms.lateness
-            )
-            lines = [f"{dataset.name}: {len(clean):,} reports used", *map(str, findings[:_MOST_LINES])]
+            mine = changes.changes_at_home(clean, as_of, calendar, plan.days, plan.terms.lateness)
+            lines = [
+                f"{dataset.name}: {len(clean):,} reports used",
+                *map(str, findings[:_MOST_LINES]),
+            ]
         except HanseError as error:
             mine = changes.nothing(plan.days.size, plan.places)
             lines = [f"{dataset.name} brings nothing to this job: [{error.code}] {error.message}"]
-        changes.tell_digest(recorder, self.party, [mine.values, mine.presence], self.entropy.take(32))
+        changes.tell_digest(
+            recorder, self.party, [mine.values, mine.presence], self.entropy.take(32)
+        )
         changes.share(recorder, self.party, mine, self.entropy)
         return lines
 
@@ -208,10 +211,18 @@ class CrowdDesk:
         expires = expiry_of(job.contract, clause, now)
         findings = tuple(map(str, known.findings))
         places = int(known.own.size)
-        result = TrainResult(clause.name, plan.question.ends, str(guard), guard.adopted, places, findings)
+        result = TrainResult(
+            clause.name, plan.question.ends, str(guard), guard.adopted, places, findings
+        )
         if guard.adopted:
             note = ModelNote(
-                clause.name, job.request.job_hash, job.contract.id, clause.digest, now, expires, "held"
+                clause.name,
+                job.request.job_hash,
+                job.contract.id,
+                clause.digest,
+                now,
+                expires,
+                "held",
             )
             card = result.card(job, self.party, note, record)
             self.shelf.keep(note, state, card)
@@ -266,7 +277,9 @@ class CrowdDesk:
             archive.keep(figures, places, dates[0])
             alarm = archive.alarm(self._home(job)[1].feed, dates[0])
         more = () if told is None else tuple(map(str, told.findings))
-        return DayResult.of(plan, product, figures, changed, (*said, alarm) if alarm else said, more)
+        return DayResult.of(
+            plan, product, figures, changed, (*said, alarm) if alarm else said, more
+        )
 
     def release(self, job: Job) -> None:
         """Forget what was prepared for the job: it has ended."""
@@ -297,4 +310,3 @@ class CrowdDesk:
 
 
 __all__ = ["FOLDER", "CrowdDesk", "Prepared"]
-

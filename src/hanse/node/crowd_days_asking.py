@@ -45,7 +45,9 @@ class DayAsker:
         if question.computation == CROWD_DAY and self._due(contract, clause):
             try:
                 self._telling(replace(question, computation=CROWD_TRAIN), contract, clause, watch)
-            except HanseError as error:  # the day is told with the model there is, or says that there is none
+            except (
+                HanseError
+            ) as error:  # the day is told with the model there is, or says that there is none
                 _log.error("training %s failed: [%s] %s", clause.name, error.code, error.message)
         return self._telling(question, contract, clause, watch)
 
@@ -61,7 +63,12 @@ class DayAsker:
                 lost = error.where.split(":")[0].strip()
                 without = list(question.parameters.get("without", ()))
                 seat = lost in contract.seats
-                if not error.code.startswith(_LOST) or lost not in holders or lost in without or seat:
+                if (
+                    not error.code.startswith(_LOST)
+                    or lost not in holders
+                    or lost in without
+                    or seat
+                ):
                     raise
                 _log.error("%s is told without %s: [%s]", clause.name, lost, error.code)
                 parameters: dict[str, Any] = {**question.parameters, "without": [*without, lost]}
@@ -82,7 +89,10 @@ class DayAsker:
         found = []
         for job in self._office.store.jobs.all(limit=_RECENT_JOBS):
             request = job.request
-            same = request.get("contract_id") == contract.id and request.get("computation") == CROWD_TRAIN
+            same = (
+                request.get("contract_id") == contract.id
+                and request.get("computation") == CROWD_TRAIN
+            )
             if same and job.state == "done" and request["parameters"].get("crowd") == clause.name:
                 found.append(datetime.fromisoformat(str(request["created"])))
         return found

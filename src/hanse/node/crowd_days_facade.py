@@ -26,7 +26,9 @@ def _quiet(_document: Document) -> None:
     return None
 
 
-def contract_with(office: NodeOffice, crowd: str, contract: str = "") -> tuple[Contract, CrowdClause]:
+def contract_with(
+    office: NodeOffice, crowd: str, contract: str = ""
+) -> tuple[Contract, CrowdClause]:
     """The contract under which ``crowd`` is told: the one named, or the only one that has it.
 
     `Refusal` ``crowd.unknown`` or ``crowd.contract`` naming those there are.
@@ -78,7 +80,12 @@ def _run(
     parameters: Document = {"crowd": crowd, "ends": (ends or yesterday()).isoformat()}
     if without:
         parameters["without"] = list(without)
-    question = {"contract": found.id, "computation": computation, "epsilon": 0.0, "parameters": parameters}
+    question = {
+        "contract": found.id,
+        "computation": computation,
+        "epsilon": 0.0,
+        "parameters": parameters,
+    }
     return facade.ask(folder, {"verb": "run", "question": question}, watch)
 
 
@@ -91,7 +98,9 @@ def listed(office: NodeOffice) -> list[Document]:
         contract = bundle_of(stored).contract
         for clause in contract.crowds:
             product = products.get(product_of(contract, clause))
-            models = [m for m in held if m.name == clause.name and m.note["contract"] == contract.id]
+            models = [
+                m for m in held if m.name == clause.name and m.note["contract"] == contract.id
+            ]
             rows.append({
                 "crowd": clause.name, "contract": contract.id, "state": stored.state,
                 "owners": list(clause.owner_parties(contract)), "holders": list(clause.signal_parties(contract)),
@@ -145,4 +154,6 @@ def _truth(office: NodeOffice, contract: Contract, clause: CrowdClause) -> Feed:
         raise Refusal("crowd.owner", f"{office.party} has no counts of {clause.name!r}, so it cannot judge figures",
                       remedy="ask an owner of counters: " + ", ".join(clause.owner_parties(contract)))  # fmt: skip
     places = office.library().gazetteer(contract, clause.gazetteer)
-    return agreed(read_reports(office.dataset(counts.dataset), counts, truth.lateness, places.ids), truth)
+    return agreed(
+        read_reports(office.dataset(counts.dataset), counts, truth.lateness, places.ids), truth
+    )

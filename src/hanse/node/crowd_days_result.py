@@ -119,7 +119,9 @@ def product_of(contract: Contract, clause: CrowdClause) -> str:
     return f"crowd-{contract.id}-{clause.name}".replace("_", "-")[:64].rstrip("-")
 
 
-def figures_of(figures: Figures, places: tuple[str, ...], dates: NDArray[np.datetime64]) -> list[Figure]:
+def figures_of(
+    figures: Figures, places: tuple[str, ...], dates: NDArray[np.datetime64]
+) -> list[Figure]:
     """Every place and day, with its number or the reason why there is none."""
     days = [d.astype(object) for d in dates]
     found = []
@@ -161,7 +163,9 @@ class Archive:
         when: date = on.astype(object)
         return self.kept.publish(told, when)
 
-    def board(self, truth: Feed, as_of: np.datetime64, places: Gazetteer | None = None) -> Scoreboard:
+    def board(
+        self, truth: Feed, as_of: np.datetime64, places: Gazetteer | None = None
+    ) -> Scoreboard:
         """The scores of the last 90 days, by what was said first and the truth as it came in."""
         dates = days_between(as_of - BOARD_DAYS + 1, as_of)
         told = self.kept.told(as_of, dates)

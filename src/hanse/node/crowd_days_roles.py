@@ -61,7 +61,8 @@ def run_recipient(
     parties = plan.terms.parties
     providers = [(p, job.provider_role(p)) for p in parties]
     opened: Opened = {
-        told.step: read_unlocked(channel, told, providers, parties) for told in plan.release.of(party)
+        told.step: read_unlocked(channel, told, providers, parties)
+        for told in plan.release.of(party)
     }
     if plan.trains:
         with _joined(channel, party, job, desk) as federation:
@@ -170,7 +171,9 @@ def _words(text: bytes, owner: str) -> list[str]:
     try:
         found = json.loads(text)
     except ValueError as error:
-        raise Foul("crowd.figures", f"what {owner} says about its figures cannot be read", where=owner) from error
+        raise Foul(
+            "crowd.figures", f"what {owner} says about its figures cannot be read", where=owner
+        ) from error
     return [f"{owner}: {str(line)[:300]}" for line in found] if isinstance(found, list) else []
 
 

@@ -90,7 +90,9 @@ def _scoring(office: NodeOffice, name: str, computation: str, receiver: str) -> 
 def score_told(answer: Document) -> Document:
     """The figures of a score-one answer. `Refusal` ``model.no-row`` if there are none."""
     result = answer.get("result") or {}
-    scores = result.get("scores") or ({"score": result["score"]} if result.get("score") is not None else {})
+    scores = result.get("scores") or (
+        {"score": result["score"]} if result.get("score") is not None else {}
+    )
     if not scores:
         raise Refusal("model.no-row", "not all parties of the model have the row, so there is no score",
                       remedy="ask for another id; which party lacks it stays hidden")  # fmt: skip

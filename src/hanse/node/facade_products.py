@@ -99,7 +99,11 @@ def scoreboard(office: NodeOffice, name: str, file_name: str, data: bytes) -> Do
     reading it raises, and `Refusal` ``scoreboard.none`` if it is about no place and day of the product.
     """
     _find(office, name)
-    truth = {(f.place, f.date.isoformat()): f.value for f in _truth(file_name, data) if f.value is not None}
+    truth = {
+        (f.place, f.date.isoformat()): f.value
+        for f in _truth(file_name, data)
+        if f.value is not None
+    }
     if len(truth) > _MOST_TRUTH:
         raise Refusal("scoreboard.size", f"the truth has more than {_MOST_TRUTH:,} places and days",
                       remedy="give fewer days at once")  # fmt: skip
@@ -125,7 +129,12 @@ def scoreboard(office: NodeOffice, name: str, file_name: str, data: bytes) -> Do
     if places is not None:
         divisions.append(boards.by_name("type", [_type(places, i) for i in ids]))
     body = boards.scoreboard(told, known, divisions).body()
-    return {**body, "places": len(ids), "days": len(dates), "without_figures": len(truth) - len(both)}
+    return {
+        **body,
+        "places": len(ids),
+        "days": len(dates),
+        "without_figures": len(truth) - len(both),
+    }
 
 
 def _row(p: Product) -> Document:
@@ -197,7 +206,9 @@ def _truth(file_name: str, data: bytes) -> list[Any]:
             file.write(data)
         return read_figures(Path(path))
     except HanseError as error:
-        error.where = error.where.replace(path, file_name[:80])  # the copy's name says nothing to anybody
+        error.where = error.where.replace(
+            path, file_name[:80]
+        )  # the copy's name says nothing to anybody
         raise
     finally:
         with suppress(OSError):

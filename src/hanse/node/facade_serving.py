@@ -49,7 +49,9 @@ def add_consumer(office: NodeOffice, clock: Clock, document: Document) -> Docume
     if made.contract:
         office.contract(made.contract)
     key = office.store.consumers.add(made, SystemEntropy(), clock.now())
-    office.ledger.append("consumer", {"name": made.name, "scopes": list(made.scopes), "state": "live"})
+    office.ledger.append(
+        "consumer", {"name": made.name, "scopes": list(made.scopes), "state": "live"}
+    )
     return {"name": made.name, "key": key}
 
 
@@ -90,7 +92,9 @@ def add_webhook(
         raise Refusal("product.unknown", f"there is no product {product[:64]!r}",
                       remedy="publish it first: hanse publish")  # fmt: skip
     hook = office.store.webhooks.add(name, consumer, url, product, SystemEntropy(), clock.now())
-    office.ledger.append("webhook", {"name": name, "consumer": consumer, "product": product, "url": url})
+    office.ledger.append(
+        "webhook", {"name": name, "consumer": consumer, "product": product, "url": url}
+    )
     return {"name": name, "secret": hook.secret}
 
 

@@ -42,7 +42,11 @@ def usage(office: NodeOffice, first: date, last: date, contract: str = "") -> Do
         for u in reversed(uses(office, first, last, contract))
         if office.party in u.providers
     ]  # fmt: skip
-    return {**summary(office, first, last, contract), "own": mine[:_MOST_USES], "own_uses": len(mine)}
+    return {
+        **summary(office, first, last, contract),
+        "own": mine[:_MOST_USES],
+        "own_uses": len(mine),
+    }
 
 
 def prices(office: NodeOffice) -> list[Document]:

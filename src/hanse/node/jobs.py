@@ -96,7 +96,9 @@ class Runner(Asker):
         found = (bundle.contract.dataset(name) for name in request.datasets)
         mine = [d for d in found if d is not None and d.provider == self._office.party]
         if menu.entry(request.computation).model:
-            for dataset in mine if plan.way != "crowd" else ():  # places have no ids that people are joined on
+            for dataset in (
+                mine if plan.way != "crowd" else ()
+            ):  # places have no ids that people are joined on
                 self._office.fitting(dataset, bundle)
             return self._office.desk.prepare(plan, bundle.contract, request)
         return {dataset.name: self._office.prepare(dataset, bundle) for dataset in mine}

@@ -1,7 +1,7 @@
 """A party's part of open model jobs: rows that are read before anybody signs, played with the other parties, kept.
 
-What a party commits to is a hash of its rows and a nonce: the hash is in the signed request. The rows wait in memory,
-so what an honest node plays is what it committed to; the others cannot check it, since the nonce is not kept.
+What a party commits to is a hash of its rows and a nonce: the hash is in the signed request. The rows wait in
+memory, so what an honest node plays is what it committed to; the others cannot check it: the nonce is not kept.
 """
 
 from __future__ import annotations

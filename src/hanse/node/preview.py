@@ -17,7 +17,10 @@ Document = dict[str, Any]
 
 
 def preview_of(
-    contract: Contract, grant: Grant, release: ReleasePlan | ModelRelease, similar: Mapping[str, str]
+    contract: Contract,
+    grant: Grant,
+    release: ReleasePlan | ModelRelease,
+    similar: Mapping[str, str],
 ) -> Document:
     """Plain values. ``noise`` and ``thresholds`` are of counts of people; ``kinds`` tells all outputs apart.
 

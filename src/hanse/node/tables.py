@@ -164,7 +164,9 @@ products = Table(
 published = Table(
     "published",
     metadata,
-    Column("number", BigInteger, primary_key=True, autoincrement=False),  # place in the stream of changes
+    Column(
+        "number", BigInteger, primary_key=True, autoincrement=False
+    ),  # place in the stream of changes
     Column("product", Text, nullable=False),
     Column("place", Text, nullable=False),
     Column("date", Text, nullable=False),
@@ -295,7 +297,7 @@ MIGRATIONS: tuple[Migration, ...] = (
             "CREATE INDEX published_by_date ON published (product, date)",
             "CREATE TABLE consumers (name TEXT PRIMARY KEY, key TEXT NOT NULL UNIQUE, rules TEXT NOT NULL, "
             "state TEXT NOT NULL, added TEXT NOT NULL)",
-            'CREATE TABLE usage (day TEXT NOT NULL, consumer TEXT NOT NULL, product TEXT NOT NULL, '
+            "CREATE TABLE usage (day TEXT NOT NULL, consumer TEXT NOT NULL, product TEXT NOT NULL, "
             'requests BIGINT NOT NULL, "values" BIGINT NOT NULL, PRIMARY KEY (day, consumer, product))',
             "CREATE TABLE webhooks (name TEXT PRIMARY KEY, rules TEXT NOT NULL, secret TEXT NOT NULL, "
             "sent BIGINT NOT NULL, tries INTEGER NOT NULL, due TEXT NOT NULL, problem TEXT NOT NULL)",

@@ -86,7 +86,9 @@ def run_model_role(
     if role == "provider":
         return Lived(run_model_provider(channel, party, job, home.send(job), commit, progress))
     if job.plan.way == "crowd":
-        result, record = crowd_days_roles.run_recipient(channel, party, job, home.crowd_desk, progress)
+        result, record = crowd_days_roles.run_recipient(
+            channel, party, job, home.crowd_desk, progress
+        )
         return Lived(record, result=result)
     opened, record = run_model_recipient(channel, party, job, progress)
     return Lived(record, result=home.finish(job, opened, record))

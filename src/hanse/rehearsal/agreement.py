@@ -150,8 +150,12 @@ def agreed(
     """The contract over these datasets, signed by every member that signs."""
     fields = _fields(terms, version, members, datasets, clock)
     contract = Contract.from_fields(
-        {**fields, "gazetteers": list(gazetteers), "qualifications": list(qualifications),
-         "models": list(models)}
+        {
+            **fields,
+            "gazetteers": list(gazetteers),
+            "qualifications": list(qualifications),
+            "models": list(models),
+        }
     )
     bundle = Bundle(contract)
     for member in members.values():

@@ -258,7 +258,13 @@ class Federation(Verbs):
         return made
 
     def model(
-        self, name: str, kind: str, *, target: str, features: Mapping[str, Sequence[str]], **terms: Any
+        self,
+        name: str,
+        kind: str,
+        *,
+        target: str,
+        features: Mapping[str, Sequence[str]],
+        **terms: Any,
     ) -> Model:
         """Agree on a model: ``target`` is "dataset.column", ``features`` the columns that each dataset brings.
 
@@ -267,7 +273,9 @@ class Federation(Verbs):
         """
         self._open()
         owner = self._datasets.get(target.partition(".")[0])
-        told = {"metrics": [owner.provider], "scores": [owner.provider]} if owner is not None else {}
+        told = (
+            {"metrics": [owner.provider], "scores": [owner.provider]} if owner is not None else {}
+        )
         self._models[name] = clause(name, kind, target, features, {**told, **terms})
         self._bundle = None
         self.bundle  # noqa: B018 - what cannot be agreed on is refused here

@@ -84,7 +84,9 @@ def run(
 
     def live(number: int) -> None:
         try:
-            (play or _role)(hall, number, job, desks[job.roles[number][1]], entropy(number), ran, progress)
+            (play or _role)(
+                hall, number, job, desks[job.roles[number][1]], entropy(number), ran, progress
+            )
         except HanseError as error:
             errors.append(error)
             hall.fail(error)

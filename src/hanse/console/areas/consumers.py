@@ -93,7 +93,9 @@ def _add(request: Request, body: NewConsumer) -> dict[str, Any]:
 def _hook(request: Request, body: NewWebhook) -> dict[str, Any]:
     desk = desk_of(request)
     about(request, webhook=body.name, consumer=body.consumer, product=body.product)
-    return serving.add_webhook(desk.office, desk.clock, body.name, body.consumer, body.product, body.url)
+    return serving.add_webhook(
+        desk.office, desk.clock, body.name, body.consumer, body.product, body.url
+    )
 
 
 # --- pages ------------------------------------------------------------------------------------------

@@ -20,7 +20,9 @@ from hanse.node import facade_contracts as contracts
 
 api = Area("/api/v1", api=True)
 pages = Area()
-_WORKING = threading.Lock()  # a pack reads the whole ledger, a check verifies every signature: one at a time
+_WORKING = (
+    threading.Lock()
+)  # a pack reads the whole ledger, a check verifies every signature: one at a time
 _MOST_KEYS = 64
 
 

@@ -104,9 +104,7 @@ def _model(request: Request, name: str) -> dict[str, Any]:
     return models.model(desk_of(request).office, name, part=part)
 
 
-def _train(
-    request: Request, name: str, contract: str, settings: dict[str, Any]
-) -> dict[str, Any]:
+def _train(request: Request, name: str, contract: str, settings: dict[str, Any]) -> dict[str, Any]:
     desk = desk_of(request)
     question = models.training(desk.office, name, contract, settings)
     about(request, model=name, contract=question["contract"])
@@ -116,7 +114,12 @@ def _train(
 def _score(request: Request, name: str, receiver: str) -> dict[str, Any]:
     desk = desk_of(request)
     question = models.scoring(desk.office, name, receiver)
-    about(request, model=name, contract=question["contract"], receiver=question["parameters"]["receiver"])
+    about(
+        request,
+        model=name,
+        contract=question["contract"],
+        receiver=question["parameters"]["receiver"],
+    )
     return desk.asks.start(user_of(request).name, question).body()
 
 

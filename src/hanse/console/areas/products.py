@@ -71,7 +71,9 @@ def _judged(request: Request, product: str, file: UploadFile) -> dict[str, Any]:
 @pages.get("/products", "product.read")
 def products_page(request: Request) -> Response:
     """All products."""
-    return page(request, "products/products.html", products=products.products(desk_of(request).office))
+    return page(
+        request, "products/products.html", products=products.products(desk_of(request).office)
+    )
 
 
 @pages.get("/products/{product}", "product.read")

@@ -40,7 +40,9 @@ def read_statement(
     request: Request, contract_id: str, first: Day = "", last: Last = ""
 ) -> dict[str, Any]:
     """What the parties of a contract owe one another for a period."""
-    return value.statement_body(desk_of(request).office, contract_id, *_period(request, first, last))
+    return value.statement_body(
+        desk_of(request).office, contract_id, *_period(request, first, last)
+    )
 
 
 @api.get("/value/statements/{contract_id}/{form}", "value.export", record=True, tags=["value"])

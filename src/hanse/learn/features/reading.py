@@ -143,7 +143,9 @@ def prepared(
         if column in (id_column, label) or column in how.without:
             continue
         if UNNAMED.fullmatch(column):  # it would tell the order of the rows
-            notes.append(f"the column {column!r} holds row numbers that pandas stored, and is left out")
+            notes.append(
+                f"the column {column!r} holds row numbers that pandas stored, and is left out"
+            )
             continue
         for made, array in _features(
             column, table.column(column), where, how, learning, notes, coded

@@ -29,7 +29,7 @@ _FEW = 30.0  # scores, below which a normal distribution helps out
 _PRIOR = 0.1  # trust in a straight line, as a share of all place-days, against each bin's own
 _BELOW = 0.15  # a single place's confidence may lie so far below what the published part must reach
 _LEAST_SHARE = 0.05  # of all place-days: a published part is judged by no fewer
-COVERAGE = 0.905  # of the days told beforehand, for 90 % of those to come: errors of one day go together
+COVERAGE = 0.915  # of the days told beforehand, for 90 % of those to come: errors of one day go together
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,7 +27,7 @@ _SHRINK = 2.0  # days' worth of "no change" in the mean of a year before
 _SHRINK_NAME = 0.25
 _APART = 300  # days between two holidays of one name
 _PENALTY = 3.0
-_MEMORY = 365.0  # days in which a past error counts for half
+_MEMORY = 180.0  # days in which a past error counts for half
 _LARGEST = 4.0  # deviations beyond which an error teaches no more and a correction goes no further
 _HALF_LIFE = 60.0
 

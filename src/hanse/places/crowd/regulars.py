@@ -27,6 +27,7 @@ from hanse.places.crowd.rhythm import Traits
 F64 = NDArray[np.float64]
 RULES = ("same week", "carry", "weekdays", "level", "near", "mid", "far", "area")
 NAIVE = (0, 1, 7)
+TRUSTED = (4, 5)  # the rules that a blend without evidence starts from
 SAFE = 5  # the rule that stands in where another cannot tell
 _CUT = 0.6  # a log error teaches no more than this
 _EVEN = 1.0  # weight of "all corrected rules alike", in mean squared errors
@@ -119,7 +120,7 @@ def blend_weights(federation: Federation, errors: F64, name: str, usable: NDArra
     cut = np.clip(errors[fine], -_CUT, _CUT)
     size = len(RULES)
     total = federation.sum(name, np.concatenate([[float(len(cut))], (cut.T @ cut).reshape(-1)]))
-    even = np.where(usable, np.isin(np.arange(size), (4, 5, 6)), 0.0)
+    even = np.where(usable, np.isin(np.arange(size), TRUSTED), 0.0)
     even = even / even.sum()
     if total[0] < 100:
         return even

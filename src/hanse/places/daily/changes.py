@@ -80,7 +80,9 @@ def nothing(targets: int, places: int) -> Changes:
 # --- at a provider ------------------------------------------------------------------------------------
 
 
-def tell_digest(channel: Channel, party: str, rows: Sequence[NDArray[np.generic]], nonce: bytes) -> None:
+def tell_digest(
+    channel: Channel, party: str, rows: Sequence[NDArray[np.generic]], nonce: bytes
+) -> None:
     """Seats hold a keyed hash of the rows that a party brings, whether or not they leave its house."""
     whole = hashlib.sha256(b"hanse-crowd-rows-v1|" + nonce)
     for array in rows:

@@ -95,9 +95,7 @@ def known(scene: Scene, feed: Feed) -> Known:
     """The owner's counts, agreed, checked and laid out; `Refusal` ``crowd.counts`` if nothing is left."""
     first = scene.calendar.days[0]
     late = agreed(feed, scene.truth)
-    clean, findings = checked(
-        late, scene.as_of, since=first, usual_lateness=scene.truth.lateness
-    )
+    clean, findings = checked(late, scene.as_of, since=first, usual_lateness=scene.truth.lateness)
     logs = log_counts(clean.known(scene.as_of, scene.calendar.days))
     own = np.flatnonzero(np.isfinite(logs).any(axis=1))
     if own.size == 0:
@@ -212,12 +210,16 @@ class Figures:
     def none(cls, places: int, days: int, reason: int) -> Figures:
         """Nothing to tell."""
         blank = [np.full((places, days), np.nan) for _ in range(4)]
-        return cls(blank[0], blank[1], blank[2], blank[3], np.full((places, days), reason, np.uint8))
+        return cls(
+            blank[0], blank[1], blank[2], blank[3], np.full((places, days), reason, np.uint8)
+        )
 
     def stacked(self) -> F64:
         """[5, places, days], to be told to recipients: nothing of a number that is withheld."""
         shown = self.reason == PUBLISHED
-        numbers = [np.where(shown, v, np.nan) for v in (self.point, self.low, self.high, self.confidence)]
+        numbers = [
+            np.where(shown, v, np.nan) for v in (self.point, self.low, self.high, self.confidence)
+        ]
         return np.stack([*numbers, self.reason.astype(np.float64)])
 
     @classmethod
@@ -312,9 +314,13 @@ def _standings(scene: Scene, now: Known | None, received: Received | None) -> tu
 def _area(scene: Scene, received: Received | None) -> Standing:
     """Where the summed change of the day stands."""
     if received is None:
-        return Standing("area", "", _AREA[NONE], 2, "the contract names no holders, or all were left out")
+        return Standing(
+            "area", "", _AREA[NONE], 2, "the contract names no holders, or all were left out"
+        )
     at = np.flatnonzero(received.targets == scene.ends)
-    words = {party: int(flags[at[0]]) if at.size else NONE for party, flags in received.presence.items()}
+    words = {
+        party: int(flags[at[0]]) if at.size else NONE for party, flags in received.presence.items()
+    }
     fresh = sum(word == FRESH for word in words.values())
     some = sum(word != NONE for word in words.values())
     level = FRESH if fresh >= 2 else CARRIED if some >= 2 else NONE
