@@ -7,3 +7,4 @@ from pathlib import Path
 
 # Three linked nodes with data and a contract, as the command line's tests have them.
 sys.path.append(str(Path(__file__).parents[1] / "cli"))
+sys.path.append(str(Path(__file__).parents[1] / "node"))  # organisations that train models together

@@ -19,7 +19,7 @@ from hanse.node.facade_users import ROLES as ROLES_OF_THE_NODE
 
 # What a path is filled in with: names of the right form that are not there.
 _FILL = {"job": "a" * 64, "ask_id": "b" * 24, "contract_id": "no-contract", "form": "csv", "name": "nobody",
-         "party": "no-party", "product": "no-product", "day": "2026-01-01"}  # fmt: skip
+         "party": "no-party", "product": "no-product", "crowd": "no-crowd", "day": "2026-01-01"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -88,6 +88,11 @@ VERBS: dict[str, str] = {
     "user list": "GET /api/v1/users",
     "user role": "POST /api/v1/users/{name}",
     "user reset": "POST /api/v1/users/{name}/reset",
+    "crowd-days list": "GET /api/v1/crowd-days",
+    "crowd-days train": "POST /api/v1/crowd-days/{crowd}/trainings",
+    "crowd-days day": "POST /api/v1/crowd-days/{crowd}/days",
+    "crowd-days show": "GET /api/v1/crowd-days/{crowd}/figures",
+    "crowd-days scoreboard": "GET /api/v1/crowd-days/{crowd}/scoreboard",
     "model train": "POST /api/v1/models/{name}/trainings",
     "model list": "GET /api/v1/models",
     "model show": "GET /api/v1/models/{name}",
@@ -114,6 +119,7 @@ VERBS: dict[str, str] = {
 _AT_HOME = (
     "init", "demo", "city", "learn", "features", "serve", "publish", "console",
     "node start", "node backup", "node restore", "node renew", "node move-store",
+    "crowd-days backtest",
 )  # fmt: skip
 
 

@@ -111,7 +111,10 @@ def test_tgi_is_the_share_there_over_the_share_everywhere(
 def test_figures_are_near_the_truth_and_their_intervals_hold_it(
     answer: Answer[ConcentrationResult],
 ) -> None:
-    """Noise intervals of counts against exact counts; a few may miss (95 %)."""
+    """Noise intervals of counts against exact counts: one draw, so what misses 95 % by five deviations is wrong.
+
+    How well they hold over many draws is `tests/measure/test_coverage.py`.
+    """
     told, exact = answer.result, answer.twin()
     held = number = 0
     for level in told.levels:
@@ -122,7 +125,7 @@ def test_figures_are_near_the_truth_and_their_intervals_hold_it(
             inside = (noised.low <= true.value) & (true.value <= noised.high)
             held += int(inside[there].sum())
     assert number > 20
-    assert held >= 0.85 * number
+    assert held >= 0.95 * number - 5 * np.sqrt(0.95 * 0.05 * number)
 
 
 def test_areas_are_ranked_by_tgi_from_enough_people_on(answer: Answer[ConcentrationResult]) -> None:

@@ -75,6 +75,7 @@ MATRIX: Mapping[str, frozenset[str]] = {
     "model.delete": _only(OWNER, RISK),
     # what is published, and who reads it
     "product.read": _WORK | _only(MANAGER),
+    "product.tell": _only(ANALYST),
     "product.judge": _only(ANALYST, OWNER, RISK, AUDITOR),
     "consumer.read": _only(OPERATOR, OWNER, RISK, AUDITOR),
     "consumer.change": _only(OPERATOR),
@@ -85,7 +86,7 @@ MATRIX: Mapping[str, frozenset[str]] = {
     # accounts and evidence
     "evidence.read": _only(LEGAL, RISK, OWNER, AUDITOR),
     "evidence.make": _only(LEGAL, RISK, AUDITOR),
-    "evidence.draft": _only(LEGAL, RISK, OWNER, AUDITOR),
+    "evidence.assess": _only(LEGAL, RISK, OWNER, AUDITOR),
     "evidence.verify": _only(LEGAL, RISK, OWNER, AUDITOR),
     "budget.read": _WORK,
     "ledger.read": _only(LEGAL, RISK, OPERATOR, AUDITOR, OWNER),

@@ -32,7 +32,7 @@ def read_pack(request: Request, contract_id: str) -> Response:
     return _pack(request, contract_id)
 
 
-@api.get("/evidence/{contract_id}/impact", "evidence.draft", record=True, tags=["evidence"])
+@api.get("/evidence/{contract_id}/impact", "evidence.assess", record=True, tags=["evidence"])
 def read_impact(request: Request, contract_id: str) -> Response:
     """The draft of an impact assessment, filled in from the contract, as a page."""
     return _impact(request, contract_id)
@@ -111,7 +111,7 @@ def pack_file(request: Request, contract_id: str) -> Response:
     return _pack(request, contract_id)
 
 
-@pages.get("/evidence/{contract_id}/impact.html", "evidence.draft", record=True)
+@pages.get("/evidence/{contract_id}/impact.html", "evidence.assess", record=True)
 def impact_page(request: Request, contract_id: str) -> Response:
     """The draft."""
     return _impact(request, contract_id)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import File, Query, Request, UploadFile
+from fastapi import File, Form, Query, Request, UploadFile
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from hanse.console.area import Area, about, desk_of
-from hanse.console.pages import page
+from hanse.console.area import Area, about, desk_of, user_of
+from hanse.console.pages import go, page
 from hanse.console.refusals import status_of
 from hanse.errors import HanseError
+from hanse.node import facade_crowd_days as crowd_days
 from hanse.node import facade_products as products
 
 api = Area("/api/v1", api=True)
 pages = Area()
 Place = Annotated[str, Query(max_length=128)]
 Day = Annotated[str, Query(max_length=10)]
+Name = Annotated[str, Query(max_length=64)]
 _A_PAGE = 50
 
 
@@ -65,15 +68,105 @@ def _judged(request: Request, product: str, file: UploadFile) -> dict[str, Any]:
     return made
 
 
+# --- daily crowds, which become products ------------------------------------------------------------
+
+
+class CrowdDay(BaseModel):
+    """Which contract (if several tell the crowd), up to which day, and which holders are left out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    contract: str = Field(default="", max_length=64)
+    ends: str = Field(default="", max_length=10)
+    without: list[str] = Field(default_factory=list, max_length=64)
+
+
+@api.get("/crowd-days", "product.read", tags=["products"])
+def list_crowd_days(request: Request) -> dict[str, Any]:
+    """The daily crowds of this node's contracts: who takes part, what was told last, the product it becomes."""
+    return {"rows": crowd_days.listed(desk_of(request).office)}
+
+
+@api.post("/crowd-days/{crowd}/trainings", "product.tell", tags=["products"], status_code=202)
+def train_crowd(request: Request, crowd: str, body: CrowdDay) -> dict[str, Any]:
+    """Train the crowd's model with the other parties."""
+    return _tell(request, crowd, body, train=True)
+
+
+@api.post("/crowd-days/{crowd}/days", "product.tell", tags=["products"], status_code=202)
+def tell_crowd(request: Request, crowd: str, body: CrowdDay) -> dict[str, Any]:
+    """Tell the crowd of a day and the days ahead; a model that is due is trained first."""
+    return _tell(request, crowd, body, train=False)
+
+
+@api.get("/crowd-days/{crowd}/figures", "product.read", tags=["products"])
+def read_crowd_figures(
+    request: Request, crowd: str, contract: Name = "", day: Day = ""
+) -> dict[str, Any]:
+    """The newest figures of a day, by place."""
+    return {"rows": crowd_days.figures(desk_of(request).office, crowd, contract, day)}
+
+
+@api.get("/crowd-days/{crowd}/scoreboard", "product.judge", tags=["products"])
+def read_crowd_scoreboard(
+    request: Request, crowd: str, contract: Name = "", ends: Day = ""
+) -> dict[str, Any]:
+    """How good the figures of the last 90 days were, by this owner's own counts."""
+    return crowd_days.scoreboard(desk_of(request).office, crowd, contract, ends)
+
+
+def _tell(request: Request, crowd: str, body: CrowdDay, *, train: bool) -> dict[str, Any]:
+    desk = desk_of(request)
+    question = crowd_days.question(
+        desk.office, crowd, body.contract, body.ends, train=train, without=tuple(body.without)
+    )
+    about(request, contract=question["contract"], computation=question["computation"])
+    return desk.asks.start(user_of(request).name, question).body()
+
+
 # --- pages ------------------------------------------------------------------------------------------
 
 
 @pages.get("/products", "product.read")
 def products_page(request: Request) -> Response:
-    """All products."""
+    """All products, and the daily crowds that become some."""
+    return _all(request, None)
+
+
+@pages.get("/crowd-days/{crowd}/scoreboard", "product.judge")
+def crowd_scoreboard_page(
+    request: Request, crowd: str, contract: Name = "", ends: Day = ""
+) -> Response:
+    """The scoreboard of a daily crowd."""
+    try:
+        board = crowd_days.scoreboard(desk_of(request).office, crowd, contract, ends)
+    except HanseError as error:
+        return _all(request, error)
+    found = {"name": "", "title": board["crowd"], "unit": ""}
+    return page(request, "products/scoreboard.html", found=found, board=board)
+
+
+@pages.post("/crowd-days/{crowd}/tell", "product.tell")
+def tell_on_page(
+    request: Request, crowd: str, contract: Annotated[str, Form()] = "",
+    ends: Annotated[str, Form()] = "", train: Annotated[str, Form()] = "",
+) -> Response:  # fmt: skip
+    """Train, or tell a day."""
+    try:
+        body = CrowdDay(contract=contract[:64], ends=ends[:10])
+        asked = _tell(request, crowd, body, train=bool(train))
+    except HanseError as error:
+        return _all(request, error)
+    return go(f"/asks/{asked['ask']}")
+
+
+def _all(request: Request, error: HanseError | None) -> Response:
+    office = desk_of(request).office
     return page(
-        request, "products/products.html", products=products.products(desk_of(request).office)
-    )
+        request, "products/products.html", status=status_of(error) if error else 200,
+        error=error.public() if error else None, products=products.products(office),
+        crowds=crowd_days.listed(office),
+    )  # fmt: skip
 
 
 @pages.get("/products/{product}", "product.read")

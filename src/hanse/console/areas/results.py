@@ -13,6 +13,7 @@ from hanse.console.hardening import policy_of
 from hanse.console.matrix import may
 from hanse.console.pages import page
 from hanse.errors import HanseError
+from hanse.node import facade_models as models
 from hanse.node import facade_questions as questions
 from hanse.node import facade_results as results
 
@@ -98,7 +99,7 @@ def job_page(request: Request, job: JobName, recorded: str = "") -> Response:
         request, "results/job.html", found=found, told=told, drawable=drawable, areas=areas, report=report,
         log=results.log(office, job), recorded=bool(recorded), titles=questions.menu_titles(),
         text=questions.question_text(questions.question_of(office, job)), forms=list(results.FORMS),
-        paged=found["computation"] in PAGES,
+        paged=found["computation"] in PAGES, scores_wait=models.scores_wait(office, found["job"]),
     )  # fmt: skip
 
 

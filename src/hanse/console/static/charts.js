@@ -298,12 +298,72 @@
     }, { tall: true, choices });
   }
 
+  // --- published products: a place over time, a day on the map, a scoreboard ---------------------------------
+
+  function product() {
+    const rows = told.rows;
+    const said = (r) => r.value == null ? `${r.date}\n${words.withheld}: ${r.reason}` : [r.date, `${number(r.value)}${r.low == null ? "" : ` (${number(r.low)}–${number(r.high)})`}`, r.confidence == null ? "" : `${words.confidence} ${percent(r.confidence)}`].filter(Boolean).join("\n");
+    if (rows.length) frame(() => `${told.place}: ${rows.filter((r) => r.value != null).slice(-7).map((r) => `${r.date} ${number(r.value)} (${number(r.low)}–${number(r.high)})`).join("; ")}`, (c) => {
+      const band = (key) => rows.map((r) => (r.value == null || r.low == null ? null : key === "low" ? r.low : r.high - r.low));
+      const area = { type: "line", stack: "interval", symbol: "none", silent: true, lineStyle: { opacity: 0 }, tooltip: { show: false } };
+      const withheld = rows.flatMap((r) => (r.value == null ? [{ value: [r.date, 0], row: r }] : []));
+      const long = rows.length > 60;
+      return {
+        grid: { ...grid, right: 24, bottom: long ? 70 : 36 }, legend: { data: [words.value, words.interval, ...(withheld.length ? [words.withheld] : [])], top: 0, left: 0, textStyle: { color: c.ink } },
+        ...axes(c, rows.map((r) => r.date), { lying: false, value: { name: words.value, nameGap: 55, min: 0 }, category: { axisLabel: { color: c.soft, interval: "auto", hideOverlap: true } } }),
+        dataZoom: long ? [{ type: "slider", start: 100 - 6000 / rows.length, end: 100, height: 18, bottom: 12, textStyle: { color: c.soft } }] : [],
+        series: [
+          { ...area, name: "low", data: band("low") },
+          { ...area, name: words.interval, data: band("wide"), areaStyle: { color: c.sea, opacity: 0.2 }, itemStyle: { color: c.sea, opacity: 0.4 } },
+          { name: words.value, type: "line", symbolSize: rows.length > 90 ? 3 : 6, itemStyle: { color: c.sea }, lineStyle: { color: c.sea, width: 2 }, data: rows.map((r) => ({ value: r.value, row: r })), tooltip: { formatter: ({ data }) => said(data.row) } },
+          { name: words.withheld, type: "scatter", symbol: "emptyTriangle", symbolSize: 9, itemStyle: { color: c.warn }, data: withheld, tooltip: { formatter: ({ data }) => said(data.row) } },
+        ],
+      };
+    });
+    if (areas?.length) crowdMap(said);
+  }
+
+  async function crowdMap(said) {
+    echarts.registerMap("land", await (await fetch(root.dataset.land)).json());
+    frame(() => `${told.day}: ${areas.slice(0, 5).map((a) => `${a.label} ${number(a.value)}`).join("; ")}`, (c) => {
+      const [west, east] = ends(areas.map((a) => a.lon)), [south, north] = ends(areas.map((a) => a.lat));
+      const room = Math.max(east - west, north - south, 0.02) * 0.07, squeeze = Math.cos(((south + north) / 2) * Math.PI / 180);
+      const ratio = ((east - west + 2 * room) * squeeze) / (north - south + 2 * room), most = Math.max(1, ...areas.map((a) => a.value));
+      const [wide, high] = [root.clientWidth, root.clientWidth < 600 ? 420 : 540];
+      return {
+        geo: { map: "land", roam: true, scaleLimit: { min: 0.5, max: 200 }, aspectScale: squeeze, boundingCoords: [[west - room, north + room], [east + room, south - room]], silent: true,
+          layoutCenter: ["50%", "50%"], layoutSize: ratio > 1 ? Math.min(wide, high * ratio) : Math.min(high, wide / ratio), itemStyle: { areaColor: c.paper, borderColor: c.line, borderWidth: 1 }, label: { show: false } },
+        visualMap: { min: 0, max: most, dimension: 2, calculable: true, right: 8, bottom: 12, text: [words.value, ""], textStyle: { color: c.ink }, inRange: { color: ["#9fc5cf", "#f0e6d2", "#e0a070", "#9c3a21"] } },
+        graphic: [{ type: "text", left: 8, bottom: 6, silent: true, style: { text: `${told.day} · ${number(areas.length)} ${words.places} · ${words.land}`, fill: c.soft, fontSize: 11 } }],
+        series: [{ type: "scatter", coordinateSystem: "geo", itemStyle: { borderColor: c.sheet, borderWidth: 1 }, data: areas.map((a) => ({ value: [a.lon, a.lat, a.value], area: a })),
+          symbolSize: (v) => 5 + 19 * Math.sqrt(v[2] / most), tooltip: { formatter: ({ data }) => `${data.area.label}\n${said(data.area)}` } }],
+      };
+    }, { tall: true });
+  }
+
+  function scoreboard() {
+    const named = (d) => told.names[d] ?? d, group = (g) => told.groups[g] ?? g;
+    const dimensions = unique(told.rows.map((r) => r.dimension)).filter((d) => d !== "all");
+    frame(({ by }) => `${words.share}: ${named(by)}`, (c, { by }) => {
+      const of = told.rows.filter((r) => r.dimension === by && r.p30_published != null).slice(-31);
+      return {
+        grid: { ...grid, right: 150 }, ...axes(c, of.map((r) => group(r.group)), { value: { name: words.share, min: 0, max: 1, axisLabel: { color: c.soft, formatter: (v) => `${Math.round(v * 100)} %` } } }),
+        series: [
+          { type: "bar", barMaxWidth: 24, itemStyle: { color: c.sea, borderRadius: [0, 3, 3, 0] }, data: of.map((r) => ({ value: r.p30_published, row: r })),
+            label: { show: true, position: "right", color: c.ink, formatter: ({ data: { row: r } }) => `${percent(r.p30_published)}  (${words.published} ${Math.round(r.published_share * 100)} %)` },
+            tooltip: { formatter: ({ data: { row: r } }) => `${group(r.group)}\n${words.share} ${percent(r.p30_published)}\n${words.published} ${percent(r.published_share)}\n${number(r.days)}` } },
+        ],
+      };
+    }, { tall: true, choices: [{ key: "by", label: words.label, values: dimensions.map((d) => ({ value: d, text: named(d) })) }] });
+  }
+
   const ends = (values) => [Math.min(...values), Math.max(...values)];
 
   const draws = {
     funnel: () => funnel(told.rows), journey: () => funnel(told.rows.filter((r) => !r.breakdown || r.breakdown === "all")),
     overlap: () => upset(told.rows), portrait: () => portrait(told.rows), lift: () => lift(told.rows), reach: () => reach(told.rows),
     attribution: () => attribution(told.rows), concentration: () => concentration(areas),
+    product, scoreboard,
   };
   draws[told.computation]?.();
   window.addEventListener("resize", () => drawn.forEach(({ chart }) => chart.resize()));

@@ -28,7 +28,7 @@ from hanse.places.crowd.newcomers import Posterior, Prior, after, expect, tell
 from hanse.places.crowd.outlook import Kernels, Outlook, Outlooks
 from hanse.places.crowd.regulars import NAIVE, RULES, Signal, blend_weights, drift, rules
 from hanse.places.crowd.rhythm import Rhythm, Traits, at_home, day_rows, fit_rhythm
-from hanse.places.crowd.trees import Binned, Histograms, TreeSettings
+from hanse.places.crowd.trees import Binned, Columns, Open, TreeSettings
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -68,7 +68,7 @@ class Crowd:
 
     def __init__(
         self, federation: Federation, ground: Ground, calendar: Calendar, own: I64,
-        columns: tuple[Binned, Histograms] | None, settings: CrowdSettings | None = None,
+        columns: Columns | tuple[Binned, Open] | None, settings: CrowdSettings | None = None,
         kernels: Kernels | None = None,
     ) -> None:  # fmt: skip
         self.settings = settings or CrowdSettings()
@@ -76,7 +76,7 @@ class Crowd:
         self._federation = federation
         self._ground = ground
         self._calendar = calendar
-        self._columns = columns
+        self._columns = columns[1] if isinstance(columns, tuple) else columns
         self._kernels = kernels or Kernels(calendar)
         self._newest = -1
         self._asked = self.settings.publish + self.settings.margin
@@ -114,8 +114,7 @@ class Crowd:
     def _expect(self) -> Prior | None:
         if self._columns is None:
             return None
-        binned, histograms = self._columns
-        return expect(self._federation, self._ground, binned, histograms, self.own, self.traits,
+        return expect(self._federation, self._ground, self._columns, self.own, self.traits,
                       self.settings.trees, self.settings.boosted, self.settings.seed)  # fmt: skip
 
     # --- days told beforehand: blend and calibration ------------------------------------------------

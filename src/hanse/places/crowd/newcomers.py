@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from hanse.places.crowd.federation import Federation
 from hanse.places.crowd.ground import Ground
 from hanse.places.crowd.rhythm import Traits
-from hanse.places.crowd.trees import Binned, Histograms, TreeSettings, boost
+from hanse.places.crowd.trees import Columns, TreeSettings, boost
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -79,7 +79,7 @@ def spacing(position: F64) -> F64:
 
 
 def expect(
-    federation: Federation, ground: Ground, binned: Binned, histograms: Histograms, own: I64, traits: Traits,
+    federation: Federation, ground: Ground, columns: Columns, own: I64, traits: Traits,
     settings: TreeSettings, boosted: int, seed: int,
 ) -> Prior:  # fmt: skip
     """The prior of all places from all owners' places that teach. ``own`` int64: numbers of this owner's places.
@@ -100,14 +100,14 @@ def expect(
     fold = np.random.default_rng(seed).permutation(ground.size) % FOLDS
     for column in range(min(size, 1 + boosted)):
         how = settings if column == 0 else replace(settings, clip=settings.clip_traits)
-        whole, out = _cross_fitted(federation, binned, histograms, rest[:, column], rows, fold, how,
+        whole, out = _cross_fitted(federation, columns, rest[:, column], rows, fold, how,
                                    f"prior.{column}", seed)  # fmt: skip
         mean[:, column] += whole
         left_out[:, column] += out
     error = np.where(rows[:, None], label - left_out, 0.0)
     covariance = _covariance(federation, error, rows)
     spread = _spread(
-        federation, design, binned, histograms, error[:, 0], rows, counted, fold, settings, seed
+        federation, design, columns, error[:, 0], rows, counted, fold, settings, seed
     )
     return Prior(mean, left_out, covariance, spread)
 
@@ -146,15 +146,14 @@ def _ridge(
 
 
 def _cross_fitted(
-    federation: Federation, binned: Binned, histograms: Histograms, label: F64, rows: Flags, fold: I64,
+    federation: Federation, columns: Columns, label: F64, rows: Flags, fold: I64,
     settings: TreeSettings, name: str, seed: int,
 ) -> tuple[F64, F64]:  # fmt: skip
     """(mean over the folds' forests, of each place the forest that did not see it)."""
     whole, out = np.zeros(label.size), np.zeros(label.size)
     for number in range(FOLDS):
-        forest = boost(federation, histograms, binned.codes, label, rows & (fold != number), settings,
-                       f"{name}.{number}", seed * 97 + number)  # fmt: skip
-        told = forest.predict(binned.codes)
+        told = boost(federation, columns, label, rows & (fold != number), settings,
+                       f"{name}.{number}", seed * 97 + number).told  # fmt: skip
         whole += told / FOLDS
         out[fold == number] = told[fold == number]
     return whole, out
@@ -175,7 +174,7 @@ def _covariance(federation: Federation, error: F64, rows: Flags) -> F64:
 
 
 def _spread(
-    federation: Federation, design: F64, binned: Binned, histograms: Histograms, error: F64, rows: Flags,
+    federation: Federation, design: F64, columns: Columns, error: F64, rows: Flags,
     counted: Flags, fold: I64, settings: TreeSettings, seed: int,
 ) -> F64:  # fmt: skip
     """Of each place the level's expected error over the average one, told without the place itself."""
@@ -184,7 +183,7 @@ def _spread(
     rest = np.where(rows, size[:, 0] - loo[:, 0], 0.0)
     slow = replace(settings, trees=max(1, settings.trees * 3 // 5), rate=0.05, l2=5.0, clip=1.0)
     whole, out = _cross_fitted(
-        federation, binned, histograms, rest, rows, fold, slow, "prior.spread", seed + 1
+        federation, columns, rest, rows, fold, slow, "prior.spread", seed + 1
     )
     # A counted place's own ridge residual stays at home; the fit that all see moves it little.
     told = base[:, 0] + np.where(counted, out, whole)

@@ -19,7 +19,7 @@ from hanse.places.crowd.ground import Calendar, Ground
 from hanse.places.crowd.model import Crowd, CrowdSettings
 from hanse.places.crowd.outlook import Kernels
 from hanse.places.crowd.regulars import Signal
-from hanse.places.crowd.trees import Binned, Histograms
+from hanse.places.crowd.trees import Binned, Columns, Open
 from hanse.places.feeds import Feed
 
 F64 = NDArray[np.float64]
@@ -40,7 +40,7 @@ class City:
     calendar: Calendar
     truth: Feed
     weather: F64
-    tables: Callable[[int], tuple[Binned, Histograms] | None]
+    tables: Callable[[int], Columns | tuple[Binned, Open] | None]
     signal: Callable[[int], Signal] | None = None
     retrain: int = 28
 

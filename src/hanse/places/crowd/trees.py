@@ -1,20 +1,20 @@
 """Boosting of a place's level and traits over what map, operator and payments know of the place.
 
 Rows are places, aligned openly. Columns are held by feature holders, labels by the owners of counters, several of
-them: a level of a tree is chosen on histograms (sum of gradients and rows per bin) that are first added per owner
-and then, by `Federation.sum`, over owners. All owners so grow the same trees without any of them showing a label
-or a histogram of its own. Who adds the gradients of one owner over the bins of one holder is a `Histograms`: in
-the clear where owner and columns are in one place, under lattice encryption between organisations
-(`hanse.places.crowd.hidden`).
+them: a level of a tree is chosen on sums of gradients per group of bins that are first added per owner and then, by
+`Federation.sum`, over owners. All owners so grow the same trees without any of them showing a label or a histogram
+of its own. Who adds the gradients of one owner over the bins of one holder is a `Columns`: `Open` in the clear,
+where owner and columns are in one place; `hanse.places.crowd.hidden` under lattice encryption between organisations.
 
-Crosses between owners: per level, for each node, column and bin, one sum of clipped residuals and one count over
-places, at least `LEAST` places to a leaf.
+Crosses between owners: per node, column and group of bins of at least `LEAST` places one sum of clipped residuals.
+Crosses to holders: which places are in which node; from them, how many places are in which bin of unnamed columns,
+and which places each chosen split sends right.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numba
@@ -26,7 +26,8 @@ from hanse.places.crowd.federation import Federation
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 U8 = NDArray[np.uint8]
-LEAST = 20  # places to a leaf
+Flags = NDArray[np.bool_]
+LEAST = 20  # places to a leaf, and to a group of bins whose sum anybody reads
 BINS = 9
 
 
@@ -46,7 +47,7 @@ class TreeSettings:
 
 @dataclass(frozen=True, eq=False)
 class Binned:
-    """Columns of all places as bin numbers: ``codes`` uint8 [places, columns], ``owner`` [columns] of each."""
+    """Columns of all places as bin numbers: ``codes`` uint8 [places, columns], ``holder`` [columns] of each."""
 
     codes: U8
     holder: I64
@@ -76,32 +77,52 @@ def bin_column(column: F64) -> U8 | None:
     return code.astype(np.uint8) if np.unique(code).size > 1 else None
 
 
-class Histograms(Protocol):
-    """Adds one owner's gradients over the bins of all holders' columns."""
+class Columns(Protocol):
+    """All holders' columns, as one owner can use them."""
 
-    def begin(self, tree: str, gradients: F64) -> None:
+    width: int  # how many columns
+
+    def begin(self, gradients: F64) -> None:
         """A tree starts: ``gradients`` [places] of this owner's places, 0 elsewhere."""
         ...
 
-    def add(self, nodes: I64, count: int, columns: I64) -> F64:
-        """[count, columns, bins] sums of gradients; ``nodes`` [places] is each place's node, -1 for none."""
+    def counts(self, nodes: I64, count: int, columns: I64) -> I64:
+        """[count, columns, bins] places; ``nodes`` [places] is each place's node, -1 for none."""
+        ...
+
+    def sums(self, nodes: I64, ends: Flags, columns: I64) -> F64:
+        """[count, columns, bins] sums of gradients up to each bin that ends a group (``ends``), 0 at others."""
+        ...
+
+    def right(self, column: int, last: int) -> Flags:
+        """[places]: whose bin of the column is beyond ``last``."""
         ...
 
 
 class Open:
-    """Histograms in the clear, for one process and for an owner's public columns."""
+    """Columns in the clear, for one process and for what is public."""
 
     def __init__(self, codes: U8) -> None:
+        self.width = codes.shape[1]
         self._codes = codes
         self._gradients: F64 = np.zeros(0)
 
-    def begin(self, tree: str, gradients: F64) -> None:  # noqa: ARG002 (the name is for those who send)
-        """See `Histograms`."""
+    def begin(self, gradients: F64) -> None:
+        """See `Columns`."""
         self._gradients = gradients
 
-    def add(self, nodes: I64, count: int, columns: I64) -> F64:
-        """See `Histograms`."""
-        return add_up(self._codes, nodes, self._gradients, columns, count)
+    def counts(self, nodes: I64, count: int, columns: I64) -> I64:
+        """See `Columns`."""
+        return np.rint(add_up(self._codes, nodes, np.ones(len(nodes)), columns, count)).astype(np.int64)
+
+    def sums(self, nodes: I64, ends: Flags, columns: I64) -> F64:
+        """See `Columns`."""
+        up_to = add_up(self._codes, nodes, self._gradients, columns, len(ends)).cumsum(axis=2)
+        return np.where(ends, up_to, 0.0)
+
+    def right(self, column: int, last: int) -> Flags:
+        """See `Columns`."""
+        return np.asarray(self._codes[:, column] > last)
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator]
@@ -122,143 +143,108 @@ def add_up(codes: U8, nodes: I64, values: F64, columns: I64, count: int) -> F64:
     return out
 
 
-@dataclass(eq=False)
-class Tree:
-    """Splits by node in heap order: column (-1 a leaf), the last bin that goes left, the value of a leaf."""
-
-    column: I64
-    bin: I64
-    value: F64
-
-    def leaves(self, codes: U8) -> I64:
-        """[places]: the node where each place ends."""
-        at = np.zeros(codes.shape[0], np.int64)
-        for _ in range(12):
-            column = self.column[at]
-            inner = column >= 0
-            if not inner.any():
-                break
-            right = codes[np.arange(at.size), np.maximum(column, 0)] > self.bin[at]
-            at = np.where(inner, 2 * at + 1 + right, at)
-        return at
+def group_ends(counts: I64) -> Flags:
+    """Bins that end a group of at least `LEAST` places and leave as many beyond: [count, columns, bins]."""
+    whole = counts.sum(axis=2)
+    ends = np.zeros(counts.shape, np.bool_)
+    since, before = np.zeros_like(whole), np.zeros_like(whole)
+    for position in range(counts.shape[2]):
+        since, before = since + counts[..., position], before + counts[..., position]
+        here = (since >= LEAST) & (whole - before >= LEAST)
+        ends[..., position] = here
+        since = np.where(here, 0, since)
+    return ends
 
 
 @dataclass(eq=False)
-class Forest:
-    """Trees over a start, in units of the label."""
+class Grown:
+    """What boosting tells of all places: ``told`` [places], in units of the label."""
 
-    start: float
-    unit: float
-    rate: float
-    trees: list[Tree] = field(default_factory=list)
-
-    def predict(self, codes: U8) -> F64:
-        """[places]."""
-        out = np.zeros(codes.shape[0])
-        for tree in self.trees:
-            out += tree.value[tree.leaves(codes)]
-        return self.start + self.unit * out
+    told: F64
 
 
 def boost(
-    federation: Federation, histograms: Histograms, codes: U8, label: F64, rows: NDArray[np.bool_],
-    settings: TreeSettings, name: str, seed: int,
-) -> Forest:  # fmt: skip
-    """Trees for ``label`` [places] (this owner's, anything elsewhere) on the places ``rows`` (bool) of all owners.
+    federation: Federation, columns: Columns, label: F64, rows: Flags, settings: TreeSettings, name: str, seed: int
+) -> Grown:  # fmt: skip
+    """Trees for ``label`` [places] on the places ``rows`` of all owners, and what they tell of every place.
 
-    ``rows`` marks own places only; other owners mark theirs. ``codes`` decide directions, which are public.
+    ``rows`` (bool) marks own places and ``label`` counts there alone; other owners mark theirs.
     """
     mine = np.where(rows, np.nan_to_num(label), 0.0)
     count, total, squares = federation.sum(
         f"{name}.start", np.array([float(rows.sum()), mine.sum(), (mine**2).sum()])
     )
-    if count < 2 * LEAST or codes.shape[1] == 0:
-        return Forest(total / max(count, 1.0), 1.0, settings.rate)
-    start = total / count
+    start = total / max(count, 1.0)
+    if count < 2 * LEAST or columns.width == 0:
+        return Grown(np.full(mine.size, start))
     unit = float(np.sqrt(max(squares / count - start**2, 1e-12)))
-    forest = Forest(float(start), unit, settings.rate)
-    aim = np.where(rows, (np.nan_to_num(label) - start) / unit, 0.0)
+    aim = np.where(rows, (mine - start) / unit, 0.0)
     score = np.zeros(aim.size)
     everybody = federation.sum(f"{name}.rows", rows.astype(np.float64)) > 0.5
     chance = np.random.default_rng(seed)  # which rows and columns a tree sees is public
+    seen = max(1, round(columns.width * settings.column_share))
     for number in range(settings.trees):
         sampled = everybody & (chance.random(aim.size) < settings.row_share)
-        columns = np.sort(
-            chance.permutation(codes.shape[1])[
-                : max(1, int(codes.shape[1] * settings.column_share))
-            ]
-        )
-        slope = np.where(rows, np.clip(aim - score, -settings.clip, settings.clip), 0.0)
-        histograms.begin(f"{name}.{number}", slope)
-        tree = _grow(
-            federation,
-            histograms,
-            codes,
-            slope,
-            everybody,
-            sampled,
-            columns,
-            settings,
-            f"{name}.{number}",
-        )
-        score += tree.value[tree.leaves(codes)]
-        forest.trees.append(tree)
-    return forest
+        chosen = np.sort(chance.permutation(columns.width)[:seen])
+        slope = np.where(rows & sampled, np.clip(aim - score, -settings.clip, settings.clip), 0.0)
+        columns.begin(slope)
+        score += _tree(federation, columns, slope, sampled, chosen, settings, f"{name}.{number}")
+    return Grown(start + unit * score)
 
 
-def _grow(
-    federation: Federation, histograms: Histograms, codes: U8, slope: F64, everybody: NDArray[np.bool_],
-    sampled: NDArray[np.bool_], columns: I64, settings: TreeSettings, name: str,
-) -> Tree:  # fmt: skip
-    size = 2 ** (settings.depth + 1) - 1
-    tree = Tree(np.full(size, -1, np.int64), np.zeros(size, np.int64), np.zeros(size))
-    at = np.where(sampled, 0, -1)
-    open_nodes = np.array([0], np.int64)
-    ones = np.ones(codes.shape[0])
+def _tree(
+    federation: Federation, columns: Columns, slope: F64, sampled: Flags, chosen: I64, settings: TreeSettings,
+    name: str,
+) -> F64:  # fmt: skip
+    """[places] values of one tree's leaves."""
+    leaf = np.zeros(slope.size, np.int64)  # of every place, also of those the tree does not learn from
+    grows = np.array([True])
     for level in range(settings.depth):
-        place = np.full(size, -1, np.int64)
-        place[open_nodes] = np.arange(open_nodes.size)
-        nodes = np.where(at >= 0, place[np.maximum(at, 0)], -1)
-        counts = add_up(
-            codes, nodes, ones, columns, open_nodes.size
-        )  # which rows are where is public
-        sums = federation.sum(f"{name}.{level}", histograms.add(nodes, open_nodes.size, columns))
-        chosen = _best(sums, counts, settings.l2)
-        following = []
-        for number, node in enumerate(open_nodes):
-            column, bin_ = chosen[number]
-            if column < 0:
-                continue
-            tree.column[node], tree.bin[node] = columns[column], bin_
-            following += [2 * node + 1, 2 * node + 2]
-        if not following:
+        if not grows.any():
             break
-        inner = (at >= 0) & (tree.column[np.maximum(at, 0)] >= 0)
-        split = tree.column[np.maximum(at, 0)]
-        right = codes[np.arange(at.size), np.maximum(split, 0)] > tree.bin[np.maximum(at, 0)]
-        at = np.where(inner, 2 * at + 1 + right, np.where(at >= 0, -1, at))
-        open_nodes = np.array(following, np.int64)
-    ends = tree.leaves(codes)
-    mine = np.stack([
-        np.bincount(ends[sampled], slope[sampled], minlength=size),
-        np.bincount(ends[sampled], minlength=size).astype(np.float64),
-    ])  # fmt: skip
-    gradient = federation.sum(f"{name}.leaves", mine[0])
-    tree.value[:] = settings.rate * gradient / (mine[1] + settings.l2)
-    return tree
+        number = np.where(grows, np.cumsum(grows) - 1, -1)
+        nodes = np.where(sampled, number[leaf], -1)
+        counts = columns.counts(nodes, int(grows.sum()), chosen)
+        ends = group_ends(counts)
+        if not ends.any():
+            break
+        sums = np.zeros(ends.shape)
+        sums[ends] = federation.sum(f"{name}.{level}", columns.sums(nodes, ends, chosen)[ends])
+        totals = federation.sum(f"{name}.{level}.totals", np.bincount(nodes[sampled & (nodes >= 0)],
+                                slope[sampled & (nodes >= 0)], minlength=int(grows.sum())))  # fmt: skip
+        leaf, grows = _split(columns, leaf, grows, best(sums, counts, ends, totals, settings.l2), chosen)
+    size = grows.size
+    gradient = federation.sum(f"{name}.leaves", np.bincount(leaf[sampled], slope[sampled], minlength=size))
+    places = np.bincount(leaf[sampled], minlength=size)
+    value = settings.rate * gradient / (places + settings.l2)
+    return np.asarray(value[leaf])
 
 
-def _best(sums: F64, counts: F64, l2: float) -> list[tuple[int, int]]:
-    """Per node the (column, bin) that saves most loss, (-1, 0) if none leaves enough places on both sides."""
-    left, count = sums.cumsum(axis=2)[..., :-1], counts.cumsum(axis=2)[..., :-1]
-    total, whole = sums.sum(axis=2)[..., None], counts.sum(axis=2)[..., None]
-    other = whole - count
-    fine = (count >= LEAST) & (other >= LEAST)
-    gain = left**2 / (count + l2) + (total - left) ** 2 / (other + l2) - total**2 / (whole + l2)
-    gain = np.where(fine, gain, -np.inf).reshape(len(sums), -1)
-    best = gain.argmax(axis=1) if gain.shape[1] else np.zeros(len(sums), np.int64)
+def _split(
+    columns: Columns, leaf: I64, grows: Flags, splits: list[tuple[int, int]], chosen: I64
+) -> tuple[I64, Flags]:
+    """Leaves of every place after the splits of this level's growing nodes, and which of them may grow on."""
+    leaf, flags = leaf.copy(), np.zeros(grows.size, np.bool_).tolist()
+    for node, (column, last) in zip(np.nonzero(grows)[0], splits, strict=True):
+        if column < 0:
+            continue
+        beyond = (leaf == node) & columns.right(int(chosen[column]), last)
+        leaf[beyond] = len(flags)
+        flags[node] = True
+        flags.append(True)
+    return leaf, np.array(flags)
+
+
+def best(sums: F64, counts: I64, ends: Flags, totals: F64, l2: float) -> list[tuple[int, int]]:
+    """Per node the (column, last bin to the left) that saves most loss, (-1, 0) if none does."""
+    left = counts.cumsum(axis=2)
+    whole = counts.sum(axis=2)[..., None]
+    total = totals[:, None, None]
+    gain = sums**2 / (left + l2) + (total - sums) ** 2 / (whole - left + l2) - total**2 / (whole + l2)
+    gain = np.where(ends, gain, -np.inf).reshape(len(sums), -1)
     out = []
-    for node, at in enumerate(best):
-        good = gain.shape[1] > 0 and gain[node, at] > 1e-9
-        out.append((int(at) // left.shape[2], int(at) % left.shape[2]) if good else (-1, 0))
+    for row in gain:
+        at = int(row.argmax())
+        good = row[at] > 1e-9
+        out.append((at // sums.shape[2], at % sums.shape[2]) if good else (-1, 0))
     return out
