@@ -4,14 +4,13 @@
     python bench/places.py --config bench/auckland.toml --regimes known_lag7 --json
 
 Regimes: `known_lag1`, `known_lag7`, `known_lag30` (places counted all along, counts so many days late), `k1`, `k7`,
-`k28` (new places with so many counted days, drawn with fixed seeds from a month before the test), `never_seen` (whole
-places left out, fold by fold). P30 is the share of predictions within 30 % of the truth, in percent. Of each regime:
+`k28` (new places with so many counted days, drawn with fixed seeds from a month before the test), `never_seen`
+(whole places left out, fold by fold). P30 is the share of predictions within 30 % of the truth, in percent. Each:
 
     p30, p30_published, published_share   of the joint model, owners federated
     naive                                 the best rule of thumb
     best_single                           the same model at each owner of counters alone, without the others' tables
     central                               the same model with everything in one place
-    lightgbm                              boosted trees over the same columns in one place (null without lightgbm)
     interval_coverage_90, mdape           of the joint model: share of truths inside, median error in percent
 
 docs/guide/crowd.md says what exactly each regime knows, and how to describe tables in TOML.
@@ -30,10 +29,8 @@ os.environ.setdefault(
     "OPENBLAS_NUM_THREADS", "1"
 )  # small matrices in many threads: before numpy is loaded
 
-import places_rivals  # noqa: E402
-import places_runs  # noqa: E402
-
-from hanse.errors import HanseError  # noqa: E402
+import places_runs
+from hanse.errors import HanseError
 
 REGIMES = ("known_lag1", "known_lag7", "known_lag30", "k1", "k7", "k28", "never_seen")
 FIGURES = (
@@ -88,8 +85,6 @@ def measure(args: argparse.Namespace, wanted: list[str]) -> dict[str, Any]:
     }
     for name in wanted:
         out[name] = places_runs.figures(run, name)
-    if not args.quick:
-        places_rivals.add(args.config, out, wanted)
     out["train_s"], out["daily_s"] = round(run.train_s, 3), round(run.daily_s, 4)
     out["sums"] = {"numbers": run.numbers}
     if args.rows is not None:
@@ -99,7 +94,7 @@ def measure(args: argparse.Namespace, wanted: list[str]) -> dict[str, Any]:
 
 def table(out: dict[str, Any]) -> str:
     """The figures as text."""
-    columns = (*FIGURES, "lightgbm")
+    columns = FIGURES
     lines = [
         f"{out['name']}: {out['places']} places, {out['days']} days, {out['owners']} owners of counters",
         "",

@@ -35,13 +35,15 @@ PRICES: dict[str, Any] = {
 }  # fmt: skip
 
 
-def furnish(folder: Path) -> None:
-    """Two jobs of November under a priced contract (one asked by each of two), a product of twelve places."""
+def furnish(folder: Path, planted: str = PLANTED) -> None:
+    """Two jobs of November under a priced contract (one asked by each of two), a product of twelve places;
+    ``planted`` goes into every name.
+    """
     cards = {"media-house": load_identity(folder, clock=SystemClock()).card}
     for other in PARTIES[1:]:
-        facade.create_node(folder.parent / other, other, f"{other} {PLANTED}"[:60], None)
+        facade.create_node(folder.parent / other, other, f"{other} {planted}"[:60].strip(), None)
         cards[other] = load_identity(folder.parent / other, clock=SystemClock()).card
-    agreed = contract(cards)
+    agreed = contract(cards, planted)
     for number, analyst in enumerate(PARTIES[:2]):
         with facade.office_of(folder) as found:
             clock = ManualClock(NOW - timedelta(days=9 - number))
@@ -52,20 +54,31 @@ def furnish(folder: Path) -> None:
             office.job_ended(request.job_hash, "done", error=None)
     with facade.office_of(folder) as office:
         path = folder / "town.parquet"
-        pq.write_table(town(), path)
+        pq.write_table(town(planted), path)
         office.shelf.add(path)
-        about = {"title": f"Store traffic {PLANTED}", "unit": "people a day", "contract": "", "synthetic": True}
+        about = {
+            "title": f"Store traffic {planted}".strip(),
+            "unit": "people a day",
+            "contract": "",
+            "synthetic": True,
+        }
         office.store.publications.publish(PRODUCT, about, figures(), NOW - timedelta(days=1))
         last = FIRST_DAY + timedelta(days=DAYS - 1)
         changed = [Figure("store-00", last, 1111.0, 1000.0, 1222.0, 0.9)]
         office.store.publications.publish(PRODUCT, about, changed, NOW)
 
 
-def contract(cards: dict[str, Any]) -> Contract:
-    common = {"capacity": 1000, "slots": 1, "personal": True, "legal_basis": "consent", "evidence": "made up"}
+def contract(cards: dict[str, Any], planted: str) -> Contract:
+    common = {
+        "capacity": 1000,
+        "slots": 1,
+        "personal": True,
+        "legal_basis": "consent",
+        "evidence": "made up",
+    }
     return Contract.from_fields(
         {
-            "format": 1, "id": AGREED, "version": 1, "title": f"A deal {PLANTED}", "purpose": "Tests",
+            "format": 1, "id": AGREED, "version": 1, "title": f"A deal {planted}".strip(), "purpose": "Tests",
             "starts": date(2026, 10, 1), "expires": date(2027, 10, 1), "maximum_jobs": 50,
             "seats": list(PARTIES), "independence": "Three folders.", "retention_days": 1,
             "join": {"id_type": "member", "hash": "sha256", "epsilon": 1.0, "delta": 1e-8,
@@ -95,11 +108,11 @@ def asked(agreed: Contract, analyst: str, number: int) -> JobRequest:
     )  # fmt: skip
 
 
-def town(places: int = 12) -> pa.Table:
+def town(planted: str, places: int = 12) -> pa.Table:
     """Shops of a made-up town."""
     return pa.table(
         {"id": [f"store-{i:02}" for i in range(places)],
-         "name": [f"Shop {i}" if i else f"Shop {PLANTED}"[:40] for i in range(places)],
+         "name": [f"Shop {i}" if i else f"Shop {planted or 0}"[:40] for i in range(places)],
          "type": ["shop" if i % 2 else "mall" for i in range(places)],
          "lat": [31.20 + 0.01 * (i % 4) for i in range(places)],
          "lon": [121.40 + 0.015 * (i // 4) for i in range(places)]}

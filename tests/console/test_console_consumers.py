@@ -11,7 +11,13 @@ from console_stage import Bench, Browser, bench, new_node
 
 from hanse.node.consumers import key_hash
 
-NEW = {"name": "dashboards", "scopes": ["crowds"], "quota": 500, "rate": 5.0, "expires": "2099-01-01"}
+NEW = {
+    "name": "dashboards",
+    "scopes": ["crowds"],
+    "quota": 500,
+    "rate": 5.0,
+    "expires": "2099-01-01",
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +39,9 @@ def everything(house: Bench) -> str:
     pages = [operator.get("/consumers").text, auditor.get("/consumers").text, auditor.get("/ledger").text,
              operator.api("GET", "/consumers").text, operator.api("GET", "/webhooks").text,
              auditor.api("GET", "/ledger").text]  # fmt: skip
-    return "\n".join(pages) + json.dumps([e.body for e in house.console.desk.office.ledger.entries()], default=str)
+    return "\n".join(pages) + json.dumps(
+        [e.body for e in house.console.desk.office.ledger.entries()], default=str
+    )
 
 
 def test_a_key_is_in_one_answer_and_nowhere_else(house: Bench, operator: Browser) -> None:
@@ -45,7 +53,12 @@ def test_a_key_is_in_one_answer_and_nowhere_else(house: Bench, operator: Browser
     assert operator.api("POST", "/consumers", json=NEW).status_code == 409
     again = operator.api("POST", "/consumers/dashboards/key").json()["key"]
     assert key_hash(key) not in house.console.desk.office.store.consumers.all()
-    hook = {"name": "orders", "consumer": "dashboards", "product": PRODUCT, "url": "https://hooks.example/in"}
+    hook = {
+        "name": "orders",
+        "consumer": "dashboards",
+        "product": PRODUCT,
+        "url": "https://hooks.example/in",
+    }
     secret = operator.api("POST", "/webhooks", json=hook).json()["secret"]
     said = everything(house)
     assert "dashboards" in said
@@ -54,26 +67,43 @@ def test_a_key_is_in_one_answer_and_nowhere_else(house: Bench, operator: Browser
         assert hidden not in said
     assert operator.api("POST", "/consumers/dashboards/revocation").json()["state"] == "revoked"
     rows = operator.api("GET", "/consumers").json()["rows"]
-    assert [(r["name"], r["state"]) for r in rows if r["name"] == "dashboards"] == [("dashboards", "revoked")]
+    assert [(r["name"], r["state"]) for r in rows if r["name"] == "dashboards"] == [
+        ("dashboards", "revoked")
+    ]
     assert operator.api("DELETE", "/webhooks/orders").status_code == 200
     assert operator.api("DELETE", "/webhooks/orders").status_code == 404
 
 
 def test_the_page_shows_the_key_once(house: Bench, operator: Browser) -> None:
     operator.get("/consumers")
-    form = {"name": "by-hand", "scopes": ["crowds", "results"], "products": PRODUCT, "quota": "10", "rate": "2"}
+    form = {
+        "name": "by-hand",
+        "scopes": ["crowds", "results"],
+        "products": PRODUCT,
+        "quota": "10",
+        "rate": "2",
+    }
     page = operator.post("/consumers", form).text
     key = page.split('id="once">')[1].split("<")[0]
     assert key.startswith("hanse_")
     assert key not in operator.get("/consumers").text
     page = operator.post("/consumers/by-hand/rekey").text
     assert page.split('id="once">')[1].split("<")[0] not in (key, operator.get("/consumers").text)
-    hook = {"name": "by-hand-hook", "consumer": "by-hand", "product": PRODUCT, "url": "https://hooks.example/x"}
+    hook = {
+        "name": "by-hand-hook",
+        "consumer": "by-hand",
+        "product": PRODUCT,
+        "url": "https://hooks.example/x",
+    }
     secret = operator.post("/webhooks", hook).text.split('id="once">')[1].split("<")[0]
     assert secret not in everything(house)
     assert operator.post("/webhooks/by-hand-hook/remove").status_code == 303
     assert operator.post("/consumers/by-hand/revoke").status_code == 303
-    done = [(e["action"], e["user"], e["outcome"]) for e in house.ledger() if e["user"] == "the-operator"]
+    done = [
+        (e["action"], e["user"], e["outcome"])
+        for e in house.ledger()
+        if e["user"] == "the-operator"
+    ]
     assert ("consumer.change", "the-operator", "done") in done
     assert ("webhook.change", "the-operator", "done") in done
 
@@ -94,9 +124,16 @@ def test_a_consumer_that_is_wrong_is_refused(operator: Browser, wrong: dict[str,
     assert "<script>alert" not in page.text
 
 
-def test_a_webhook_to_another_place_than_https_or_of_a_stranger_s_product_is_refused(operator: Browser) -> None:
+def test_a_webhook_to_another_place_than_https_or_of_a_stranger_s_product_is_refused(
+    operator: Browser,
+) -> None:
     operator.api("POST", "/consumers", json={**NEW, "name": "narrow", "products": ["another"]})
-    good = {"name": "hook", "consumer": "narrow", "product": "another", "url": "https://hooks.example/x"}
+    good = {
+        "name": "hook",
+        "consumer": "narrow",
+        "product": "another",
+        "url": "https://hooks.example/x",
+    }
     for wrong in ({}, {"product": PRODUCT}, {"consumer": "nobody"}, {"url": "http://hooks.example/x"},
                   {"url": "javascript:alert(1)"}, {"name": "<b>"}):  # fmt: skip
         answer = operator.api("POST", "/webhooks", json={**good, **wrong})

@@ -23,7 +23,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 @pytest.fixture(scope="module")
 def pack(house: Bench) -> bytes:
     answer = house.browser("auditor").get(f"/evidence/{AGREED}/pack.zip")
-    assert answer.headers["content-disposition"] == f'attachment; filename="{AGREED}-media-house.zip"'
+    assert (
+        answer.headers["content-disposition"] == f'attachment; filename="{AGREED}-media-house.zip"'
+    )
     return answer.content
 
 
@@ -55,7 +57,10 @@ def test_a_changed_byte_is_found(house: Bench, pack: bytes) -> None:
     page = risk.post("/evidence/check", {"keys": "media-house=00"}, files={"file": ("p.zip", pack)})
     assert page.status_code == 200
     assert "does not hold" in page.text
-    assert risk.post("/evidence/check", {"keys": "nonsense"}, files={"file": ("p", pack)}).status_code == 422
+    assert (
+        risk.post("/evidence/check", {"keys": "nonsense"}, files={"file": ("p", pack)}).status_code
+        == 422
+    )
     assert risk.api("POST", "/evidence/checks", files={"file": ("p", b"")}).json()["ok"] is False
 
 

@@ -102,7 +102,10 @@ def test_one_row_is_scored_and_its_id_is_written_down_nowhere_here(
     assert told.status_code == 200, told.text
     assert 0 < next(iter(told.json()["scores"].values())) < 1
     assert "The score" in analyst.post("/models/churn/row", {"id": person(501)}).text
-    assert analyst.api("POST", "/models/churn/rows", json={"id": "nobody"}).json()["code"] == "model.no-row"
+    assert (
+        analyst.api("POST", "/models/churn/rows", json={"id": "nobody"}).json()["code"]
+        == "model.no-row"
+    )
     entries = [e.body for e in shop.console.desk.office.ledger.entries()]
     assert person(500) not in json.dumps(entries, default=str)
     assert [e["outcome"] for e in shop.ledger() if e["action"] == "model.score"][-3:] == [
@@ -135,7 +138,10 @@ def test_the_part_leaves_with_the_ledger_knowing_and_is_deleted_with_a_reason(
     assert part["signature"]
     assert any(e["action"] == "model.export" and e["user"] == "the-auditor" for e in shop.ledger())
     assert analyst.api("POST", "/models/churn/deletion", json={"reason": "x"}).status_code == 403
-    assert risk.api("POST", "/models/churn/deletion", json={"reason": " "}).json()["code"] == "model.reason"
+    assert (
+        risk.api("POST", "/models/churn/deletion", json={"reason": " "}).json()["code"]
+        == "model.reason"
+    )
     risk.get("/models/churn")
     assert risk.post("/models/churn/delete", {"reason": "the campaign is over"}).status_code == 303
     assert "Our part is gone" in risk.get(f"/models/{trained[:12]}").text

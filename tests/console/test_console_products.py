@@ -28,13 +28,19 @@ def test_a_product_s_days_places_and_versions_are_those_published(house: Bench) 
     assert {(d["published"], d["abstained"]) for d in found["days"]} == {(12, 0), (9, 3)}
     last = found["days"][0]["date"]
     rows = browser.api("GET", f"/products/{PRODUCT}/days/{last}").json()["rows"]
-    assert (rows[0]["place"], rows[0]["version"], rows[0]["lat"]) == ("store-11", 1, pytest.approx(31.23))
+    assert (rows[0]["place"], rows[0]["version"], rows[0]["lat"]) == (
+        "store-11",
+        1,
+        pytest.approx(31.23),
+    )
     newest = next(r for r in rows if r["place"] == "store-00")
     assert (newest["value"], newest["version"]) == (1111.0, 2)
     series = browser.api("GET", f"/products/{PRODUCT}/series", params={"place": "store-01"}).json()
     assert len(series["rows"]) == DAYS
     assert {r["reason"] for r in series["rows"] if r["value"] is None} == {"too few sources"}
-    said = browser.api("GET", f"/products/{PRODUCT}/versions", params={"place": "store-00", "day": last})
+    said = browser.api(
+        "GET", f"/products/{PRODUCT}/versions", params={"place": "store-00", "day": last}
+    )
     assert [v["version"] for v in said.json()["rows"]] == [1, 2]
 
 
@@ -65,12 +71,15 @@ def test_the_scoreboard_judges_what_was_said_first(house: Bench) -> None:
     browser = house.browser("data-owner")
     known = [f for f in figures() if f.value is not None]
     lines = ["place,date,value", "store-77,2026-10-12,5"]
-    lines += [f"{f.place},{f.date},{f.value * (0.5 if f.place == 'store-00' else 1)}" for f in known]
+    lines += [
+        f"{f.place},{f.date},{f.value * (0.5 if f.place == 'store-00' else 1)}" for f in known
+    ]
     truth = {"file": ("truth.csv", "\n".join(lines))}
     board = browser.api("POST", f"/products/{PRODUCT}/scoreboard", files=truth).json()
     whole = board["scores"][0]
     judged = len(known)
-    assert whole["days"] == judged
+    assert whole["days"] == judged + len(withheld)
+    assert whole["published_share"] == pytest.approx(judged / whole["days"])
     assert whole["p30_published"] == pytest.approx(1 - DAYS / judged)
     assert whole["coverage"] == pytest.approx(1 - DAYS / judged)
     assert whole["confidence"] == pytest.approx(0.88)
@@ -80,12 +89,28 @@ def test_the_scoreboard_judges_what_was_said_first(house: Bench) -> None:
     assert page.status_code == 200
     assert "Monday" in page.text
     last = house.ledger()[-1]
-    assert (last["action"], last["of"]["places"], last["outcome"]) == ("product.judge", "12", "done")
-    for bad in ("", "place,date\nx,2026-01-01", "place,date,value\nx,soon,1", "place,date,value\nx,2020-01-01,1"):
-        answer = browser.api("POST", f"/products/{PRODUCT}/scoreboard", files={"file": ("truth.csv", bad)})
+    assert (last["action"], last["of"]["places"], last["outcome"]) == (
+        "product.judge",
+        "12",
+        "done",
+    )
+    for bad in (
+        "",
+        "place,date\nx,2026-01-01",
+        "place,date,value\nx,soon,1",
+        "place,date,value\nx,2020-01-01,1",
+    ):
+        answer = browser.api(
+            "POST", f"/products/{PRODUCT}/scoreboard", files={"file": ("truth.csv", bad)}
+        )
         assert 400 <= answer.status_code < 500, (bad, answer.text)
         assert "/truth.csv" not in answer.text  # nor where the copy lay
-    assert house.browser("operator").api("POST", f"/products/{PRODUCT}/scoreboard", files=truth).status_code == 403
+    assert (
+        house.browser("operator")
+        .api("POST", f"/products/{PRODUCT}/scoreboard", files=truth)
+        .status_code
+        == 403
+    )
 
 
 def test_a_daily_crowd_that_no_contract_tells_is_refused(house: Bench) -> None:

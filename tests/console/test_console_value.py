@@ -39,6 +39,7 @@ def test_a_data_owner_sees_each_use_of_its_data_and_the_prices(house: Bench) -> 
     used = owner.api("GET", "/value/usage", params=NOVEMBER).json()
     assert used["own_uses"] == 2
     assert [u["analyst"] for u in used["own"]] == ["retail-chain", "media-house"]
+    assert used["own"][0]["datasets"] == ["exposures"]
     prices = owner.api("GET", "/value/prices").json()["rows"]
     assert [p["contract"] for p in prices] == [AGREED]
     page = owner.get("/value?from=2026-11-01&to=2026-11-30").text
@@ -64,7 +65,12 @@ def test_a_statement_is_the_same_as_page_csv_and_pdf(house: Bench) -> None:
     pdf = legal.api("GET", f"/value/statements/{AGREED}/pdf", params=NOVEMBER)
     assert pdf.content.startswith(b"%PDF-")
     exported = [e["of"] for e in house.ledger() if e["action"] == "value.export"]
-    assert exported[0] == {"contract_id": AGREED, "form": "csv", "first": "2026-11-01", "last": "2026-11-30"}
+    assert exported[0] == {
+        "contract_id": AGREED,
+        "form": "csv",
+        "first": "2026-11-01",
+        "last": "2026-11-30",
+    }
 
 
 @pytest.mark.parametrize(
@@ -83,7 +89,10 @@ def test_what_cannot_be_reckoned_is_said(house: Bench, path: str, status: int) -
 
 
 def test_without_days_a_period_is_this_month_until_today() -> None:
-    assert facade_value.period("", "", date(2026, 11, 20)) == (date(2026, 11, 1), date(2026, 11, 20))
+    assert facade_value.period("", "", date(2026, 11, 20)) == (
+        date(2026, 11, 1),
+        date(2026, 11, 20),
+    )
     assert facade_value.period("", "2026-10-05", date(2026, 11, 20))[0] == date(2026, 10, 1)
 
 

@@ -22,7 +22,10 @@ def question(
     `Refusal` ``crowd.unknown``, ``crowd.contract``, ``contract.unknown`` or ``question.malformed``.
     """
     found, _ = crowd_days_facade.contract_with(office, crowd, contract)
-    parameters: Document = {"crowd": crowd, "ends": (_day(ends) or crowd_days_facade.yesterday()).isoformat()}
+    parameters: Document = {
+        "crowd": crowd,
+        "ends": (_day(ends) or crowd_days_facade.yesterday()).isoformat(),
+    }
     if without:
         parameters["without"] = list(without)
     return {"contract": found.id, "computation": CROWD_TRAIN if train else CROWD_DAY, "epsilon": 0.0,

@@ -122,6 +122,8 @@ def scoreboard(office: NodeOffice, name: str, file_name: str, data: bytes) -> Do
         for part, value in zip(parts, first[place, on], strict=True):
             parts[part][cell] = math.nan if value is None else value
     published = np.isfinite(parts["point"])
+    # Nobody knows what would have been said of a withheld place and day: it counts for the share alone.
+    parts["point"][np.isfinite(known) & ~published] = 0.0
     days = np.array(dates, "datetime64[D]")
     told = boards.Told(tuple(ids), days, **parts, published=published)
     divisions = [boards.by_size(known, min(10, len(ids))), boards.by_weekday(days, len(ids))]
@@ -129,6 +131,7 @@ def scoreboard(office: NodeOffice, name: str, file_name: str, data: bytes) -> Do
     if places is not None:
         divisions.append(boards.by_name("type", [_type(places, i) for i in ids]))
     body = boards.scoreboard(told, known, divisions).body()
+    body["scores"] = [{**score, "p30": None} for score in body["scores"]]
     return {
         **body,
         "places": len(ids),

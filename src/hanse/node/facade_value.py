@@ -34,11 +34,16 @@ def usage(office: NodeOffice, first: date, last: date, contract: str = "") -> Do
     """Use of a period in tables, and the uses of this party's own datasets one by one, the newest first."""
     if contract:
         office.contract(contract)  # says in words that there is none
-    own = {d.name for d in office.store.datasets.all()} | set(office.crowds.names())
+    own = {
+        (bundle.contract.id, d.name)
+        for bundle in map(bundle_of, office.store.contracts.all())
+        for d in bundle.contract.datasets
+        if d.provider == office.party
+    }
     mine = [
         {"at": u.at.isoformat(), "job": u.job, "contract": u.contract, "computation": u.computation,
          "analyst": u.analyst, "recipients": list(u.recipients), "epsilon": u.epsilon,
-         "datasets": [d for d in u.datasets if d in own]}
+         "datasets": [d for d in u.datasets if (u.contract, d) in own]}
         for u in reversed(uses(office, first, last, contract))
         if office.party in u.providers
     ]  # fmt: skip

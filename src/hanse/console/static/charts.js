@@ -310,7 +310,7 @@
       const long = rows.length > 60;
       return {
         grid: { ...grid, right: 24, bottom: long ? 70 : 36 }, legend: { data: [words.value, words.interval, ...(withheld.length ? [words.withheld] : [])], top: 0, left: 0, textStyle: { color: c.ink } },
-        ...axes(c, rows.map((r) => r.date), { lying: false, value: { name: words.value, nameGap: 55, min: 0 }, category: { axisLabel: { color: c.soft, interval: "auto", hideOverlap: true } } }),
+        ...axes(c, rows.map((r) => r.date), { lying: false, value: { min: 0 }, category: { axisLabel: { color: c.soft, interval: "auto", hideOverlap: true } } }),
         dataZoom: long ? [{ type: "slider", start: 100 - 6000 / rows.length, end: 100, height: 18, bottom: 12, textStyle: { color: c.soft } }] : [],
         series: [
           { ...area, name: "low", data: band("low") },

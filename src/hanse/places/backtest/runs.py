@@ -150,9 +150,7 @@ def work(task: Task) -> Done:
 
     def part(own: NDArray[np.int64]) -> Callable[[Federation], Ledger]:
         if task.lag:
-            return lambda end: replay_known(
-                end, city, own, tables.test, task.lag, settings, kernels
-            )
+            return lambda end: replay_known(end, city, own, tables.test, settings, kernels)
         held = own[_fold_of(city.ground.size, tables.folds)[own] == task.fold]
         rest = np.setdiff1d(own, held)
         new = _draws(tables, task.counts)

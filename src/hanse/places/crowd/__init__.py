@@ -1,0 +1,1 @@
+"""The crowd of places per day, of several owners' counts and others' signals: the joint model (`model`)."""

@@ -39,7 +39,7 @@ class Areas:
 
 def distances(left: F64, right: F64) -> F64:
     """Euclidean [left, right]."""
-    return np.sqrt(((left[:, None] - right[None]) ** 2).sum(axis=2))
+    return np.asarray(np.sqrt(((left[:, None] - right[None]) ** 2).sum(axis=2)))
 
 
 def columns_of(table: F64, areas: Areas, position: F64) -> F64:

@@ -106,7 +106,7 @@ class _Table:
         if len(kinds) != 1:
             asked = ", ".join(sorted(f"{name} {shape}" for name, shape in kinds))
             self._fault = Fault("crowd.sum", f"owners ask for different sums: {asked}",
-                                remedy="run the same version over the same public tables at all owners")  # fmt: skip
+                                remedy="run one version over the same public tables at all owners")  # fmt: skip
             return
         name, vector = parts[0]
         self._meter.count(name, vector.size)
@@ -137,7 +137,7 @@ class Secure:
         if len(out.contributors) < self.owners:
             missing = ", ".join(f"{party} ({why})" for party, why in sorted(out.left_out.items()))
             raise Fault("crowd.lost", f"a sum lacks owners: {missing}", where=name,
-                        remedy="run the job again when all owners are there, or leave them out by contract")  # fmt: skip
+                        remedy="run it again when all owners are there, or agree on fewer")  # fmt: skip
         values: F64 = np.asarray(out.values, np.float64)
         return values.reshape(vector.shape)
 

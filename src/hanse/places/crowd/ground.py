@@ -92,7 +92,9 @@ def calendar(
     weekend: Sequence[int] = WEEKEND,
 ) -> Calendar:
     """All days from ``first`` to ``last``; ``holidays`` maps ISO dates to names."""
-    days = np.arange(np.datetime64(first, "D"), np.datetime64(last, "D") + 1)  # type: ignore[call-overload]
+    begins: int = np.datetime64(str(first), "D").astype(int)
+    ends: int = np.datetime64(str(last), "D").astype(int)
+    days = np.arange(begins, ends + 1).astype("datetime64[D]")
     weekday = (days.astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday
     given = _every_year(dict(holidays or {}), int(str(days[-1])[:4]) + 1)
     names = tuple(given.get(str(d), "") for d in days)

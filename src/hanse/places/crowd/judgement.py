@@ -3,7 +3,7 @@
 Errors of days that were told beforehand, over their deviations, are counted in a histogram that is added over
 owners; so quantiles and probabilities are those of all owners' places, and nobody's errors are seen. From it
 
-    point       the number that most of the time is within 30 % of the truth (below the median where errors are wide)
+    point       the number that is most often within 30 % of the truth (below the median where errors are wide)
     confidence  how often it is: the expected P30, checked against how often it was
     interval    90 %, by conformal quantiles of the same errors
     published   only where the confidence reaches the asked one
@@ -25,11 +25,14 @@ NEAR = (float(np.log(0.7)), float(np.log(1.3)))  # predicted over true, within 3
 EDGES = np.concatenate([np.linspace(-8, 8, 161)])  # of an error over its deviation
 SCALES = np.geomspace(0.02, 3.0, 60)  # deviations for which points are worked out
 _SHIFTS = np.linspace(-0.4, 0.15, 111)
+_AS_GOOD = 0.0003  # of P30: shifts within it count as equally good
 _FEW = 30.0  # scores, below which a normal distribution helps out
 _PRIOR = 0.1  # trust in a straight line, as a share of all place-days, against each bin's own
 _BELOW = 0.15  # a single place's confidence may lie so far below what the published part must reach
 _LEAST_SHARE = 0.05  # of all place-days: a published part is judged by no fewer
-COVERAGE = 0.915  # of the days told beforehand, for 90 % of those to come: errors of one day go together
+COVERAGE = (
+    0.915  # of the days told beforehand, for 90 % of those to come: errors of one day go together
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +59,7 @@ class Scores:
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """``point``, interval ``low`` to ``high`` in people, ``confidence`` of being within 30 %, and whether ``published``; all [n]."""
+    """``point``, interval ``low`` to ``high`` in people, ``confidence``, whether ``published``; all [n]."""
 
     point: F64
     low: F64
@@ -144,7 +147,7 @@ def _best(mass: F64) -> tuple[F64, F64]:
     high = (_SHIFTS[None, :] - NEAR[0]) / SCALES[:, None]
     p30 = np.interp(high, EDGES, cumulative) - np.interp(low, EDGES, cumulative)
     # the smallest of all shifts that are as good as the best: small deviations leave many
-    good = p30 >= p30.max(axis=1, keepdims=True) - 0.002
+    good = p30 >= p30.max(axis=1, keepdims=True) - _AS_GOOD
     smallest = np.where(good, np.abs(_SHIFTS)[None, :], np.inf).argmin(axis=1)
     return _SHIFTS[smallest], p30.max(axis=1)
 

@@ -47,7 +47,7 @@ class CrowdSettings:
     least: int = 14  # so many counted days to count as one with a history
     boosted: int = 6  # traits that trees are grown for, besides the level
     publish: float = 0.6  # share of what is published that must be within 30 %
-    margin: float = 0.01  # that much more is asked of the days told beforehand
+    margin: float = 0.0  # that much more is asked of the days told beforehand
     trees: TreeSettings = field(default_factory=TreeSettings)
     seed: int = 1
 
@@ -129,7 +129,7 @@ class Crowd:
             told = self._outlooks.ahead(day, day - lag)
             self._told[day] = told
             self._note(logs, day, told, lag, signal)
-        self._weigh(logs, signal)
+        self._weigh(signal)
         if self.prior is not None:
             self._newcomer_scores = self._simulate(logs, newest)
 
@@ -142,7 +142,7 @@ class Crowd:
         keep = self.settings.judged
         self._errors, self._judged_days = self._errors[:, -keep:], self._judged_days[-keep:]
 
-    def _weigh(self, logs: F64, signal: Signal | None) -> None:
+    def _weigh(self, signal: Signal | None) -> None:
         """Weights of the rules, deviations of the places, calibration of both."""
         usable = np.array([rule != "area" or signal is not None for rule in RULES])
         self.weights = blend_weights(
@@ -217,9 +217,9 @@ class Crowd:
         if told is not None:
             self._note(logs, day, told, lag, signal)
 
-    def weigh(self, logs: F64, signal: Signal | None = None) -> None:
+    def weigh(self, signal: Signal | None = None) -> None:
         """Renew blend and calibration from what `review` took in."""
-        self._weigh(logs, signal)
+        self._weigh(signal)
 
     def ahead(self, target: int) -> Outlook:
         """The outlook for ``target`` from what is known; kept for `review`."""
@@ -261,7 +261,8 @@ class Crowd:
             a[:, 0] for a in tell(posteriors, self._told[target].row[None], self.rhythm.noise)
         )
         kind = np.array([max(c for c in SIMULATED if c <= n) for n in counts], np.int64)
-        judged = Judged(*np.zeros((4, kind.size)), np.zeros(kind.size, np.bool_))
+        point, low, high, confidence = np.zeros((4, kind.size))
+        judged = Judged(point, low, high, confidence, np.zeros(kind.size, np.bool_))
         for count in np.unique(kind):
             part = kind == count
             found = self._newcomer_scores[int(count)].judge(log[part], deviation[part])
@@ -299,7 +300,7 @@ class Crowd:
 
 
 def contrasts(calendar: Calendar, window: slice) -> F64:
-    """[days, 7] first guesses of loadings: free days, the last day of the weekend, season, trend, the first free."""
+    """[days, 7] first guesses of loadings: free days, the weekend's last day, season, trend, the first free."""
     off = calendar.off[window].astype(np.float64)
     like = calendar.like[window]
     turn = calendar.days[window].astype(np.int64) / 365.25 * 2 * np.pi

@@ -1,4 +1,4 @@
-"""Places with no counts, or with a handful of days: what to expect of them before, and after each day that is known.
+"""Places with no counts, or a handful of days: what to expect of them before, and after each day that is known.
 
     1. A ridge regression of level and traits on the labels of a place (lines, brands, malls).
        Crosses: X'y, one number a column, columns of at least `LEAST_GROUP` counted places.
@@ -27,11 +27,13 @@ F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 LEAST_GROUP = 10  # counted places of a label that gets a number of its own
-FOLDS = 5
+FOLDS = 8
 _RIDGE = 8.0
 _LARGEST = 1.0  # a larger log error counts as this one
 _TAILS = 4.0  # degrees of freedom of a day's noise
-_DAY_NOISE = 1.5  # a single day errs more than the rhythm's own fit
+_DAY_NOISE = (
+    0.75  # of a single day, in variances of the rhythm's own fit: tails are seen to by weights
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,14 +55,14 @@ def public_design(ground: Ground, counted: Flags) -> F64:
     groups = ground.labels[:, (ground.labels & counted[:, None]).sum(axis=0) >= LEAST_GROUP]
     number = np.log1p(ground.labels.sum(axis=1))
     number = (number - number.mean()) / max(float(number.std()), 1e-9)
-    return np.c_[np.ones(ground.size), number, groups.astype(np.float64)]
+    return np.asarray(np.c_[np.ones(ground.size), number, groups.astype(np.float64)])
 
 
 def public_columns(ground: Ground) -> F64:
     """[places, columns] for the trees: position, distance from the middle, number of labels, spacing."""
     at = ground.position
     away = np.sqrt(((at - at.mean(axis=0)) ** 2).sum(axis=1))
-    return np.c_[at, away, ground.labels.sum(axis=1), spacing(at)]
+    return np.asarray(np.c_[at, away, ground.labels.sum(axis=1), spacing(at)])
 
 
 def spacing(position: F64) -> F64:
@@ -73,7 +75,8 @@ def spacing(position: F64) -> F64:
     typical = float(np.median(near[np.isfinite(near)])) if np.isfinite(near).any() else 1.0
     typical = max(typical, 1e-3)
     density = [np.exp(-0.5 * (distance / (typical * h)) ** 2).sum(axis=1) for h in (1.5, 4.0)]
-    columns = [np.log(np.clip(near, typical / 20, typical * 50)), np.log(np.clip(fourth, typical / 20, typical * 50)),
+    most, least = typical * 50, typical / 20
+    columns = [np.log(np.clip(near, least, most)), np.log(np.clip(fourth, least, most)),
                *(np.log(d + 0.1) for d in density)]  # fmt: skip
     return np.stack(columns, axis=1)
 
@@ -106,9 +109,7 @@ def expect(
         left_out[:, column] += out
     error = np.where(rows[:, None], label - left_out, 0.0)
     covariance = _covariance(federation, error, rows)
-    spread = _spread(
-        federation, design, columns, error[:, 0], rows, counted, fold, settings, seed
-    )
+    spread = _spread(federation, design, columns, error[:, 0], rows, counted, fold, settings, seed)
     return Prior(mean, left_out, covariance, spread)
 
 

@@ -1,4 +1,4 @@
-"""Places with a recent history: rules of thumb, corrected by the rhythm, and a blend of them that cannot lose to one.
+"""Places with a recent history: rules of thumb, corrected by the rhythm, and a blend that cannot lose to one.
 
 Each rule tells the log crowd of the target day from the place's own known days, at home:
 
@@ -123,7 +123,7 @@ def blend_weights(federation: Federation, errors: F64, name: str, usable: NDArra
     even = np.where(usable, np.isin(np.arange(size), TRUSTED), 0.0)
     even = even / even.sum()
     if total[0] < 100:
-        return even
+        return np.asarray(even)
     gram = total[1:].reshape(size, size) / total[0]
     pull = _EVEN * float(np.trace(gram[np.ix_(usable, usable)])) / max(int(usable.sum()), 1)
     return simplex_minimum(gram + pull * np.eye(size), pull * even, usable)
@@ -142,5 +142,5 @@ def simplex_minimum(square: F64, linear: F64, usable: NDArray[np.bool_]) -> F64:
         if index.size == 1 or solved.min() >= -1e-9:
             out = np.zeros(size)
             out[index] = np.maximum(solved, 0.0)
-            return out / out.sum()
+            return np.asarray(out / out.sum())
         active[index[solved.argmin()]] = False

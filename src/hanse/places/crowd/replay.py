@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from hanse.places.crowd.federation import Federation
 from hanse.places.crowd.ground import Calendar, Ground
 from hanse.places.crowd.model import Crowd, CrowdSettings
+from hanse.places.crowd.newcomers import Posterior
 from hanse.places.crowd.outlook import Kernels
 from hanse.places.crowd.regulars import Signal
 from hanse.places.crowd.trees import Binned, Columns, Open
@@ -83,10 +84,10 @@ class Newcomers:
 
 
 def replay_known(
-    federation: Federation, city: City, own: I64, span: range, lag: int, settings: CrowdSettings,
+    federation: Federation, city: City, own: I64, span: range, settings: CrowdSettings,
     kernels: Kernels | None = None,
 ) -> Ledger:  # fmt: skip
-    """Own places over the days ``span``, with counts as late as the feed says (about ``lag`` days)."""
+    """Own places over the days ``span``, with counts as late as the feed says."""
     ledger, outcome = Ledger(), city.outcome()[own]
     crowd = Crowd(federation, city.ground, city.calendar, own, None, settings, kernels)
     newest = -1
@@ -104,7 +105,7 @@ def replay_known(
             for known in range(max(before + 1, span.start), newest + 1):
                 crowd.review(logs, known, max(1, day - newest), signal)
             if number % WEEK == 0:
-                crowd.weigh(logs, signal)
+                crowd.weigh(signal)
         told = crowd.day(logs, day, signal)
         ledger.days_s += time.perf_counter() - started
         ledger.days += 1
@@ -154,10 +155,10 @@ def replay_new(
 
 def meet(
     crowd: Crowd, city: City, held: I64, newcomers: Newcomers, day: int
-) -> dict[int, tuple[list, list[int]]]:
+) -> dict[int, tuple[list[Posterior], list[int]]]:
     """Posteriors of the held places by draw, from their counted days alone."""
     counts = city.logs(held, day)
-    out: dict[int, tuple[list, list[int]]] = {}
+    out: dict[int, tuple[list[Posterior], list[int]]] = {}
     for draw, days in newcomers.draws.items():
         posteriors = [crowd.newcomer(int(place), days[int(place)], counts[row, days[int(place)]])
                       for row, place in enumerate(held)]  # fmt: skip
@@ -166,8 +167,10 @@ def meet(
 
 
 def _plain(city: City, logs: F64, held: I64, counted: Mapping[int, I64], day: int) -> F64:
-    """The naive rule for a new place: the mean of its counted days of the same weekday, else of all of them; without
-    any, the median of this owner's places on the last known day of that weekday."""
+    """The naive rule for a new place: the mean of its counted days of the same weekday, else of all of them.
+
+    Without any, the median of this owner's places on the last known day of that weekday.
+    """
     calendar = city.calendar
     known = city.logs(held, day)
     out = np.full(held.size, np.nan)

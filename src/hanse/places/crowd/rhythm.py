@@ -8,8 +8,8 @@ home; given the traits the days follow from sums over places. Weekdays, holidays
 all in the days, and nobody has to say which.
 
 Crosses between owners: per turn and day the number of places that know the day and the sums over them of t r
-(t = 1 and the traits, r = what the turn before left unexplained); per turn the sums of traits and of their products,
-by which the traits are kept at mean 0 and variance 1 and the days are solved for. Which place misses which day
+(t = 1 and the traits, r = what the turn before left unexplained); per turn the sums of traits and of their
+products, by which the traits are kept at mean 0 and variance 1 and days are solved for. Which place misses a day
 leaves no mark of its own in them: a day's sums are scaled by how many places know it.
 Source: alternating least squares for a factor model with holes (Gabriel and Zamir 1979; Koren 2009).
 """
@@ -43,7 +43,7 @@ class Rhythm:
     @property
     def factors(self) -> int:
         """How many loadings a day has."""
-        return self.days.shape[1] - 1
+        return int(self.days.shape[1]) - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class Traits:
     @property
     def ones(self) -> F64:
         """[places, 1 + factors]: what a day's row is multiplied with."""
-        return np.c_[np.ones(self.level.size), self.traits]
+        return np.asarray(np.c_[np.ones(self.level.size), self.traits])
 
 
 def fit_rhythm(
@@ -68,7 +68,6 @@ def fit_rhythm(
     ``start`` [days, >= factors] are first guesses of loadings, the same at all owners (calendar contrasts).
     """
     teach = np.isfinite(logs).sum(axis=1) >= LEAST_DAYS
-    known = np.isfinite(logs) & teach[:, None]
     places = float(federation.sum("rhythm.places", np.array([float(teach.sum())]))[0])
     factors = max(0, min(factors, int(places) // PLACES_A_FACTOR, start.shape[1]))
     days = np.c_[np.zeros(logs.shape[1]), start[:, :factors]]
@@ -96,7 +95,7 @@ def at_home(logs: F64, days: F64, noise: float, teach: Flags | None = None) -> T
     gram = (seen.astype(np.float64) @ products).reshape(-1, size, size)
     prior = np.diag(np.r_[1e-6, np.full(size - 1, max(noise, 1e-6))])
     solved = np.linalg.solve(gram + prior, (filled @ design)[..., None])[..., 0]
-    flags = seen.any(axis=1) if teach is None else teach
+    flags = np.asarray(seen.any(axis=1)) if teach is None else teach
     return Traits(
         np.where(flags, solved[:, 0], 0.0), np.where(flags[:, None], solved[:, 1:], 0.0), flags
     )

@@ -4,7 +4,7 @@ Rows are places, aligned openly. Columns are held by feature holders, labels by 
 them: a level of a tree is chosen on sums of gradients per group of bins that are first added per owner and then, by
 `Federation.sum`, over owners. All owners so grow the same trees without any of them showing a label or a histogram
 of its own. Who adds the gradients of one owner over the bins of one holder is a `Columns`: `Open` in the clear,
-where owner and columns are in one place; `hanse.places.crowd.hidden` under lattice encryption between organisations.
+where owner and columns are in one place. Between organisations the sums would be under lattice encryption.
 
 Crosses between owners: per node, column and group of bins of at least `LEAST` places one sum of clipped residuals.
 Crosses to holders: which places are in which node; from them, how many places are in which bin of unnamed columns,
@@ -113,7 +113,9 @@ class Open:
 
     def counts(self, nodes: I64, count: int, columns: I64) -> I64:
         """See `Columns`."""
-        return np.rint(add_up(self._codes, nodes, np.ones(len(nodes)), columns, count)).astype(np.int64)
+        return np.rint(add_up(self._codes, nodes, np.ones(len(nodes)), columns, count)).astype(
+            np.int64
+        )
 
     def sums(self, nodes: I64, ends: Flags, columns: I64) -> F64:
         """See `Columns`."""
@@ -125,7 +127,7 @@ class Open:
         return np.asarray(self._codes[:, column] > last)
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _add(codes: U8, nodes: I64, values: F64, columns: I64, out: F64) -> None:
     for row in range(codes.shape[0]):
         node = nodes[row]
@@ -197,7 +199,9 @@ def _tree(
     name: str,
 ) -> F64:  # fmt: skip
     """[places] values of one tree's leaves."""
-    leaf = np.zeros(slope.size, np.int64)  # of every place, also of those the tree does not learn from
+    leaf = np.zeros(
+        slope.size, np.int64
+    )  # of every place, also of those the tree does not learn from
     grows = np.array([True])
     for level in range(settings.depth):
         if not grows.any():
@@ -210,11 +214,15 @@ def _tree(
             break
         sums = np.zeros(ends.shape)
         sums[ends] = federation.sum(f"{name}.{level}", columns.sums(nodes, ends, chosen)[ends])
-        totals = federation.sum(f"{name}.{level}.totals", np.bincount(nodes[sampled & (nodes >= 0)],
-                                slope[sampled & (nodes >= 0)], minlength=int(grows.sum())))  # fmt: skip
-        leaf, grows = _split(columns, leaf, grows, best(sums, counts, ends, totals, settings.l2), chosen)
+        within = sampled & (nodes >= 0)
+        whole = np.bincount(nodes[within], slope[within], minlength=int(grows.sum()))
+        totals = federation.sum(f"{name}.{level}.totals", whole.astype(np.float64))
+        leaf, grows = _split(
+            columns, leaf, grows, best(sums, counts, ends, totals, settings.l2), chosen
+        )
     size = grows.size
-    gradient = federation.sum(f"{name}.leaves", np.bincount(leaf[sampled], slope[sampled], minlength=size))
+    slopes = np.bincount(leaf[sampled], slope[sampled], minlength=size).astype(np.float64)
+    gradient = federation.sum(f"{name}.leaves", slopes)
     places = np.bincount(leaf[sampled], minlength=size)
     value = settings.rate * gradient / (places + settings.l2)
     return np.asarray(value[leaf])
@@ -240,7 +248,9 @@ def best(sums: F64, counts: I64, ends: Flags, totals: F64, l2: float) -> list[tu
     left = counts.cumsum(axis=2)
     whole = counts.sum(axis=2)[..., None]
     total = totals[:, None, None]
-    gain = sums**2 / (left + l2) + (total - sums) ** 2 / (whole - left + l2) - total**2 / (whole + l2)
+    gain = (
+        sums**2 / (left + l2) + (total - sums) ** 2 / (whole - left + l2) - total**2 / (whole + l2)
+    )
     gain = np.where(ends, gain, -np.inf).reshape(len(sums), -1)
     out = []
     for row in gain:
