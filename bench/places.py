@@ -11,6 +11,7 @@ Regimes: `known_lag1`, `known_lag7`, `known_lag30` (places counted all along, co
     naive                                 the best rule of thumb
     best_single                           the same model at each owner of counters alone, without the others' tables
     central                               the same model with everything in one place
+    lightgbm                              boosted trees over the same tables in one place (null without lightgbm)
     interval_coverage_90, mdape           of the joint model: share of truths inside, median error in percent
 
 docs/guide/crowd.md says what exactly each regime knows, and how to describe tables in TOML.
@@ -29,6 +30,7 @@ os.environ.setdefault(
     "OPENBLAS_NUM_THREADS", "1"
 )  # small matrices in many threads: before numpy is loaded
 
+import places_rivals
 import places_runs
 from hanse.errors import HanseError
 
@@ -85,6 +87,8 @@ def measure(args: argparse.Namespace, wanted: list[str]) -> dict[str, Any]:
     }
     for name in wanted:
         out[name] = places_runs.figures(run, name)
+    if not args.quick:
+        places_rivals.add(args.config, out, wanted)
     out["train_s"], out["daily_s"] = round(run.train_s, 3), round(run.daily_s, 4)
     out["sums"] = {"numbers": run.numbers}
     if args.rows is not None:
@@ -94,7 +98,7 @@ def measure(args: argparse.Namespace, wanted: list[str]) -> dict[str, Any]:
 
 def table(out: dict[str, Any]) -> str:
     """The figures as text."""
-    columns = FIGURES
+    columns = (*FIGURES, "lightgbm")
     lines = [
         f"{out['name']}: {out['places']} places, {out['days']} days, {out['owners']} owners of counters",
         "",

@@ -74,6 +74,8 @@ def test_the_scoreboard_judges_what_was_said_first(house: Bench) -> None:
     lines += [
         f"{f.place},{f.date},{f.value * (0.5 if f.place == 'store-00' else 1)}" for f in known
     ]
+    withheld = [f for f in figures() if f.value is None]
+    lines += [f"{f.place},{f.date},100" for f in withheld]
     truth = {"file": ("truth.csv", "\n".join(lines))}
     board = browser.api("POST", f"/products/{PRODUCT}/scoreboard", files=truth).json()
     whole = board["scores"][0]

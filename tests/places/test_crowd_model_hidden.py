@@ -25,7 +25,9 @@ def city(seed: int = 4):
     chance = np.random.default_rng(seed)
     map_, operator = chance.normal(size=(PLACES, 3)), chance.normal(size=(PLACES, 2))
     public = chance.normal(size=(PLACES, 2))
-    label = map_[:, 0] + 0.7 * operator[:, 1] + 0.3 * public[:, 0] + 0.3 * chance.normal(size=PLACES)
+    label = (
+        map_[:, 0] + 0.7 * operator[:, 1] + 0.3 * public[:, 0] + 0.3 * chance.normal(size=PLACES)
+    )
     whose = chance.integers(0, OWNERS, PLACES)
     rows = [(whose == number) & (np.arange(PLACES) < 130) for number in range(OWNERS)]
     return [binned([t]).codes for t in (map_, operator)], binned([public]).codes, label, rows
@@ -86,7 +88,8 @@ def open_run():
 def test_hidden_columns_grow_the_trees_that_open_ones_do():
     told, _ = hidden_run()
     plain = open_run()
-    assert np.allclose(told[0], told[1]) and np.allclose(told[0], told[2])
+    assert np.allclose(told[0], told[1])
+    assert np.allclose(told[0], told[2])
     assert np.abs(told[0] - plain).max() < 0.01  # the lattice's noise moves no leaf by more
     assert np.corrcoef(plain, city()[2])[0, 1] > 0.5
 
@@ -127,7 +130,9 @@ def test_nothing_a_holder_sends_holds_a_column():
     held = city()[0]
     for frame in sent:
         blob = np.asarray(frame.body).tobytes()
-        assert not any(codes[:, k].tobytes() in blob for codes in held for k in range(codes.shape[1]))
+        assert not any(
+            codes[:, k].tobytes() in blob for codes in held for k in range(codes.shape[1])
+        )
     assert all("sums of gradients" in opening.what for opening in records[0].openings)
     assert all(opening.to == ("owner 0",) for opening in records[0].openings)
 
@@ -140,6 +145,18 @@ def test_owners_that_name_different_splits_are_found_out():
 def test_groups_of_bins_hold_enough_places_on_both_sides():
     counts = np.array([[[5, 10, 8, 30, 3, 2, 40, 1, 0, 0]]])
     ends = group_ends(counts)
-    assert ends[0, 0].tolist() == [False, False, True, True, False, False, False, False, False, False]
+    assert ends[0, 0].tolist() == [
+        False,
+        False,
+        True,
+        True,
+        False,
+        False,
+        False,
+        False,
+        False,
+        False,
+    ]
     up_to = counts.cumsum(axis=2)[ends]
-    assert (np.diff(np.r_[0, up_to]) >= LEAST).all() and counts.sum() - up_to[-1] >= LEAST
+    assert (np.diff(np.r_[0, up_to]) >= LEAST).all()
+    assert counts.sum() - up_to[-1] >= LEAST

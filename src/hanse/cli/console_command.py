@@ -22,7 +22,7 @@ Name = Annotated[str, typer.Argument(help="The name to sign in with.", show_defa
 Roles = Annotated[
     list[str] | None,
     typer.Option(
-        "--role", help="analyst, data-owner, legal, risk, operator, auditor or admin; may be repeated."
+        "--role", help="analyst, data-owner, legal, risk, operator, manager, auditor or admin; may be repeated."
     ),
 ]  # fmt: skip
 COMMAND_LINE = "command line"  # who did it, in the ledger: whoever holds the node's folder

@@ -273,7 +273,7 @@
           itemStyle: { areaColor: c.paper, borderColor: c.line, borderWidth: 1 }, label: { show: false } },
         visualMap: { min: Math.min(50, ...values), max: Math.min(300, Math.max(150, ...values)), dimension: 2, calculable: true, right: 8, bottom: 12, text: [words.tgi, ""],
           textStyle: { color: c.ink }, inRange: { color: ["#2d6a8f", "#9fc5cf", "#f0e6d2", "#e0a070", "#9c3a21"] } },
-        graphic: [{ type: "text", left: 8, bottom: 6, silent: true, style: { text: words.land + (levels[level].left_out ? ` · ${levels[level].left_out} ${words.left}` : ""), fill: c.soft, fontSize: 11 } }],
+        graphic: [{ type: "text", z: 10, left: 8, bottom: 6, silent: true, style: { text: words.land + (levels[level].left_out ? ` · ${levels[level].left_out} ${words.left}` : ""), fill: c.soft, fontSize: 11 } }],
         series: shown.length && shown[0].ring ? [{
           ...common, type: "custom", data: shown.map(item), encode: { tooltip: [2] },
           renderItem(params, api) {
@@ -334,7 +334,7 @@
         geo: { map: "land", roam: true, scaleLimit: { min: 0.5, max: 200 }, aspectScale: squeeze, boundingCoords: [[west - room, north + room], [east + room, south - room]], silent: true,
           layoutCenter: ["50%", "50%"], layoutSize: ratio > 1 ? Math.min(wide, high * ratio) : Math.min(high, wide / ratio), itemStyle: { areaColor: c.paper, borderColor: c.line, borderWidth: 1 }, label: { show: false } },
         visualMap: { min: 0, max: most, dimension: 2, calculable: true, right: 8, bottom: 12, text: [words.value, ""], textStyle: { color: c.ink }, inRange: { color: ["#9fc5cf", "#f0e6d2", "#e0a070", "#9c3a21"] } },
-        graphic: [{ type: "text", left: 8, bottom: 6, silent: true, style: { text: `${told.day} · ${number(areas.length)} ${words.places} · ${words.land}`, fill: c.soft, fontSize: 11 } }],
+        graphic: [{ type: "text", z: 10, left: 8, bottom: 6, silent: true, style: { text: `${told.day} · ${number(areas.length)} ${words.places} · ${words.land}`, fill: c.soft, fontSize: 11 } }],
         series: [{ type: "scatter", coordinateSystem: "geo", itemStyle: { borderColor: c.sheet, borderWidth: 1 }, data: areas.map((a) => ({ value: [a.lon, a.lat, a.value], area: a })),
           symbolSize: (v) => 5 + 19 * Math.sqrt(v[2] / most), tooltip: { formatter: ({ data }) => `${data.area.label}\n${said(data.area)}` } }],
       };

@@ -151,9 +151,9 @@ def work(task: Task) -> Done:
     def part(own: NDArray[np.int64]) -> Callable[[Federation], Ledger]:
         if task.lag:
             return lambda end: replay_known(end, city, own, tables.test, settings, kernels)
-        held = own[_fold_of(city.ground.size, tables.folds)[own] == task.fold]
+        held = own[fold_of(city.ground.size, tables.folds)[own] == task.fold]
         rest = np.setdiff1d(own, held)
-        new = _draws(tables, task.counts)
+        new = draws(tables, task.counts)
         return lambda end: replay_new(end, city, rest, held, new, tables.test, settings, kernels)
 
     parts = [part(own) for own in owners]
@@ -168,11 +168,11 @@ def work(task: Task) -> Done:
     )
 
 
-def _fold_of(places: int, folds: int) -> NDArray[np.int64]:
+def fold_of(places: int, folds: int) -> NDArray[np.int64]:
     return np.asarray(np.random.default_rng(0).permutation(places) % folds)
 
 
-def _draws(tables: tables_of.Tables, counts: tuple[int, ...]) -> Newcomers:
+def draws(tables: tables_of.Tables, counts: tuple[int, ...]) -> Newcomers:
     known = np.isfinite(tables.city.outcome())
     return draw_days(range(tables.city.ground.size), tables.draw_days, counts, tables.seeds, known)
 

@@ -1,11 +1,11 @@
-"""Columns that stay with their holder: an owner of counters boosts over them without seeing them, and unseen itself.
+"""Columns that stay with their holder: owners of counters boost over them and see none, nor are they seen.
 
     1. A tree starts: the owner encrypts the clipped residuals of its places, 0 for all others, under a fresh
        lattice secret (`hanse.engine.lattice`), and sends them.
     2. Each level: it says which places are in which node. The holder counts places per bin of its columns, adds
-       ciphertexts up to each group of bins of at least `LEAST` places, adds an encryption of zero to each sum and
-       returns counts and sums.
-    3. The gate opens the sums to the owner that sent the residuals, and writes them down. `Federation.sum` adds them
+       ciphertexts up to each group of bins of at least `LEAST` places, adds an encryption of zero to each sum
+       and returns counts and sums.
+    3. The gate opens the sums to the owner that sent the residuals, and notes them. `Federation.sum` adds them
        over owners; the split follows.
     4. All owners name the split's column and bin; the holder checks that they name the same, and tells which places
        go right.
@@ -29,7 +29,7 @@ from hanse.entropy import Entropy
 from hanse.errors import Foul
 from hanse.gate.histograms import open_histogram, require_open
 from hanse.gate.record import Record
-from hanse.places.crowd.trees import BINS, LEAST, F64, I64, U8, Flags, Open, add_up, group_ends
+from hanse.places.crowd.trees import BINS, F64, I64, LEAST, U8, Flags, Open, add_up, group_ends
 from hanse.wire import Channel
 
 _U1, _U4, _I8 = np.dtype("u1"), np.dtype("<u4"), np.dtype("<i8")

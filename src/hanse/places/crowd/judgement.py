@@ -69,25 +69,40 @@ class Judged:
 
 
 def calibrate(
-    federation: Federation, error: F64, deviation: F64, name: str, asked: float
+    federation: Federation,
+    error: F64,
+    deviation: F64,
+    name: str,
+    asked: float,
+    worth: F64 | None = None,
 ) -> Scores:
-    """From log errors (truth minus prediction) [n] of this owner's places and their deviations [n]."""
+    """From log errors (truth minus prediction) [n] of this owner's places and their deviations [n].
+
+    ``worth`` [n] of an error, 1 if not given: late days say more about tomorrow than early ones.
+    """
     fine = np.isfinite(error) & np.isfinite(deviation) & (deviation > 0)
     error, deviation = error[fine], deviation[fine]
-    mine, _ = np.histogram(np.clip(error / deviation, EDGES[0] + 1e-9, EDGES[-1] - 1e-9), EDGES)
+    counts = np.ones(error.size) if worth is None else worth[fine]
+    score = np.clip(error / deviation, EDGES[0] + 1e-9, EDGES[-1] - 1e-9)
+    mine, _ = np.histogram(score, EDGES, weights=counts)
     count = federation.sum(f"{name}.scores", mine.astype(np.float64))
     if count.sum() < _FEW:
         count = count + _FEW * _normal()
     mass = count / count.sum()
     low, high = _quantile(mass, (1 - COVERAGE) / 2), _quantile(mass, (1 + COVERAGE) / 2)
     shift, p30 = _best(mass)
-    return _checked(
-        federation, Scores(low, high, shift, p30, p30, np.inf), error, deviation, name, asked
-    )
+    plain = Scores(low, high, shift, p30, p30, np.inf)
+    return _checked(federation, plain, error, deviation, counts, name, asked)
 
 
 def _checked(
-    federation: Federation, scores: Scores, error: F64, deviation: F64, name: str, asked: float
+    federation: Federation,
+    scores: Scores,
+    error: F64,
+    deviation: F64,
+    counts: F64,
+    name: str,
+    asked: float,
 ) -> Scores:
     """Confidence as it turned out by deviation, made monotone; and up to which deviation to publish."""
     judged = scores.judge(np.zeros(error.size), deviation)
@@ -96,11 +111,11 @@ def _checked(
     bin_ = np.clip(np.searchsorted(SCALES, deviation), 0, size - 1)
     mine = np.stack(
         [
-            np.bincount(bin_, hit, minlength=size),
-            np.bincount(bin_, minlength=size).astype(np.float64),
+            np.bincount(bin_, hit * counts, minlength=size),
+            np.bincount(bin_, counts, minlength=size),
         ]
     )
-    hits, count = federation.sum(f"{name}.checked", mine)
+    hits, count = federation.sum(f"{name}.checked", mine.astype(np.float64))
     prior = _PRIOR * max(float(count.sum()), 1.0)
     rate = (hits + prior * _line(hits, count, scores.p30)) / (count + prior)
     confidence = monotone(rate[::-1], (count + prior)[::-1])[::-1]

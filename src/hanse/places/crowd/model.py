@@ -43,6 +43,7 @@ class CrowdSettings:
     factors: int = 6
     window: int = 400  # days that traits are fitted on
     judged: int = 63  # days told beforehand that blend and calibration rest on
+    memory: float = 21.0  # days after which a day told beforehand counts for half
     history: int = 90  # days in which a place must have
     least: int = 14  # so many counted days to count as one with a history
     boosted: int = 6  # traits that trees are grown for, besides the level
@@ -145,15 +146,26 @@ class Crowd:
     def _weigh(self, signal: Signal | None) -> None:
         """Weights of the rules, deviations of the places, calibration of both."""
         usable = np.array([rule != "area" or signal is not None for rule in RULES])
+        age = np.array(self._judged_days[-1:] * len(self._judged_days)) - np.array(
+            self._judged_days
+        )
+        worth = np.broadcast_to(
+            0.5 ** (age / self.settings.memory), self._errors.shape[:2]
+        ).reshape(-1)
         self.weights = blend_weights(
-            self._federation, self._errors.reshape(-1, len(RULES)), "blend", usable
+            self._federation, self._errors.reshape(-1, len(RULES)), "blend", usable, worth
         )
         error = self._errors @ self.weights
         self._deviation = self._deviations(error)
         off = self._calendar.off[self._judged_days] if self._judged_days else np.zeros(0, np.bool_)
         deviation = np.where(off[None, :], self._deviation[:, 1:], self._deviation[:, :1])
         self._regular_scores = calibrate(
-            self._federation, error.reshape(-1), deviation.reshape(-1), "regular", self._asked
+            self._federation,
+            error.reshape(-1),
+            deviation.reshape(-1),
+            "regular",
+            self._asked,
+            worth,
         )
 
     def _deviations(self, error: F64) -> F64:

@@ -128,6 +128,14 @@ def _cut(federation: Federation, label: F64, rows: Flags) -> F64:
     return label
 
 
+def ridge_inverse(design: F64, counted: Flags) -> F64:
+    """Inverse of X'X plus the penalty, over counted places: public."""
+    used = design[counted]
+    penalty = np.eye(design.shape[1]) * _RIDGE
+    penalty[0, 0] = 1e-6 if counted.any() else 1.0
+    return np.asarray(np.linalg.inv(used.T @ used + penalty))
+
+
 def _ridge(
     federation: Federation, design: F64, label: F64, rows: Flags, counted: Flags
 ) -> tuple[F64, F64]:
@@ -135,10 +143,7 @@ def _ridge(
 
     The hat matrix is public, so leaving one out costs no further number.
     """
-    used = design[counted]
-    penalty = np.eye(design.shape[1]) * _RIDGE
-    penalty[0, 0] = 1e-6
-    inverse = np.linalg.inv(used.T @ used + penalty)
+    inverse = ridge_inverse(design, counted)
     moment = federation.sum("prior.ridge", design[rows].T @ label[rows])
     fitted = design @ (inverse @ moment)
     hat = np.clip(np.einsum("pi,ij,pj->p", design, inverse, design), 0.0, 0.95)

@@ -1,7 +1,8 @@
 """The outlook: the rhythm of a day that nobody has counted yet, from the days that are known.
 
     row(t) = mean of known days of the same weekday, recent ones more        (`Kernels.same`)
-           + what holidays, bridges, weather and the same weeks of earlier years did to that mean before
+           + what holidays, bridges, weather and the same weeks of earlier years did to that mean before,
+             damped by how much of it came true lately
 
 Everything here is public: day rows were opened as sums, calendar and weather are everybody's. So every party
 computes the same outlook by itself, and nothing crosses. The correction is a ridge regression of the mean's own
@@ -29,7 +30,10 @@ _APART = 300  # days between two holidays of one name
 _PENALTY = 3.0
 _MEMORY = 180.0  # days in which a past error counts for half
 _LARGEST = 4.0  # deviations beyond which an error teaches no more and a correction goes no further
-_HALF_LIFE = 60.0
+HALF_LIVES = (7.0, 21.0, 60.0)  # days
+_LATELY = 63  # days on which the correction is checked
+_DAMPED = 21.0  # days of half-life in that check
+_TRUST = 5.0  # days' worth of trust in the correction before any check
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,20 +88,22 @@ def mean_row(rows: F64, weights: F64, shrink: float = 0.0) -> F64:
 
 @dataclass(frozen=True, eq=False)
 class Outlook:
-    """``row`` [1 + factors] of the day to tell, ``plain`` the same without correction."""
+    """``rows`` [half-lives, 1 + factors] of the day to tell, by `HALF_LIVES`; ``row`` the one to trust without more
+    to go by."""
 
+    rows: F64
     row: F64
-    plain: F64
 
 
 @dataclass(eq=False)
 class _Past:
-    """What the mean of weekdays said at one lateness, and how it erred, day by day; nan where not known."""
+    """What a mean of weekdays said at one lateness and half-life, and how it erred; nan where not known."""
 
     base: F64  # [days, 1 + factors]
     error: F64
     years: F64  # mean error of the same weeks of earlier years
     names: F64  # of the same holiday
+    change: F64  # what the correction said beforehand, before it was damped
     until: int = 0  # days before this one are worked out
 
 
@@ -109,50 +115,61 @@ class Outlooks:
     kernels: Kernels
     days: F64
     weather: F64
-    _past: dict[int, _Past] = field(default_factory=dict)
+    _past: dict[tuple[int, float], _Past] = field(default_factory=dict)
 
     def ahead(self, target: int, newest: int) -> Outlook:
         """The day ``target`` from day rows known up to ``newest``, and the target's own weather."""
         lag = max(1, target - newest)
-        past = self._until(target, lag, newest)
+        told = [self._one(target, newest, lag, half_life) for half_life in HALF_LIVES]
+        rows = np.array([row for row, _ in told])
+        erred = np.array([error for _, error in told])
+        return Outlook(rows, rows[int(erred.argmin())])
+
+    def _one(self, target: int, newest: int, lag: int, half_life: float) -> tuple[F64, float]:
+        """(row, mean squared error of the common part on the last days told beforehand)."""
+        past = self._until(target, newest, lag, half_life)
         plain = past.base[target]
         age = np.nonzero(np.isfinite(past.error[: newest + 1, 0]))[0]
         if age.size < WARM_UP or not np.isfinite(plain).all():
-            return Outlook(plain, plain)
+            return plain, half_life
+        past.change[target] = self._change(past, target, newest, age)
+        damping, erred = _damping(past, newest)
+        return plain + damping * past.change[target], erred
+
+    def _change(self, past: _Past, target: int, newest: int, age: NDArray[np.int64]) -> F64:
+        """[1 + factors]: what calendar, weather and earlier years add to the mean of weekdays."""
         spread = np.maximum(past.error[age].std(axis=0), 1e-9)
         weight = 0.5 ** ((newest - age) / _MEMORY)
         shared = np.c_[self.kernels.calendar.features, self.weather]
-        row = plain.copy()
-        for column in range(row.size):
+        out = np.zeros(spread.size)
+        for column in range(out.size):
             extra = (
                 np.stack([past.years[:, column], past.names[:, column]], axis=1) / spread[column]
             )
             used = np.c_[shared[age], extra[age]]
             gram = (used * weight[:, None]).T @ used + _PENALTY * np.eye(used.shape[1])
             aim = np.clip(past.error[age, column] / spread[column], -_LARGEST, _LARGEST)
-            change = float(
-                np.r_[shared[target], extra[target]]
-                @ np.linalg.solve(gram, used.T @ (weight * aim))
-            )
-            row[column] += spread[column] * float(np.clip(change, -_LARGEST, _LARGEST))
-        return Outlook(row, plain)
+            solved = np.linalg.solve(gram, used.T @ (weight * aim))
+            change = float(np.r_[shared[target], extra[target]] @ solved)
+            out[column] = spread[column] * float(np.clip(change, -_LARGEST, _LARGEST))
+        return out
 
-    def _until(self, target: int, lag: int, newest: int) -> _Past:
-        """The past of a lateness up to ``target``. A day's base rests on days at least ``lag`` before it alone, so
-        it stays as it is once it was worked out, and its error comes when the day is known."""
-        if lag not in self._past:
-            blank = np.full(self.days.shape, np.nan)
-            self._past[lag] = _Past(blank, blank.copy(), np.zeros_like(blank), np.zeros_like(blank))
-        past = self._past[lag]
+    def _until(self, target: int, newest: int, lag: int, half_life: float) -> _Past:
+        """The past up to ``target``. A day's base rests on days at least ``lag`` before it alone, so it stays as it
+        is once it was worked out, and its error comes when the day is known."""
+        if (lag, half_life) not in self._past:
+            blank, none = np.full(self.days.shape, np.nan), np.zeros(self.days.shape)
+            made = _Past(blank, blank.copy(), none, none.copy(), blank.copy())
+            self._past[lag, half_life] = made
+        past = self._past[lag, half_life]
         for day in range(past.until, target + 1):
-            span, weights = self.kernels.same(day, lag, _HALF_LIFE)
+            span, weights = self.kernels.same(day, lag, half_life)
             past.base[day] = mean_row(self.days[span], weights)
-            if day >= WARM_UP and day <= newest:
+            if WARM_UP <= day <= newest:
                 past.error[day] = self.days[day] - past.base[day]
             self._other_years(past, day, lag)
-        for day in range(
-            max(WARM_UP, min(past.until, newest + 1) - 2 * lag - 60), min(past.until, newest + 1)
-        ):
+        last = min(past.until, newest + 1)
+        for day in range(max(WARM_UP, last - 2 * lag - 60), last):
             if np.isnan(past.error[day, 0]):
                 past.error[day] = self.days[day] - past.base[day]
         past.until = max(past.until, target + 1)
@@ -167,3 +184,24 @@ class Outlooks:
         named = self.kernels.named(day)
         if named.size:
             past.names[day] = mean_row(past.error[named], np.ones(named.size), _SHRINK_NAME)
+
+
+def _damping(past: _Past, newest: int) -> tuple[F64, float]:
+    """([1 + factors] in 0..1, mean squared error of the common part so damped).
+
+    How much of what the correction said beforehand turned out true lately: after a shock earlier years are no guide.
+    """
+    first = max(0, newest + 1 - _LATELY)
+    said, true = past.change[first : newest + 1], past.error[first : newest + 1]
+    known = np.isfinite(said[:, 0]) & np.isfinite(true[:, 0])
+    if not known.any():
+        return np.ones(said.shape[1]), float(np.nanmean(true[:, 0] ** 2)) if np.isfinite(
+            true[:, 0]
+        ).any() else 0.0
+    said, true = said[known], true[known]
+    weight = 0.5 ** ((newest - first - np.nonzero(known)[0]) / _DAMPED)
+    size = weight @ said**2
+    trust = _TRUST * size / max(float(weight.sum()), 1e-9)
+    damping = np.clip((weight @ (said * true) + trust) / np.maximum(size + trust, 1e-12), 0.0, 1.0)
+    left = true[:, 0] - damping[0] * said[:, 0]
+    return damping, float(weight @ left**2 / weight.sum())

@@ -10,7 +10,8 @@ Each rule tells the log crowd of the target day from the place's own known days,
     area           the same weekday's mean, times the change of a fresh area signal since then
 
 Crosses between owners: the sum over places and recent days of products of the rules' errors (rules x rules), from
-which the blend's weights follow (no weight below 0, their sum 1). Errors are those of days told beforehand.
+which the blend's weights follow (no weight below 0, their sum 1), and how often each rule and the blend were within
+30 %: where a single rule was clearly better than the blend, it is taken. Errors are those of days told beforehand.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.places.crowd.federation import Federation
-from hanse.places.crowd.outlook import Kernels, Outlook
+from hanse.places.crowd.outlook import HALF_LIVES, Kernels, Outlook
 from hanse.places.crowd.rhythm import Traits
 
 F64 = NDArray[np.float64]
@@ -31,6 +32,7 @@ TRUSTED = (4, 5)  # the rules that a blend without evidence starts from
 SAFE = 5  # the rule that stands in where another cannot tell
 _CUT = 0.6  # a log error teaches no more than this
 _EVEN = 1.0  # weight of "all corrected rules alike", in mean squared errors
+_CLEARLY = 0.002  # of P30, by which something else must beat the blend
 _LEVEL = 5.0  # days of half-life
 _WIDE, _FULL = (
     2.5,
@@ -93,40 +95,55 @@ def rules(
     """[own places, rules]: what each rule says of the day ``target`` from ``logs`` known up to ``newest``."""
     lag = max(1, target - newest)
     ones = traits.ones
-    ahead = ones @ told.row
+    ahead = told.rows @ ones.T
     span, last = kernels.every(target, lag, 0.05)
     seen = logs[:, span]
     rest = seen - ones @ days[span].T  # not a number on days whose row is not known
-    same = {h: kernels.same(target, lag, h)[1] for h in (0.25, 7.0, 14.0, 21.0, 60.0)}
+    same = {h: kernels.same(target, lag, h)[1] for h in (0.25, 14.0, *HALF_LIVES)}
     out = np.full((len(logs), len(RULES)), np.nan)
     out[:, 0] = means(seen, same[0.25])
     out[:, 1] = means(seen, last)
     out[:, 2] = means(seen, same[14.0])
-    out[:, 3] = ahead + means(rest, kernels.every(target, lag, _LEVEL)[1])
-    for number, half_life in enumerate((7.0, 21.0, 60.0), start=4):
-        out[:, number] = ahead + means(rest, same[half_life])
+    out[:, 3] = ahead[0] + means(rest, kernels.every(target, lag, _LEVEL)[1])
+    for number, half_life in enumerate(HALF_LIVES):
+        out[:, 4 + number] = ahead[number] + means(rest, same[half_life])
     if change is not None:
         out[:, 7] = out[:, 2] + change
     stand_in = np.where(np.isfinite(out[:, SAFE]), out[:, SAFE], out[:, 3])
     return np.where(np.isfinite(out), out, stand_in[:, None])
 
 
-def blend_weights(federation: Federation, errors: F64, name: str, usable: NDArray[np.bool_]) -> F64:
+def blend_weights(
+    federation: Federation,
+    errors: F64,
+    name: str,
+    usable: NDArray[np.bool_],
+    worth: F64 | None = None,
+) -> F64:
     """[rules] weights from ``errors`` [rows, rules] of this owner's places on days told beforehand.
 
-    ``usable`` [rules], the same at all owners, says which rules may take part.
+    ``usable`` [rules], the same at all owners, says which rules may take part; ``worth`` [rows] of a row, 1 if not
+    given (late days say more about tomorrow than early ones).
     """
     fine = np.isfinite(errors).all(axis=1)
     cut = np.clip(errors[fine], -_CUT, _CUT)
+    counts = np.ones(len(cut)) if worth is None else worth[fine]
     size = len(RULES)
-    total = federation.sum(name, np.concatenate([[float(len(cut))], (cut.T @ cut).reshape(-1)]))
+    moments = (cut * counts[:, None]).T @ cut
+    total = federation.sum(name, np.concatenate([[float(counts.sum())], moments.reshape(-1)]))
     even = np.where(usable, np.isin(np.arange(size), TRUSTED), 0.0)
     even = even / even.sum()
     if total[0] < 100:
         return np.asarray(even)
     gram = total[1:].reshape(size, size) / total[0]
     pull = _EVEN * float(np.trace(gram[np.ix_(usable, usable)])) / max(int(usable.sum()), 1)
-    return simplex_minimum(gram + pull * np.eye(size), pull * even, usable)
+    drawn = simplex_minimum(gram + pull * np.eye(size), pull * even, usable)
+    free = simplex_minimum(gram, np.zeros(size), usable)
+    tried = np.stack([drawn, free, *np.eye(size)[usable]])
+    hits = counts @ (np.abs(np.expm1(-errors[fine] @ tried.T)) <= 0.3)
+    share = federation.sum(f"{name}.hits", hits) / total[0]
+    best = int(share.argmax())
+    return np.asarray(tried[best] if share[best] > share[0] + _CLEARLY else drawn)
 
 
 def simplex_minimum(square: F64, linear: F64, usable: NDArray[np.bool_]) -> F64:
