@@ -189,7 +189,7 @@ class Outlooks:
 def _damping(past: _Past, newest: int) -> tuple[F64, float]:
     """([1 + factors] in 0..1, mean squared error of the common part so damped).
 
-    How much of what the correction said beforehand turned out true lately: after a shock earlier years are no guide.
+    How much of what the correction said beforehand turned out true lately: after a shock other years are no guide.
     """
     first = max(0, newest + 1 - _LATELY)
     said, true = past.change[first : newest + 1], past.error[first : newest + 1]
