@@ -151,7 +151,7 @@ def test_a_worse_model_is_turned_down(town: City, feed: Feed, state: dict[str, A
     assert guard.old is not None
     assert guard.adopted
     assert guard.new >= guard.old - run.TOLERANCE
-    poorer = replace(there, settings=CrowdSettings(factors=0, judged=20))  # knows no rhythm
+    poorer = replace(there, settings=CrowdSettings(window=30, judged=1))  # has seen a month
     kept, guard = run.train(Alone(), poorer, now, None, state)
     assert not guard.adopted
     assert "the old model stays" in str(guard)

@@ -24,15 +24,16 @@ F64 = NDArray[np.float64]
 NEAR = (float(np.log(0.7)), float(np.log(1.3)))  # predicted over true, within 30 %
 EDGES = np.concatenate([np.linspace(-8, 8, 161)])  # of an error over its deviation
 SCALES = np.geomspace(0.02, 3.0, 60)  # deviations for which points are worked out
-_SHIFTS = np.linspace(-0.4, 0.15, 111)
+# About the middle of what counts as near, -0.05: errors with two humps, as after a shock, must not pull it away.
+_SHIFTS = np.linspace(-0.1, 0.02, 49)
+_WIDEN = 0.0004  # of coverage, a day of lateness
 _AS_GOOD = 0.0003  # of P30: shifts within it count as equally good
 _FEW = 30.0  # scores, below which a normal distribution helps out
 _PRIOR = 0.1  # trust in a straight line, as a share of all place-days, against each bin's own
 _BELOW = 0.15  # a single place's confidence may lie so far below what the published part must reach
 _LEAST_SHARE = 0.05  # of all place-days: a published part is judged by no fewer
-COVERAGE = (
-    0.915  # of the days told beforehand, for 90 % of those to come: errors of one day go together
-)
+# Of the days told beforehand, for 90 % of those to come: errors of one day go together.
+COVERAGE = 0.915
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,40 +70,29 @@ class Judged:
 
 
 def calibrate(
-    federation: Federation,
-    error: F64,
-    deviation: F64,
-    name: str,
-    asked: float,
-    worth: F64 | None = None,
+    federation: Federation, error: F64, deviation: F64, name: str, asked: float, lag: int = 0
 ) -> Scores:
     """From log errors (truth minus prediction) [n] of this owner's places and their deviations [n].
 
-    ``worth`` [n] of an error, 1 if not given: late days say more about tomorrow than early ones.
+    ``lag`` is how many days passed between the newest of them and the day to tell: intervals widen with it.
     """
     fine = np.isfinite(error) & np.isfinite(deviation) & (deviation > 0)
     error, deviation = error[fine], deviation[fine]
-    counts = np.ones(error.size) if worth is None else worth[fine]
     score = np.clip(error / deviation, EDGES[0] + 1e-9, EDGES[-1] - 1e-9)
-    mine, _ = np.histogram(score, EDGES, weights=counts)
+    mine, _ = np.histogram(score, EDGES)
     count = federation.sum(f"{name}.scores", mine.astype(np.float64))
     if count.sum() < _FEW:
         count = count + _FEW * _normal()
     mass = count / count.sum()
-    low, high = _quantile(mass, (1 - COVERAGE) / 2), _quantile(mass, (1 + COVERAGE) / 2)
+    inside = min(COVERAGE + _WIDEN * lag, 0.98)
+    low, high = _quantile(mass, (1 - inside) / 2), _quantile(mass, (1 + inside) / 2)
     shift, p30 = _best(mass)
     plain = Scores(low, high, shift, p30, p30, np.inf)
-    return _checked(federation, plain, error, deviation, counts, name, asked)
+    return _checked(federation, plain, error, deviation, name, asked)
 
 
 def _checked(
-    federation: Federation,
-    scores: Scores,
-    error: F64,
-    deviation: F64,
-    counts: F64,
-    name: str,
-    asked: float,
+    federation: Federation, scores: Scores, error: F64, deviation: F64, name: str, asked: float
 ) -> Scores:
     """Confidence as it turned out by deviation, made monotone; and up to which deviation to publish."""
     judged = scores.judge(np.zeros(error.size), deviation)
@@ -111,8 +101,8 @@ def _checked(
     bin_ = np.clip(np.searchsorted(SCALES, deviation), 0, size - 1)
     mine = np.stack(
         [
-            np.bincount(bin_, hit * counts, minlength=size),
-            np.bincount(bin_, counts, minlength=size),
+            np.bincount(bin_, hit, minlength=size),
+            np.bincount(bin_, minlength=size).astype(np.float64),
         ]
     )
     hits, count = federation.sum(f"{name}.checked", mine.astype(np.float64))

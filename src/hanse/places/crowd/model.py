@@ -26,7 +26,16 @@ from hanse.places.crowd.ground import Calendar, Ground
 from hanse.places.crowd.judgement import Judged, Scores, calibrate
 from hanse.places.crowd.newcomers import Posterior, Prior, after, expect, tell
 from hanse.places.crowd.outlook import Kernels, Outlook, Outlooks
-from hanse.places.crowd.regulars import NAIVE, RULES, Signal, blend_weights, drift, rules
+from hanse.places.crowd.regulars import (
+    NAIVE,
+    RULES,
+    SAME_WEEK,
+    Signal,
+    blend_weights,
+    drift,
+    rules,
+    upheaval,
+)
 from hanse.places.crowd.rhythm import Rhythm, Traits, at_home, day_rows, fit_rhythm
 from hanse.places.crowd.trees import Binned, Columns, Open, TreeSettings
 
@@ -43,7 +52,6 @@ class CrowdSettings:
     factors: int = 6
     window: int = 400  # days that traits are fitted on
     judged: int = 63  # days told beforehand that blend and calibration rest on
-    memory: float = 21.0  # days after which a day told beforehand counts for half
     history: int = 90  # days in which a place must have
     least: int = 14  # so many counted days to count as one with a history
     boosted: int = 6  # traits that trees are grown for, besides the level
@@ -146,14 +154,8 @@ class Crowd:
     def _weigh(self, signal: Signal | None) -> None:
         """Weights of the rules, deviations of the places, calibration of both."""
         usable = np.array([rule != "area" or signal is not None for rule in RULES])
-        age = np.array(self._judged_days[-1:] * len(self._judged_days)) - np.array(
-            self._judged_days
-        )
-        worth = np.broadcast_to(
-            0.5 ** (age / self.settings.memory), self._errors.shape[:2]
-        ).reshape(-1)
         self.weights = blend_weights(
-            self._federation, self._errors.reshape(-1, len(RULES)), "blend", usable, worth
+            self._federation, self._errors.reshape(-1, len(RULES)), "blend", usable
         )
         error = self._errors @ self.weights
         self._deviation = self._deviations(error)
@@ -165,7 +167,7 @@ class Crowd:
             deviation.reshape(-1),
             "regular",
             self._asked,
-            worth,
+            self._lag,
         )
 
     def _deviations(self, error: F64) -> F64:
@@ -253,6 +255,7 @@ class Crowd:
         )
         said[~self._regular(logs, self._newest)] = np.nan
         log = said @ self.weights
+        log = log + upheaval(self._days[:, 0], self._newest) * (said[:, SAME_WEEK] - log)
         if signal is not None and change is not None:
             log = log + self._drift(signal, target, lag) * (said[:, NAIVE[2]] - log)
         off = int(self._calendar.off[target])

@@ -83,13 +83,17 @@ def mean_row(rows: F64, weights: F64, shrink: float = 0.0) -> F64:
     count = float(weights[known].sum())
     if shrink:
         return np.asarray(weights[known] @ rows[known] / (count + shrink))
-    return weights[known] @ rows[known] / count if count > 1e-12 else np.full(rows.shape[1], np.nan)
+    return (
+        np.asarray(weights[known] @ rows[known] / count)
+        if count > 1e-12
+        else np.full(rows.shape[1], np.nan)
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class Outlook:
-    """``rows`` [half-lives, 1 + factors] of the day to tell, by `HALF_LIVES`; ``row`` the one to trust without more
-    to go by."""
+    """``rows`` [half-lives, 1 + factors] of the day to tell, by `HALF_LIVES`; ``row`` their mean, which is used: a
+    short half-life follows a shock, a long one does not chase noise."""
 
     rows: F64
     row: F64
@@ -120,21 +124,17 @@ class Outlooks:
     def ahead(self, target: int, newest: int) -> Outlook:
         """The day ``target`` from day rows known up to ``newest``, and the target's own weather."""
         lag = max(1, target - newest)
-        told = [self._one(target, newest, lag, half_life) for half_life in HALF_LIVES]
-        rows = np.array([row for row, _ in told])
-        erred = np.array([error for _, error in told])
-        return Outlook(rows, rows[int(erred.argmin())])
+        rows = np.array([self._one(target, newest, lag, half_life) for half_life in HALF_LIVES])
+        return Outlook(rows, rows.mean(axis=0))
 
-    def _one(self, target: int, newest: int, lag: int, half_life: float) -> tuple[F64, float]:
-        """(row, mean squared error of the common part on the last days told beforehand)."""
+    def _one(self, target: int, newest: int, lag: int, half_life: float) -> F64:
         past = self._until(target, newest, lag, half_life)
         plain = past.base[target]
         age = np.nonzero(np.isfinite(past.error[: newest + 1, 0]))[0]
         if age.size < WARM_UP or not np.isfinite(plain).all():
-            return plain, half_life
+            return np.asarray(plain)
         past.change[target] = self._change(past, target, newest, age)
-        damping, erred = _damping(past, newest)
-        return plain + damping * past.change[target], erred
+        return np.asarray(plain + _damping(past, newest) * past.change[target])
 
     def _change(self, past: _Past, target: int, newest: int, age: NDArray[np.int64]) -> F64:
         """[1 + factors]: what calendar, weather and earlier years add to the mean of weekdays."""
@@ -186,22 +186,17 @@ class Outlooks:
             past.names[day] = mean_row(past.error[named], np.ones(named.size), _SHRINK_NAME)
 
 
-def _damping(past: _Past, newest: int) -> tuple[F64, float]:
-    """([1 + factors] in 0..1, mean squared error of the common part so damped).
-
-    How much of what the correction said beforehand turned out true lately: after a shock other years are no guide.
-    """
+def _damping(past: _Past, newest: int) -> F64:
+    """[1 + factors] in 0..1: how much of what the correction said beforehand turned out true lately. After a shock
+    earlier years are no guide, and this says so."""
     first = max(0, newest + 1 - _LATELY)
     said, true = past.change[first : newest + 1], past.error[first : newest + 1]
     known = np.isfinite(said[:, 0]) & np.isfinite(true[:, 0])
     if not known.any():
-        return np.ones(said.shape[1]), float(np.nanmean(true[:, 0] ** 2)) if np.isfinite(
-            true[:, 0]
-        ).any() else 0.0
+        return np.ones(said.shape[1])
     said, true = said[known], true[known]
     weight = 0.5 ** ((newest - first - np.nonzero(known)[0]) / _DAMPED)
     size = weight @ said**2
     trust = _TRUST * size / max(float(weight.sum()), 1e-9)
-    damping = np.clip((weight @ (said * true) + trust) / np.maximum(size + trust, 1e-12), 0.0, 1.0)
-    left = true[:, 0] - damping[0] * said[:, 0]
-    return damping, float(weight @ left**2 / weight.sum())
+    damping = (weight @ (said * true) + trust) / np.maximum(size + trust, 1e-12)
+    return np.asarray(np.clip(damping, 0.0, 1.0))

@@ -11,7 +11,7 @@ Each rule tells the log crowd of the target day from the place's own known days,
 
 Crosses between owners: the sum over places and recent days of products of the rules' errors (rules x rules), from
 which the blend's weights follow (no weight below 0, their sum 1), and how often each rule and the blend were within
-30 %: where a single rule was clearly better than the blend, it is taken. Errors are those of days told beforehand.
+30 %: where a naive rule was clearly better than the blend, it is taken. Errors are those of days told beforehand.
 """
 
 from __future__ import annotations
@@ -28,16 +28,21 @@ from hanse.places.crowd.rhythm import Traits
 F64 = NDArray[np.float64]
 RULES = ("same week", "carry", "weekdays", "level", "near", "mid", "far", "area")
 NAIVE = (0, 1, 7)
+SAME_WEEK = 0
 TRUSTED = (4, 5)  # the rules that a blend without evidence starts from
 SAFE = 5  # the rule that stands in where another cannot tell
 _CUT = 0.6  # a log error teaches no more than this
 _EVEN = 1.0  # weight of "all corrected rules alike", in mean squared errors
-_CLEARLY = 0.002  # of P30, by which something else must beat the blend
+_CLEARLY = 0.002  # of P30, and two standard errors, by which a naive rule must beat the blend
+_TOGETHER = 5.0  # places whose errors of one day count as one
 _LEVEL = 5.0  # days of half-life
-_WIDE, _FULL = (
-    2.5,
+DRIFT = (2.5, 5.0)  # of a signal, in ordinary deviations: from which and at which it takes over
+UPHEAVAL = (
     5.0,
-)  # drifts, in ordinary deviations, from which and at which the signal takes over
+    10.0,
+)  # of the truth itself: from which and at which the last known week takes over
+_HELD = 28  # days that an upheaval is held to last
+_MEMORY = 365  # days that say what is ordinary
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,18 +65,34 @@ class Signal:
         return np.full(self.logs.shape[0], np.nan)
 
 
-def drift(changes: F64, target: int) -> float:
+def upheaval(common: F64, newest: int) -> float:
+    """0 in ordinary times to 1: how far a week was from the four weeks before it, lately at most, in a city whose
+    days ``common`` [days] are known up to ``newest``. Where all is in motion, means over weeks say what was."""
+    first = max(0, newest + 1 - _MEMORY - 35 - _HELD)
+    known = common[first : newest + 1]
+    if known.size < 70 + _HELD or np.isnan(known).mean() > 0.2:
+        return 0.0
+    filled = np.where(np.isfinite(known), known, np.nanmean(known))
+    total = np.cumsum(np.r_[0.0, filled])
+    end = np.arange(35, filled.size + 1)
+    changes = (total[end] - total[end - 7]) / 7 - (total[end - 7] - total[end - 35]) / 28
+    last = changes.size - 1
+    return max(drift(changes, last - back, UPHEAVAL) for back in range(0, _HELD + 1, 3))
+
+
+def drift(changes: F64, target: int, limits: tuple[float, float] = DRIFT) -> float:
     """0 in ordinary times to 1: how far the median place's change is out of what it was on earlier days.
 
-    ``changes`` [days] are median changes, not a number where unknown.
+    ``changes`` [days] are median changes, not a number where unknown; ``limits`` in their ordinary deviations.
     """
-    past = changes[max(0, target - 365) : target]
+    past = changes[max(0, target - _MEMORY) : target]
     past = past[np.isfinite(past)]
     now = changes[target]
     if past.size < 28 or not np.isfinite(now):
         return 0.0
     usual = max(1.4826 * float(np.median(np.abs(past - np.median(past)))), 0.02)
-    return float(np.clip((abs(now) / usual - _WIDE) / (_FULL - _WIDE), 0.0, 1.0))
+    start, full = limits
+    return float(np.clip((abs(now) / usual - start) / (full - start), 0.0, 1.0))
 
 
 def means(values: F64, weights: F64) -> F64:
@@ -95,7 +116,7 @@ def rules(
     """[own places, rules]: what each rule says of the day ``target`` from ``logs`` known up to ``newest``."""
     lag = max(1, target - newest)
     ones = traits.ones
-    ahead = told.rows @ ones.T
+    ahead = ones @ told.row
     span, last = kernels.every(target, lag, 0.05)
     seen = logs[:, span]
     rest = seen - ones @ days[span].T  # not a number on days whose row is not known
@@ -104,33 +125,25 @@ def rules(
     out[:, 0] = means(seen, same[0.25])
     out[:, 1] = means(seen, last)
     out[:, 2] = means(seen, same[14.0])
-    out[:, 3] = ahead[0] + means(rest, kernels.every(target, lag, _LEVEL)[1])
+    out[:, 3] = ahead + means(rest, kernels.every(target, lag, _LEVEL)[1])
     for number, half_life in enumerate(HALF_LIVES):
-        out[:, 4 + number] = ahead[number] + means(rest, same[half_life])
+        out[:, 4 + number] = ahead + means(rest, same[half_life])
     if change is not None:
         out[:, 7] = out[:, 2] + change
     stand_in = np.where(np.isfinite(out[:, SAFE]), out[:, SAFE], out[:, 3])
     return np.where(np.isfinite(out), out, stand_in[:, None])
 
 
-def blend_weights(
-    federation: Federation,
-    errors: F64,
-    name: str,
-    usable: NDArray[np.bool_],
-    worth: F64 | None = None,
-) -> F64:
+def blend_weights(federation: Federation, errors: F64, name: str, usable: NDArray[np.bool_]) -> F64:
     """[rules] weights from ``errors`` [rows, rules] of this owner's places on days told beforehand.
 
-    ``usable`` [rules], the same at all owners, says which rules may take part; ``worth`` [rows] of a row, 1 if not
-    given (late days say more about tomorrow than early ones).
+    ``usable`` [rules], the same at all owners, says which rules may take part. A naive rule that was within 30 %
+    clearly more often than the blend is taken instead of it.
     """
     fine = np.isfinite(errors).all(axis=1)
     cut = np.clip(errors[fine], -_CUT, _CUT)
-    counts = np.ones(len(cut)) if worth is None else worth[fine]
     size = len(RULES)
-    moments = (cut * counts[:, None]).T @ cut
-    total = federation.sum(name, np.concatenate([[float(counts.sum())], moments.reshape(-1)]))
+    total = federation.sum(name, np.concatenate([[float(len(cut))], (cut.T @ cut).reshape(-1)]))
     even = np.where(usable, np.isin(np.arange(size), TRUSTED), 0.0)
     even = even / even.sum()
     if total[0] < 100:
@@ -138,12 +151,12 @@ def blend_weights(
     gram = total[1:].reshape(size, size) / total[0]
     pull = _EVEN * float(np.trace(gram[np.ix_(usable, usable)])) / max(int(usable.sum()), 1)
     drawn = simplex_minimum(gram + pull * np.eye(size), pull * even, usable)
-    free = simplex_minimum(gram, np.zeros(size), usable)
-    tried = np.stack([drawn, free, *np.eye(size)[usable]])
-    hits = counts @ (np.abs(np.expm1(-errors[fine] @ tried.T)) <= 0.3)
+    tried = np.stack([drawn, *(np.eye(size)[rule] for rule in NAIVE if usable[rule])])
+    hits = (np.abs(np.expm1(-errors[fine] @ tried.T)) <= 0.3).sum(axis=0).astype(np.float64)
     share = federation.sum(f"{name}.hits", hits) / total[0]
     best = int(share.argmax())
-    return np.asarray(tried[best] if share[best] > share[0] + _CLEARLY else drawn)
+    doubt = 2 * float(np.sqrt(_TOGETHER * share[best] * (1 - share[best]) / total[0]))
+    return np.asarray(tried[best] if share[best] > share[0] + _CLEARLY + doubt else drawn)
 
 
 def simplex_minimum(square: F64, linear: F64, usable: NDArray[np.bool_]) -> F64:
