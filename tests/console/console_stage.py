@@ -11,7 +11,7 @@ from typing import Any
 
 from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
-from httpx import Response
+from httpx2 import Response
 
 from hanse.clock import ManualClock
 from hanse.console import Console, Settings

@@ -12,7 +12,7 @@ from random_lifts import ENDS, STARTS, contract_of, of_arm
 from hanse.measure import lift, lift_reading
 from hanse.measure.lift import LiftPlan, LiftQuestion
 from hanse.measure.lift_result import LiftResult
-from hanse.measure.tables import Table
+from hanse.tables import Table
 
 BY = {"dataset": "letters", "column": "age"}
 

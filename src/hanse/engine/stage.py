@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -18,9 +18,11 @@ from hanse.engine.shares import SEATS
 from hanse.entropy import Entropy, SeededEntropy
 from hanse.errors import Fault, Foul, HanseError
 from hanse.wire import Channel, Hall, Tap
+from hanse.wire.hall import HallChannel
 
 T = TypeVar("T")
 _U8 = np.dtype("u1")
+SEAT_NAMES = ("seat 0", "seat 1", "seat 2")
 
 
 def agree(
@@ -96,21 +98,36 @@ def on_stage(
 
     The first error of any seat ends the others' waits and is raised.
     """
-    hall = Hall(SEATS, names=("seat 0", "seat 1", "seat 2"), tap=tap, patience=patience)
-    results: list[T | None] = [None] * SEATS
+    hall = Hall(SEATS, names=SEAT_NAMES, tap=tap, patience=patience)
+
+    def play(seat: int) -> Callable[[Channel], T]:
+        entropy = SeededEntropy(f"{seed}|{seat}")
+        return lambda channel: protocol(agree(channel, seat, entropy, seed.encode()))
+
+    return all_at_once(hall, [play(seat) for seat in range(SEATS)])
+
+
+def all_at_once(
+    hall: Hall, roles: Sequence[Callable[[HallChannel], T]], defect: str = "stage.error"
+) -> list[T]:
+    """Live every role of ``hall`` in a thread of its own; results by role.
+
+    The first error of any role ends the others' waits and is raised; to them, one that is no `HanseError` is a
+    `Fault` of the code ``defect``.
+    """
+    results: list[T | None] = [None] * len(roles)
     errors: list[BaseException] = []
 
-    def run(seat: int) -> None:
+    def live(role: int) -> None:
         try:
-            session = agree(
-                hall.channel(seat), seat, SeededEntropy(f"{seed}|{seat}"), seed.encode()
-            )
-            results[seat] = protocol(session)
+            results[role] = roles[role](hall.channel(role))
         except BaseException as error:  # handed to the caller below
             errors.append(error)
-            hall.fail(error if isinstance(error, HanseError) else Fault("stage.error", repr(error)))
+            hall.fail(error if isinstance(error, HanseError) else Fault(defect, repr(error)))
 
-    threads = [threading.Thread(target=run, args=(seat,)) for seat in range(SEATS)]
+    threads = [
+        threading.Thread(target=live, args=(role,), daemon=True) for role in range(len(roles))
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

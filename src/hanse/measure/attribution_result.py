@@ -19,7 +19,8 @@ from hanse.measure.attribution_plan import (
     Output,
 )
 from hanse.measure.intervals import noise_half_width
-from hanse.measure.tables import SUPPRESSED, Table, number, people, percent, told
+from hanse.measure.tables import SUPPRESSED, number, people, percent, told
+from hanse.tables import Table
 
 MODELS = {
     "last": "the last touch takes all",

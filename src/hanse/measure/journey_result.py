@@ -17,7 +17,8 @@ from hanse.measure import funnel_result
 from hanse.measure.funnel_picture import picture
 from hanse.measure.funnel_result import FunnelRow
 from hanse.measure.journey import JourneyPlan
-from hanse.measure.tables import Table, people, percent, told
+from hanse.measure.tables import people, percent, told
+from hanse.tables import Table
 
 _TEXT = ("leg", "channel", "breakdown", "arm", "segment", "stage", "suppressed")
 

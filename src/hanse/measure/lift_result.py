@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from hanse.measure.lift_picture import forest
 from hanse.measure.lift_release import ALL
-from hanse.measure.tables import Table, number, people, told
+from hanse.measure.tables import number, people, told
+from hanse.tables import Table
 
 STANDARDISED = "standardised"
 _TEXT = ("outcome", "kind", "segment", "arm", "suppressed")

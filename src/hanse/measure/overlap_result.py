@@ -14,7 +14,8 @@ from hanse.measure.consistency import consistent
 from hanse.measure.intervals import count_interval, rate_interval
 from hanse.measure.overlap import OverlapPlan
 from hanse.measure.overlap_picture import upset
-from hanse.measure.tables import SUPPRESSED, Table, people, percent, told
+from hanse.measure.tables import SUPPRESSED, people, percent, told
+from hanse.tables import Table
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from hanse.measure.portrait_picture import picture
-from hanse.measure.tables import SUPPRESSED, Table, number, people, percent, told
+from hanse.measure.tables import SUPPRESSED, number, people, percent, told
+from hanse.tables import Table
 
 _TEXT = (
     "label", "value", "arm", "row_label", "column_label", "row", "column", "suppressed",

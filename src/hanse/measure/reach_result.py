@@ -15,7 +15,8 @@ from hanse.measure.consistency import consistent
 from hanse.measure.intervals import CONFIDENCE, Interval, noise_half_width, rate_interval
 from hanse.measure.reach import ALL, Kind, Output, ReachPlan
 from hanse.measure.reach_picture import reach_picture
-from hanse.measure.tables import SUPPRESSED, Table, number, people, percent, told
+from hanse.measure.tables import SUPPRESSED, number, people, percent, told
+from hanse.tables import Table
 
 Rate = tuple[float | None, float | None, float | None]
 NOTHING: Rate = (None, None, None)

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from hanse.gate.laws import half_width
 from hanse.gate.plan import ReleasePlan
 from hanse.measure.intervals import CONFIDENCE
-from hanse.measure.tables import Table, told
+from hanse.measure.tables import told
 from hanse.places import picture, tables
 from hanse.places.concentration import Breakdown, ConcentrationPlan
 from hanse.places.estimates import Estimate, Noise, difference, index, shares, total
+from hanse.tables import Table
 
 MOST_FIGURES = 100_000  # areas times targets whose TGI is stored with the counts
 Floats = NDArray[np.float64]

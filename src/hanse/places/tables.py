@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hanse.measure.tables import Table, number, people, percent
+from hanse.measure.tables import number, people, percent
 from hanse.places.estimates import Estimate
+from hanse.tables import Table
 
 if TYPE_CHECKING:
     from hanse.places.result import (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.engine.shares import SEATS
+from hanse.engine.stage import all_at_once
 from hanse.entropy import Entropy, SystemEntropy
-from hanse.errors import Fault, HanseError
+from hanse.errors import Fault
 from hanse.gate.record import Record
 from hanse.learn.boosting.blocks import Block, LabelBlock
 from hanse.learn.boosting.label import History
@@ -145,27 +145,6 @@ def _names(label: Rows, features: Sequence[Rows]) -> list[str]:
 def _together(
     work: Sequence[Callable[[Channel], Any]], names: Sequence[str], tap: Tap | None
 ) -> list[Any]:
-    """Each party in a thread of its own; results by role. The first error ends the others' waits and is raised."""
+    """Each party in a thread of its own; results by role (`all_at_once`)."""
     hall = Hall(len(work), names=tuple(names), tap=tap, patience=_PATIENCE)
-    results: list[Any] = [None] * len(work)
-    errors: list[BaseException] = []
-
-    def live(role: int) -> None:
-        try:
-            results[role] = work[role](hall.channel(role))
-        except BaseException as error:  # handed to the caller below
-            errors.append(error)
-            hall.fail(
-                error if isinstance(error, HanseError) else Fault("learn.internal", repr(error))
-            )
-
-    threads = [
-        threading.Thread(target=live, args=(role,), daemon=True) for role in range(len(work))
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-    return results
+    return all_at_once(hall, work, "learn.internal")

@@ -16,12 +16,13 @@ from hanse.learn.evaluation.linear_report import learner, penalty
 from hanse.learn.evaluation.plain import MAIN
 from hanse.learn.evaluation.report import Report
 from hanse.learn.evaluation.rivals import Rivals, of_rows
-from hanse.learn.evaluation.tables import Table, figure
+from hanse.learn.evaluation.tables import figure
 from hanse.learn.features.reading import MISSING, Prepared, coding
 from hanse.learn.horizontal.home import Home
 from hanse.learn.horizontal.rehearsal import Outcome, rehearse
 from hanse.learn.horizontal.roles import Plan
 from hanse.learn.horizontal.trees import Boosting
+from hanse.tables import Table
 
 _OWN = (
     "rounds",

@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from hanse.learn.evaluation.plain import BEST_LOW, MAIN, auc_deviation
 from hanse.learn.evaluation.rivals import ENSEMBLE
-from hanse.learn.evaluation.tables import Table, figure
+from hanse.learn.evaluation.tables import figure
+from hanse.tables import Table
 
 Metrics = Mapping[str, float | None]
 Verdict = Literal["better", "equal", "worse", "unknown"]

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from hanse.align import JoinPolicy
 from hanse.engine.shares import SEATS
-from hanse.engine.stage import agree
+from hanse.engine.stage import SEAT_NAMES, agree, all_at_once
 from hanse.engine.warm import warm_up
 from hanse.entropy import SeededEntropy
-from hanse.errors import Fault, HanseError, Refusal
+from hanse.errors import Refusal
 from hanse.gate.record import Record
 from hanse.learn.evaluation.plain import vif, woe
 from hanse.learn.features.bins import Bins, check_bins, quantile_bins, value_bins
@@ -207,32 +207,11 @@ def _on_stage(
         return lambda channel: run_party(channel, plan, number, homes[number], bins, entropy)
 
     roles = [*(seat(n) for n in range(SEATS)), *(party(n) for n in range(len(homes)))]
-    names = ("seat 0", "seat 1", "seat 2", *(p.name for p in plan.parties))
-    results = _together(roles, names, weighed)
+    names = (*SEAT_NAMES, *(p.name for p in plan.parties))
+    hall = Hall(len(roles), names=names, tap=weighed, patience=600.0)
+    results = all_at_once(hall, roles, "learn.stage")
     matched, record = results[0]
     return matched, record, results[SEATS:], sent[0]
-
-
-def _together(roles: list[Callable[[Channel], Any]], names: tuple[str, ...], tap: Any) -> list[Any]:
-    hall = Hall(len(roles), names=names, tap=tap, patience=600.0)
-    results: list[Any] = [None] * len(roles)
-    errors: list[BaseException] = []
-
-    def run(role: int) -> None:
-        try:
-            results[role] = roles[role](hall.channel(role))
-        except BaseException as error:  # the first one is raised below
-            errors.append(error)
-            hall.fail(error if isinstance(error, HanseError) else Fault("learn.stage", repr(error)))
-
-    threads = [threading.Thread(target=run, args=(role,)) for role in range(len(roles))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-    return results
 
 
 # --- what was told, beside plain figures ------------------------------------------------------------

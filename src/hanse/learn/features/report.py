@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hanse.learn.evaluation.tables import Table, figure
+from hanse.learn.evaluation.tables import figure
 from hanse.learn.features.counting import MOVED, STABLE, STRONG, WEAK, Evidence
 from hanse.learn.features.selection import Dropped, Name
+from hanse.tables import Table
 
 _MOST_PAIRS = 15
 _DETAILS = 3  # columns whose bins are shown

@@ -8,7 +8,7 @@ them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -19,12 +19,6 @@ from hanse.learn.horizontal.sums import Summing
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the common model in the mixture
 OWN, MIXED, COMMON = "own", "mixed", "common"
-
-
-class Predictor(Protocol):
-    """Anything trained: predictors of raw columns, in the model's units."""
-
-    def predictor(self, x: F64) -> F64: ...
 
 
 @dataclass(frozen=True)

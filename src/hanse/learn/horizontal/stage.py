@@ -11,14 +11,14 @@ import numpy as np
 
 from hanse.clock import SystemClock
 from hanse.engine.shares import SEATS
-from hanse.engine.stage import agree
+from hanse.engine.stage import SEAT_NAMES, agree, all_at_once
 from hanse.entropy import SeededEntropy
-from hanse.errors import Fault, HanseError
 from hanse.gate.record import Record
 from hanse.gate.sums import SumPolicy
 from hanse.learn.horizontal.seats import Patience, SummingSeat
 from hanse.learn.horizontal.sums import SummingParty
 from hanse.wire import Frame, Hall, Tap
+from hanse.wire.hall import HallChannel
 
 T = TypeVar("T")
 
@@ -55,43 +55,33 @@ def together(
             sent[frame.source] += size
         return frame if tap is None else tap(frame)
 
-    names = ("seat 0", "seat 1", "seat 2", *policy.parties)
-    hall = Hall(roles, names=names, tap=weighed, patience=wait)
-    results: list[T | None] = [None] * len(work)
+    hall = Hall(roles, names=(*SEAT_NAMES, *policy.parties), tap=weighed, patience=wait)
     record = Record()
-    errors: list[BaseException] = []
 
-    def seat(number: int) -> None:
-        channel = hall.channel(number)
-        s = agree(channel, number, SeededEntropy(f"{seed}|seat {number}"), seed.encode())
-        own = record if number == 0 else Record()
-        entropy = SeededEntropy(f"{seed}|sums of seat {number}")
-        SummingSeat(s, channel, policy, own, entropy, SystemClock(), patience=patience).serve()
+    def seat(number: int) -> Callable[[HallChannel], None]:
+        def serve(channel: HallChannel) -> None:
+            s = agree(channel, number, SeededEntropy(f"{seed}|seat {number}"), seed.encode())
+            own = record if number == 0 else Record()
+            entropy = SeededEntropy(f"{seed}|sums of seat {number}")
+            SummingSeat(s, channel, policy, own, entropy, SystemClock(), patience=patience).serve()
 
-    def party(number: int) -> None:
-        entropy = SeededEntropy(f"{seed}|party {number}")
-        end = SummingParty(hall.channel(SEATS + number), policy, number, entropy, patience=wait)
-        results[number] = work[number](end)
-        end.end()
+        return serve
 
-    def run(role: int) -> None:
-        try:
-            if role < SEATS:
-                seat(role)
-            else:
-                party(role - SEATS)
-        except Dropout:
-            for inbox in hall.inboxes:
-                inbox.finish(role)
-        except BaseException as error:  # the first one is raised below
-            errors.append(error)
-            hall.fail(error if isinstance(error, HanseError) else Fault("learn.stage", repr(error)))
+    def party(number: int) -> Callable[[HallChannel], T | None]:
+        def take_part(channel: HallChannel) -> T | None:
+            entropy = SeededEntropy(f"{seed}|party {number}")
+            end = SummingParty(channel, policy, number, entropy, patience=wait)
+            try:
+                result = work[number](end)
+                end.end()
+            except Dropout:
+                for inbox in hall.inboxes:
+                    inbox.finish(SEATS + number)
+                return None
+            return result
 
-    threads = [threading.Thread(target=run, args=(role,), daemon=True) for role in range(roles)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
+        return take_part
+
+    lived = [*(seat(n) for n in range(SEATS)), *(party(n) for n in range(len(work)))]
+    results = all_at_once(hall, lived, "learn.stage")[SEATS:]
     return Played(results, record, sum(sent), sent)

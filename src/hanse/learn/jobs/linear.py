@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from hanse.align.upload import send_rows
-from hanse.contracts import Contract, Use
+from hanse.contracts import Contract
 from hanse.contracts.fields import Document, Name
 from hanse.engine.fixed import decode
 from hanse.engine.session import Session
@@ -30,9 +30,9 @@ from hanse.learn.jobs.terms import (
     Holdout,
     HomeRows,
     Terms,
+    Training,
     lots,
     read_question,
-    recipients_of,
     release_of,
     split_rows,
     terms_of,
@@ -64,7 +64,7 @@ class LinearQuestion(Document):
 
 
 @dataclass(frozen=True)
-class LinearPlan:
+class LinearPlan(Training):
     """A training as every node plans it; providers of ``linear`` are the parties of ``terms``, in order."""
 
     terms: Terms
@@ -72,14 +72,6 @@ class LinearPlan:
     linear: Plan
     release: ModelRelease
     way: str = "shares"
-
-    @property
-    def uses(self) -> tuple[Use, ...]:
-        return self.terms.uses(target=True)
-
-    @property
-    def recipients(self) -> tuple[str, ...]:
-        return recipients_of(self.release)
 
     @property
     def epsilon_join(self) -> float:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, cast
 import numpy as np
 from pydantic import Field
 
-from hanse.contracts import Contract, Use
+from hanse.contracts import Contract
 from hanse.contracts.fields import Document, Name
 from hanse.entropy import Entropy
 from hanse.errors import Refusal
@@ -35,10 +35,11 @@ from hanse.learn.jobs.terms import (
     Holdout,
     HomeRows,
     Terms,
+    Training,
     lots,
     read_question,
-    recipients_of,
     release_of,
+    require_trees,
     terms_of,
 )
 from hanse.wire import Channel, PatientChannel
@@ -63,7 +64,7 @@ class PooledQuestion(Document):
 
 
 @dataclass(frozen=True)
-class PooledPlan:
+class PooledPlan(Training):
     """A training as every node plans it; the protocol's parties are those of the model, sorted."""
 
     terms: Terms
@@ -73,14 +74,6 @@ class PooledPlan:
     openings: tuple[Opening, ...]
     way: str = "open"
     epsilon_join: float = 0.0
-
-    @property
-    def uses(self) -> tuple[Use, ...]:
-        return self.terms.uses(target=True)
-
-    @property
-    def recipients(self) -> tuple[str, ...]:
-        return recipients_of(self.release)
 
 
 def plan(parameters: Mapping[str, Any], contract: Contract) -> PooledPlan:
@@ -94,10 +87,8 @@ def plan(parameters: Mapping[str, Any], contract: Contract) -> PooledPlan:
     if clause.kind == "horizontal-linear":
         raise Refusal("model.kind", "models that each party brings as code are trained in rehearsals only",
                       remedy='use "horizontal-glm" or "horizontal-mlp"')  # fmt: skip
-    if trees and question.trees > clause.maximum_trees:
-        raise Refusal("model.trees", f"the contract allows {clause.maximum_trees} trees, not {question.trees}",
-                      remedy="ask for fewer, or agree on a larger maximum_trees",
-                      where=f"contract {contract.id}, models[{clause.name}].maximum_trees")  # fmt: skip
+    if trees:
+        require_trees(contract, terms, question.trees)
     averaged = question.average or clause.kind == "horizontal-mlp"
     pooled = Plan(
         parties, model=question.family or _family(terms),

@@ -152,6 +152,52 @@ class Terms:
         return [0, 1, 2, *(job.provider_role(p) for p in self.parties)]
 
 
+class Training:
+    """What every plan of a training says of itself."""
+
+    terms: Terms
+    release: ModelRelease
+
+    @property
+    def uses(self) -> tuple[Use, ...]:
+        return self.terms.uses(target=True)
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        return recipients_of(self.release)
+
+
+class Scoring:
+    """What every plan of a scoring says of itself; ``question`` is `scoring.batch.ScoringQuestion`."""
+
+    terms: Terms
+    question: Received
+
+    @property
+    def uses(self) -> tuple[Use, ...]:
+        return self.terms.uses(target=False)
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        return (self.question.receiver,)
+
+
+class Received(Protocol):
+    """A question whose answer one party receives."""
+
+    @property
+    def receiver(self) -> str: ...
+
+
+def require_trees(contract: Contract, terms: Terms, trees: int) -> None:
+    """`Refusal` ``model.trees`` for more trees than the clause allows."""
+    clause = terms.clause
+    if trees > clause.maximum_trees:
+        raise Refusal("model.trees", f"the contract allows {clause.maximum_trees} trees, not {trees}",
+                      remedy="ask for fewer, or agree on a larger maximum_trees",
+                      where=f"contract {contract.id}, models[{clause.name}].maximum_trees")  # fmt: skip
+
+
 def terms_of(contract: Contract, model: str) -> Terms:
     """The model's terms. `Refusal` ``model.unknown`` if the contract has none of that name."""
     clause = clause_called(contract, model)

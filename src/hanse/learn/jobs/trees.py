@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from hanse.contracts import Contract, Use
+from hanse.contracts import Contract
 from hanse.contracts.fields import Document, Name
 from hanse.entropy import Entropy
 from hanse.errors import Refusal
@@ -38,12 +38,14 @@ from hanse.learn.jobs.terms import (
     U64,
     Holdout,
     HomeRows,
+    Scoring,
     Side,
     Terms,
+    Training,
     lots,
     read_question,
-    recipients_of,
     release_of,
+    require_trees,
     terms_of,
 )
 from hanse.learn.scoring.batch import ScoringQuestion
@@ -76,7 +78,7 @@ class TreesQuestion(Document):
 
 
 @dataclass(frozen=True)
-class TreesPlan:
+class TreesPlan(Training):
     """A training as every node plans it."""
 
     terms: Terms
@@ -87,24 +89,13 @@ class TreesPlan:
     way: str = "open"
     epsilon_join: float = 0.0
 
-    @property
-    def uses(self) -> tuple[Use, ...]:
-        return self.terms.uses(target=True)
-
-    @property
-    def recipients(self) -> tuple[str, ...]:
-        return recipients_of(self.release)
-
 
 def plan(parameters: Mapping[str, Any], contract: Contract) -> TreesPlan:
     """The plan of a training; `Refusal` where clause or question do not fit."""
     question = read_question(TreesQuestion, parameters)
     terms = terms_of(contract, question.model)
     clause = terms.clause
-    if question.trees > clause.maximum_trees:
-        raise Refusal("model.trees", f"the contract allows {clause.maximum_trees} trees, not {question.trees}",
-                      remedy="ask for fewer, or agree on a larger maximum_trees",
-                      where=f"contract {contract.id}, models[{clause.name}].maximum_trees")  # fmt: skip
+    require_trees(contract, terms, question.trees)
     least = LEAST_ROWS_OF_PEOPLE if terms.personal else LEAST_ROWS
     classes = len(terms.target.values) if question.loss in (None, "multinomial") else 0
     loss = question.loss or _loss(terms)
@@ -250,7 +241,7 @@ def _labels(terms: Terms, rows: HomeRows, keys: U64) -> F64:
 
 
 @dataclass(frozen=True)
-class TreesScoring:
+class TreesScoring(Scoring):
     """A scoring, of all rows or, with ``one``, of the row that the receiver asks for."""
 
     terms: Terms
@@ -260,14 +251,6 @@ class TreesScoring:
     one: bool = False
     way: str = "open"
     epsilon_join: float = 0.0
-
-    @property
-    def uses(self) -> tuple[Use, ...]:
-        return self.terms.uses(target=False)
-
-    @property
-    def recipients(self) -> tuple[str, ...]:
-        return (self.question.receiver,)
 
 
 def scoring(

@@ -21,9 +21,9 @@ from hanse.engine.functions import ring_numbers
 from hanse.engine.matrices import combined, cross, mean_gram, weighted
 from hanse.engine.session import Session
 from hanse.engine.shares import SEATS
-from hanse.engine.stage import agree, on_stage
+from hanse.engine.stage import SEAT_NAMES, agree, all_at_once, on_stage
 from hanse.entropy import SeededEntropy
-from hanse.errors import Fault, HanseError, Refusal
+from hanse.errors import Fault, Refusal
 from hanse.gate.record import Record
 from hanse.learn.linear import metrics
 from hanse.learn.linear.certainty import Certainty, certainty_of
@@ -152,32 +152,11 @@ def _on_stage(
 
     roles: list[Callable[[Channel], Any]] = [_seat(plan, seat, seed) for seat in range(SEATS)]
     roles += [_provider(plan, n, party, label, seed) for n, party in enumerate(parties)]
-    names = ("seat 0", "seat 1", "seat 2", *(p.name for p in plan.providers))
-    results = _play(roles, names, weighed)
+    names = (*SEAT_NAMES, *(p.name for p in plan.providers))
+    hall = Hall(len(roles), names=names, tap=weighed, patience=600.0)
+    results = all_at_once(hall, roles, "learn.stage")
     seen, record = results[0]
     return seen, record, results[SEATS:], (sent[0], sent[1])
-
-
-def _play(roles: list[Callable[[Channel], Any]], names: tuple[str, ...], tap: Any) -> list[Any]:
-    hall = Hall(len(roles), names=names, tap=tap, patience=600.0)
-    results: list[Any] = [None] * len(roles)
-    errors: list[BaseException] = []
-
-    def run(role: int) -> None:
-        try:
-            results[role] = roles[role](hall.channel(role))
-        except BaseException as error:  # the first one is raised below
-            errors.append(error)
-            hall.fail(error if isinstance(error, HanseError) else Fault("learn.stage", repr(error)))
-
-    threads = [threading.Thread(target=run, args=(role,)) for role in range(len(roles))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-    return results
 
 
 def _seat(plan: Plan, seat: int, seed: str) -> Callable[[Channel], tuple[Seen, Record]]:

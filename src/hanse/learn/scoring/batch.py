@@ -28,7 +28,7 @@ from pydantic import Field
 from hanse.align import Layout, Upload, align, padded
 from hanse.align.programs import brought_home
 from hanse.align.upload import receive_rows, send_rows
-from hanse.contracts import Contract, Use
+from hanse.contracts import Contract
 from hanse.contracts.fields import Document, Hash, Name, Slug
 from hanse.contracts.models import LINEAR_KINDS
 from hanse.engine.add import add_bits
@@ -39,7 +39,7 @@ from hanse.entropy import Entropy
 from hanse.errors import Fault, Refusal
 from hanse.gate.record import Record
 from hanse.gate.scores import ModelRelease, Told, flat
-from hanse.learn.jobs.terms import F64, U64, Terms, read_question, release_of, terms_of
+from hanse.learn.jobs.terms import F64, U64, Scoring, Terms, read_question, release_of, terms_of
 from hanse.learn.linear.keys import receive_elements, send_elements
 from hanse.wire import Channel
 
@@ -63,7 +63,7 @@ class ScoringQuestion(Document):
 
 
 @dataclass(frozen=True)
-class ScoringPlan:
+class ScoringPlan(Scoring):
     """A scoring as every node plans it."""
 
     terms: Terms
@@ -74,14 +74,6 @@ class ScoringPlan:
     single: bool = False  # the receiver brings one row, in whichever bucket
     committed: bool = True  # uploads are made before the job is signed
     way: str = "shares"
-
-    @property
-    def uses(self) -> tuple[Use, ...]:
-        return self.terms.uses(target=False)
-
-    @property
-    def recipients(self) -> tuple[str, ...]:
-        return (self.question.receiver,)
 
     @property
     def epsilon_join(self) -> float:

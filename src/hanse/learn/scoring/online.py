@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from hanse.contracts import Contract, Use
+from hanse.contracts import Contract
 from hanse.engine.fixed import decode, encode
 from hanse.engine.session import Session
 from hanse.engine.shares import SEATS, U64, Ring
@@ -26,7 +26,7 @@ from hanse.entropy import Entropy
 from hanse.errors import Refusal
 from hanse.gate.record import Opening, Record
 from hanse.gate.scores import ModelRelease, Told
-from hanse.learn.jobs.terms import F64, Terms, read_question, release_of, terms_of
+from hanse.learn.jobs.terms import F64, Scoring, Terms, read_question, release_of, terms_of
 from hanse.learn.linear.keys import receive_elements, send_elements
 from hanse.learn.scoring.batch import (
     FRACTION,
@@ -41,7 +41,7 @@ _U64 = np.dtype("<u8")
 
 
 @dataclass(frozen=True)
-class OnlinePlan:
+class OnlinePlan(Scoring):
     """One row's scoring as every node plans it. The id itself is in no request and no ledger."""
 
     terms: Terms
@@ -51,14 +51,6 @@ class OnlinePlan:
     epsilon_join: float = 0.0
     committed: bool = False
     way: str = "shares"
-
-    @property
-    def uses(self) -> tuple[Use, ...]:
-        return self.terms.uses(target=False)
-
-    @property
-    def recipients(self) -> tuple[str, ...]:
-        return (self.question.receiver,)
 
 
 def plan(parameters: Mapping[str, Any], contract: Contract) -> OnlinePlan:

@@ -36,7 +36,7 @@ from hanse.places.crowd.regulars import (
     rules,
     upheaval,
 )
-from hanse.places.crowd.rhythm import Rhythm, Traits, at_home, day_rows, fit_rhythm
+from hanse.places.crowd.rhythm import day_rows, fit_rhythm
 from hanse.places.crowd.trees import Binned, Columns, Open, TreeSettings
 
 F64 = NDArray[np.float64]
@@ -323,8 +323,3 @@ def contrasts(calendar: Calendar, window: slice) -> F64:
                off * np.sin(turn)]  # fmt: skip
     table = np.stack([np.asarray(c, np.float64) for c in columns], axis=1)
     return np.asarray(table - table.mean(axis=0))
-
-
-def traits_of(rhythm: Rhythm, logs: F64) -> Traits:
-    """Level and traits of places that took no part in training, from their ``logs`` [places, days]."""
-    return at_home(logs, rhythm.days, rhythm.noise)
