@@ -20,8 +20,8 @@ import peers
 from federation import found
 from hanse.clock import SystemClock
 from hanse.node.config import load_config
-from hanse.node.partners import Partner
-from hanse.node.store import open_store
+from hanse.node.identity.partners import Partner
+from hanse.node.storage.store import open_store
 
 HERE = Path(__file__).resolve().parent
 NAMES = ("seat-one", "seat-two", "seat-three")

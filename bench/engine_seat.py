@@ -26,11 +26,11 @@ from hanse.engine.slicing import values_of
 from hanse.engine.warm import warm_up
 from hanse.entropy import SystemEntropy
 from hanse.node.config import load_config
-from hanse.node.exchange import Exchange
 from hanse.node.heap import keep_freed_memory
-from hanse.node.keys import load_identity
-from hanse.node.partners import Directory
-from hanse.node.store import open_store
+from hanse.node.identity.keys import load_identity
+from hanse.node.identity.partners import Directory
+from hanse.node.storage.store import open_store
+from hanse.node.transport.exchange import Exchange
 
 MATRIX_ROWS, MATRIX_COLUMNS = 100_000, 100
 WINDOW = 7 * 86_400

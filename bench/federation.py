@@ -24,8 +24,8 @@ from hanse.errors import HanseError
 from hanse.node.config import Listen, config_text
 from hanse.node.control import ask_node
 from hanse.node.daemon import Node
-from hanse.node.keys import Identity, create_identity
-from hanse.node.partners import Partner
+from hanse.node.identity.keys import Identity, create_identity
+from hanse.node.identity.partners import Partner
 
 HERE = Path(__file__).resolve().parent
 _TICKS = os.sysconf("SC_CLK_TCK")

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from hanse.node.daemon import Node
-from hanse.node.facade import warm_up
+from hanse.node.faces.facade import warm_up
 from hanse.node.heap import keep_freed_memory
 
 if __name__ == "__main__":

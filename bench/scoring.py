@@ -26,7 +26,7 @@ from hanse.clock import SystemClock
 from hanse.contracts import Contract, ModelNote
 from hanse.learn.jobs.blocks import LinearBlock
 from hanse.learn.jobs.terms import Term
-from hanse.node import facade
+from hanse.node.faces import facade
 
 PARTIES = ("guest", "host", "neutral")
 JOB = "5c" * 32

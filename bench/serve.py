@@ -24,9 +24,9 @@ from typing import Any
 
 from hanse.clock import SystemClock
 from hanse.entropy import SystemEntropy
-from hanse.node import facade
-from hanse.node.consumers import Consumer
-from hanse.node.publications import Figure
+from hanse.node.faces import facade
+from hanse.node.products.consumers import Consumer
+from hanse.node.products.publications import Figure
 
 _CONNECTIONS = 16
 _WARM_SECONDS = 2.0

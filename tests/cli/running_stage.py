@@ -15,10 +15,10 @@ from pathlib import Path
 
 from hanse.clock import SystemClock
 from hanse.contracts import Bundle, Contract
-from hanse.node import facade
 from hanse.node.daemon import Node
-from hanse.node.keys import load_identity
-from hanse.node.partners import Partner
+from hanse.node.faces import facade
+from hanse.node.identity.keys import load_identity
+from hanse.node.identity.partners import Partner
 
 PARTIES = ("media-house", "retail-chain", "data-house")
 PEOPLE = 900  # of whom two thirds bought, half of these are young

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cli_stage import Hanse, MakeNode, refused
 
-from hanse.node import facade
+from hanse.node.faces import facade
 
 
 def test_the_first_admin_is_made_and_all_is_in_the_ledger(

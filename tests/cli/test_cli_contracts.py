@@ -11,7 +11,7 @@ import pytest
 from cli_stage import Hanse, MakeNode, Ran, refused
 
 from hanse.contracts import Contract
-from hanse.node import facade
+from hanse.node.faces import facade
 
 PARTIES = ("media-house", "retail-chain", "data-house")
 

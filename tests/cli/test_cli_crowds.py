@@ -12,7 +12,7 @@ from cli_stage import Hanse, MakeNode, Ran, refused
 from hanse.clock import ManualClock
 from hanse.contracts import Contract
 from hanse.errors import Fault, Refusal
-from hanse.node import facade
+from hanse.node.faces import facade
 from hanse.node.office import NodeOffice
 from hanse.rehearsal import Federation
 

@@ -21,7 +21,7 @@ from hanse.cli.documents import plain_values
 from hanse.cli.node_process import lives
 from hanse.contracts import Contract
 from hanse.gate.laws import half_width
-from hanse.node import facade
+from hanse.node.faces import facade
 
 DEMO = [sys.executable, "-m", "hanse.cli", "demo", "--headless"]
 

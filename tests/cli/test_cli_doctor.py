@@ -15,7 +15,7 @@ from running_stage import CONTRACT, Stage, stage
 from hanse.clock import ManualClock, SystemClock
 from hanse.entropy import SystemEntropy
 from hanse.node.health import Finding, examine
-from hanse.node.keys import renew_certificate
+from hanse.node.identity.keys import renew_certificate
 
 
 @pytest.fixture(scope="module")

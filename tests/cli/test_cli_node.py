@@ -14,7 +14,7 @@ import pytest
 from cli_stage import Hanse, MakeNode, refused
 
 from hanse.cli.node_process import launch, lives
-from hanse.node import facade
+from hanse.node.faces import facade
 
 LINE = re.compile(
     r'time=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z level=(debug|info|warning|error) part=[a-z.]+ message=".*"'

@@ -11,8 +11,8 @@ from cli_stage import Hanse, MakeNode, refused
 
 from hanse.clock import SystemClock
 from hanse.errors import Refusal
-from hanse.node.invitations import as_link, invite, read_invitation
-from hanse.node.keys import load_identity
+from hanse.node.identity.invitations import as_link, invite, read_invitation
+from hanse.node.identity.keys import load_identity
 
 
 def test_a_partner_comes_and_goes(hanse: Hanse, make_node: MakeNode) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from cli_stage import Hanse, MakeNode, refused
 
 from hanse.catalog import read_gazetteer
-from hanse.node import facade
+from hanse.node.faces import facade
 
 CSV = "id,name,type,lat,lon\nb,Big mall,mall,37.5,127.0\na,A shop,shop,37.6,127.1\n"
 

@@ -19,8 +19,8 @@ from running_stage import CONTRACT, PEOPLE, QUESTION, Stage, stage
 
 from hanse.cli.run_command import read_question
 from hanse.errors import HanseError
-from hanse.node import facade
-from hanse.node.database import STORE_FILE
+from hanse.node.faces import facade
+from hanse.node.storage.database import STORE_FILE
 
 TRUTH = {
     ("all", "exposed"): PEOPLE,

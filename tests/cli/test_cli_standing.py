@@ -11,8 +11,8 @@ import pytest
 from cli_stage import Hanse, MakeNode, Ran, refused
 
 from hanse.contracts import RosterNote
-from hanse.node import facade
-from hanse.node.rosters import ORDER
+from hanse.node.faces import facade
+from hanse.node.jobs.rosters import ORDER
 from hanse.rehearsal import Federation
 
 QUESTION = """

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 from hanse import __version__
 from hanse.clock import ManualClock, SystemClock
 from hanse.contracts import Bundle, Contract, JobRequest
-from hanse.node import facade
-from hanse.node.keys import load_identity
+from hanse.node.faces import facade
+from hanse.node.identity.keys import load_identity
 from hanse.node.office import NodeOffice
-from hanse.node.publications import Figure
+from hanse.node.products.publications import Figure
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 AGREED, PRODUCT = "autumn-deal", "store-traffic"

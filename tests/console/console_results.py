@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from hanse.contracts import Bundle
 from hanse.gate.release import Opened
 from hanse.menu import MENU
-from hanse.node import facade
+from hanse.node.faces import facade
 from hanse.places.sample import sample_people, sample_places
 from hanse.rehearsal import Answer, Column, Federation
 

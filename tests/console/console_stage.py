@@ -16,8 +16,8 @@ from httpx2 import Response
 from hanse.clock import ManualClock
 from hanse.console import Console, Settings
 from hanse.console.matrix import ROLES
-from hanse.node import facade
-from hanse.node.facade_users import UserDesk
+from hanse.node.faces import facade
+from hanse.node.faces.users import UserDesk
 
 WORD = "a heron reads the ledger"  # everybody's password here
 _KEY = re.compile(r'name="form_key" value="([0-9a-f]+)"')

@@ -15,9 +15,9 @@ from hanse.console import Settings
 from hanse.console.hardening import LARGER, POLICY, USUAL_BYTES, policy_of
 from hanse.console.pages import within
 from hanse.errors import Refusal
-from hanse.node import facade
-from hanse.node.keys import load_identity
-from hanse.node.partners import Partner
+from hanse.node.faces import facade
+from hanse.node.identity.keys import load_identity
+from hanse.node.identity.partners import Partner
 
 PLANTED = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 
@@ -305,7 +305,7 @@ def test_an_unexpected_error_tells_nothing_of_its_text(
     def fail(*_: object) -> None:
         raise RuntimeError("member-0001 is in it")
 
-    monkeypatch.setattr("hanse.node.facade_records.partners", fail)
+    monkeypatch.setattr("hanse.node.faces.records.partners", fail)
     for path in ("/partners", "/api/v1/partners"):
         answer = operator.get(path)
         assert answer.status_code == 500

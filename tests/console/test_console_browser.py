@@ -164,7 +164,7 @@ def test_an_analyst_asks_and_looks_at_the_picture(
 def test_a_lawyer_reads_reviews_and_signs(chromium: Any, running: tuple[Stage, Bench]) -> None:
     _, made = running
     office = made.console.desk.office
-    from hanse.node import facade_contracts as contracts
+    from hanse.node.faces import contracts
 
     text = contracts.text(office, CONTRACT).replace("version = 1", "version = 2")
     contracts.draft(office, text.replace("maximum_jobs = 50", "maximum_jobs = 70"))

@@ -9,7 +9,7 @@ import pytest
 from console_house import PLANTED, PRODUCT, furnish
 from console_stage import Bench, Browser, bench, new_node
 
-from hanse.node.consumers import key_hash
+from hanse.node.products.consumers import key_hash
 
 NEW = {
     "name": "dashboards",

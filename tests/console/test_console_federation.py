@@ -18,7 +18,7 @@ from running_stage import CONTRACT, PEOPLE, QUESTION, Stage, stage
 
 from hanse.console import Console, Settings
 from hanse.errors import Fault
-from hanse.node import facade
+from hanse.node.faces import facade
 
 
 def plain(text: str) -> dict[str, Any]:

@@ -16,9 +16,10 @@ from console_stage import Bench, bench, new_node
 
 from hanse.contracts import Bundle
 from hanse.errors import Refusal
-from hanse.node import facade, listing, tables
+from hanse.node.faces import facade, listing
 from hanse.node.office import NodeOffice
-from hanse.node.rows import to_text, to_time
+from hanse.node.storage import tables
+from hanse.node.storage.rows import to_text, to_time
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 MOST_SECONDS = 0.3

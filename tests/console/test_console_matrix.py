@@ -14,8 +14,8 @@ from hanse.console.app import check_matrix, routes_of
 from hanse.console.area import Area, GuardedRoute, action_of
 from hanse.console.matrix import MATRIX, PUBLIC, REVIEW_ROLES, ROLES
 from hanse.errors import Fault
-from hanse.node.facade_contracts import REVIEWERS
-from hanse.node.facade_users import ROLES as ROLES_OF_THE_NODE
+from hanse.node.faces.contracts import REVIEWERS
+from hanse.node.faces.users import ROLES as ROLES_OF_THE_NODE
 
 # What a path is filled in with: names of the right form that are not there.
 _FILL = {"job": "a" * 64, "ask_id": "b" * 24, "contract_id": "no-contract", "form": "csv", "name": "nobody",

@@ -25,8 +25,8 @@ from console_stage import Bench, bench, new_node
 from running_stage import PARTIES, PEOPLE, datasets
 
 from hanse.console import Settings
-from hanse.node import facade
 from hanse.node.daemon import Node
+from hanse.node.faces import facade
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 MEDIA, RETAIL, DATA = PARTIES

@@ -15,9 +15,15 @@ from hanse.cli.main import app
 from hanse.console.app import make_app, routes_of
 from hanse.console.desk import Desk
 from hanse.console.settings import Settings
-from hanse.node import facade
+from hanse.node.faces import facade
 
-_ALLOWED = ("hanse.console", "hanse.evidence", "hanse.node.facade", "hanse.errors", "hanse.clock")
+_ALLOWED = (
+    "hanse.console",
+    "hanse.evidence",
+    "hanse.node.faces.facade",
+    "hanse.errors",
+    "hanse.clock",
+)
 
 # Every command, and the route of the API that does the same; or why there is none.
 VERBS: dict[str, str] = {

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from hanse.clock import ManualClock, SystemClock
 from hanse.errors import Refusal
-from hanse.node.users import FREE_TRIES, IDLE, LONGEST
+from hanse.node.people.users import FREE_TRIES, IDLE, LONGEST
 
 OTHER = "seven lamps in the harbour"
 

@@ -11,7 +11,7 @@ import pytest
 from console_house import AGREED, PLANTED, furnish
 from console_stage import Bench, bench, new_node
 
-from hanse.node import facade_value
+from hanse.node.faces import value as facade_value
 
 NOVEMBER = {"from": "2026-11-01", "to": "2026-11-30"}
 

@@ -17,8 +17,8 @@ from hanse.console.clauses import clauses
 from hanse.console.matrix import REVIEW_ROLES, ROLES
 from hanse.console.wording import LANGUAGES, Words, catalogue, chosen
 from hanse.contracts import TRUST, describe
-from hanse.node.facade_contracts import STATES, TEMPLATES
-from hanse.node.facade_results import JOB_STATES
+from hanse.node.faces.contracts import STATES, TEMPLATES
+from hanse.node.faces.results import JOB_STATES
 
 _TEMPLATES = Path(str(files("hanse.console"))) / "templates"
 _CODE = Path(str(files("hanse.console")))

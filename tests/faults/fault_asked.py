@@ -8,7 +8,7 @@ import time
 from fault_federation import Federation, until
 
 from hanse.errors import HanseError
-from hanse.node.jobs import Outcome, Question
+from hanse.node.jobs.runner import Outcome, Question
 
 
 class Asked:

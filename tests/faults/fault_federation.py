@@ -30,13 +30,13 @@ from hanse.errors import HanseError
 from hanse.ledger import Spend
 from hanse.node.config import Listen, config_text, load_config
 from hanse.node.daemon import Node
-from hanse.node.exchange import Tap
-from hanse.node.job_store import Job
-from hanse.node.jobs import Outcome, Question
-from hanse.node.keys import Identity, create_identity
+from hanse.node.identity.keys import Identity, create_identity
+from hanse.node.identity.partners import Partner
+from hanse.node.jobs.runner import Outcome, Question
 from hanse.node.office import OPEN_STATES, NodeOffice
-from hanse.node.partners import Partner
-from hanse.node.store import open_store
+from hanse.node.storage.jobs import Job
+from hanse.node.storage.store import open_store
+from hanse.node.transport.exchange import Tap
 
 NAMES = ("ash", "birch", "cedar", "dune", "elm")
 SEATS = ("ash", "birch", "cedar")

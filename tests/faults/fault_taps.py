@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from hanse.node.exchange import Sent
+from hanse.node.transport.exchange import Sent
 from hanse.wire.codec import encode
 from hanse.wire.message import Frame, Kind
 

@@ -12,8 +12,8 @@ from hanse.clock import SystemClock
 from hanse.entropy import SystemEntropy
 from hanse.errors import Fault
 from hanse.node.daemon import Node
-from hanse.node.jobs import Question
-from hanse.node.keys import renew_certificate
+from hanse.node.identity.keys import renew_certificate
+from hanse.node.jobs.runner import Question
 
 WITHIN = 5.0
 

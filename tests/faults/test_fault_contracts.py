@@ -15,7 +15,7 @@ from fault_people import is_right, parameters
 
 from hanse.contracts import Bundle, Contract, JobRequest
 from hanse.errors import HanseError, Refusal
-from hanse.node.jobs import Question
+from hanse.node.jobs.runner import Question
 from hanse.node.office import LIVE, SUSPENDED
 
 WITHIN = 5.0

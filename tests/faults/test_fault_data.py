@@ -21,7 +21,7 @@ from fault_people import (
 )
 
 from hanse.errors import HanseError
-from hanse.node.jobs import Question
+from hanse.node.jobs.runner import Question
 
 WITHIN = 5.0
 

@@ -16,7 +16,7 @@ from fault_people import is_right, parameters
 
 from hanse.errors import HanseError
 from hanse.ledger import Entry
-from hanse.node.jobs import Question
+from hanse.node.jobs.runner import Question
 
 WITHIN = 5.0
 _NO_LIMIT = 1_073_741_823

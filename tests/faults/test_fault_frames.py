@@ -17,8 +17,8 @@ from fault_people import is_right, parameters
 from fault_taps import Change, Meddler, delayed, encoded, flipped, replaced
 
 from hanse.errors import HanseError
-from hanse.node.exchange import Sent
-from hanse.node.jobs import Question
+from hanse.node.jobs.runner import Question
+from hanse.node.transport.exchange import Sent
 from hanse.wire.codec import HEAD_BYTES
 from hanse.wire.message import Frame
 

@@ -14,8 +14,8 @@ from fault_taps import Meddler, delayed
 from hanse.contracts import JobRequest
 from hanse.errors import Fault, Foul, HanseError, Refusal
 from hanse.ledger import Spend
-from hanse.node import jobs
-from hanse.node.jobs import Question
+from hanse.node.jobs import runner as jobs
+from hanse.node.jobs.runner import Question
 
 WITHIN = 5.0
 

@@ -14,8 +14,8 @@ from fault_people import CAPACITY, EPSILON, PEOPLE, person, registration
 
 from hanse.align.programs import Placement, placed, send_factors
 from hanse.engine.programmed import Factors, factored, orders
-from hanse.node import roles
-from hanse.node.jobs import Question
+from hanse.node.jobs import roles
+from hanse.node.jobs.runner import Question
 
 WITHIN = 5.0
 TYPES = ("mall", "clinic", "office")

@@ -15,8 +15,9 @@ from fault_people import is_right, parameters
 from hanse.align.layout import merged
 from hanse.align.upload import padded, send_lock, send_rows
 from hanse.errors import Refusal
-from hanse.node import jobs, roles
-from hanse.node.jobs import Question
+from hanse.node.jobs import roles
+from hanse.node.jobs import runner as jobs
+from hanse.node.jobs.runner import Question
 from hanse.wire import Channel
 
 WITHIN = 5.0

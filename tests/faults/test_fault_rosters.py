@@ -11,9 +11,9 @@ from fault_federation import CHARGED, Federation, until
 from fault_people import EPSILON, expected, is_right, parameters
 
 from hanse.errors import Fault, HanseError, Refusal
-from hanse.node.jobs import Question
-from hanse.node.rosters import FOLDER, ORDER, SEAT
-from hanse.node.standing import Standing
+from hanse.node.jobs.rosters import FOLDER, ORDER, SEAT
+from hanse.node.jobs.runner import Question
+from hanse.node.storage.standing import Standing
 
 WITHIN = 10.0
 Break = Callable[[Path], object]

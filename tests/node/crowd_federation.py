@@ -23,13 +23,13 @@ from model_federation import Member, free_port, until
 from hanse.clock import SystemClock
 from hanse.contracts import Bundle, Contract
 from hanse.entropy import SystemEntropy
-from hanse.node import facade
 from hanse.node.config import Listen, config_text
 from hanse.node.control import ask_node
-from hanse.node.exchange import Tap
-from hanse.node.jobs import Outcome, Question
-from hanse.node.keys import create_identity
-from hanse.node.partners import Partner
+from hanse.node.faces import facade
+from hanse.node.identity.keys import create_identity
+from hanse.node.identity.partners import Partner
+from hanse.node.jobs.runner import Outcome, Question
+from hanse.node.transport.exchange import Tap
 from hanse.places.city import City, Wish, city
 from hanse.places.feeds import Feed, from_matrix
 

@@ -28,13 +28,13 @@ from hanse.entropy import SystemEntropy
 from hanse.node.config import Listen, config_text, load_config
 from hanse.node.control import ask_node
 from hanse.node.daemon import Node
-from hanse.node.exchange import Tap
-from hanse.node.jobs import Outcome, Question
-from hanse.node.keys import Identity, create_identity
+from hanse.node.identity.keys import Identity, create_identity
+from hanse.node.identity.partners import Partner
+from hanse.node.jobs.runner import Outcome, Question
+from hanse.node.models.scoring import FOLDER
 from hanse.node.office import OPEN_STATES, NodeOffice
-from hanse.node.partners import Partner
-from hanse.node.scoring import FOLDER
-from hanse.node.store import open_store
+from hanse.node.storage.store import open_store
+from hanse.node.transport.exchange import Tap
 
 NAMES = ("shop", "media", "neutral")
 OWNERS = {"customers": "shop", "audience": "media"}

@@ -13,12 +13,12 @@ import pytest
 from hanse.clock import SystemClock
 from hanse.entropy import SystemEntropy
 from hanse.errors import Fault, HanseError, Refusal
-from hanse.node import facade
 from hanse.node.backup import back_up, copy_store, restore
 from hanse.node.daemon import Node
-from hanse.node.database import open_sqlite
-from hanse.node.keys import load_identity, renew_certificate
-from hanse.node.partners import Partner
+from hanse.node.faces import facade
+from hanse.node.identity.keys import load_identity, renew_certificate
+from hanse.node.identity.partners import Partner
+from hanse.node.storage.database import open_sqlite
 
 WORDS = "correct horse battery"
 

@@ -12,11 +12,11 @@ from crowd_federation import FEEDS, NAMES, CrowdFederation, clause, feeds
 
 from hanse.engine.shares import octets
 from hanse.errors import HanseError, Refusal
-from hanse.node import crowd_days_facade
-from hanse.node.crowd_days_asking import DayAsker
-from hanse.node.crowd_days_result import product_of
-from hanse.node.jobs import Outcome, Question
-from hanse.node.publications import Publications
+from hanse.node.crowd_days.asking import DayAsker
+from hanse.node.crowd_days.result import product_of
+from hanse.node.faces import crowd_days
+from hanse.node.jobs.runner import Outcome, Question
+from hanse.node.products.publications import Publications
 from hanse.places.city import Wish
 from hanse.places.daily import changes
 from hanse.wire import Frame
@@ -246,20 +246,20 @@ def test_a_feed_in_another_unit(nodes: CrowdFederation, trained: str) -> None:
 
 def test_scores_come_from_what_was_told(nodes: CrowdFederation, trained: str) -> None:
     with nodes_office(nodes, "counters") as office:
-        board = crowd_days_facade.board(office, "shops", nodes.day(0), trained)
+        board = crowd_days.board(office, "shops", nodes.day(0), trained)
     assert board.scores.whole.days > 250
     assert board.scores.whole.p30_published > 0.8
     assert {"size", "weekday", "category", "area", "day"} <= set(board.scores.dimensions())
     with nodes_office(nodes, "maps") as office:
         with pytest.raises(Refusal, match="cannot judge"):
-            crowd_days_facade.board(office, "shops", nodes.day(0), trained)
-        rows = crowd_days_facade.figures(office, "shops", nodes.day(FIRST), trained)
+            crowd_days.board(office, "shops", nodes.day(0), trained)
+        rows = crowd_days.figures(office, "shops", nodes.day(FIRST), trained)
         assert len(rows) == 60
-        assert next(r for r in crowd_days_facade.listed(office) if r["contract"] == trained)["told"]
+        assert next(r for r in crowd_days.listed(office) if r["contract"] == trained)["told"]
 
 
 def nodes_office(nodes: CrowdFederation, name: str) -> Any:
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     return facade.office_of(nodes[name].folder)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from crowd_federation import NAMES, CrowdFederation, feeds
 
-from hanse.node.crowd_days_result import product_of
+from hanse.node.crowd_days.result import product_of
 from hanse.places.city import Wish
 from hanse.places.crowd.federation import Federation, gather
 from hanse.places.daily import run

@@ -12,8 +12,8 @@ import pytest
 from hanse.clock import ManualClock
 from hanse.entropy import SeededEntropy
 from hanse.errors import Fault, Foul, Refusal
-from hanse.node.cards import IdentityCard, fingerprint_of, read_card
-from hanse.node.keys import Identity, create_identity, load_identity, renew_certificate
+from hanse.node.identity.cards import IdentityCard, fingerprint_of, read_card
+from hanse.node.identity.keys import Identity, create_identity, load_identity, renew_certificate
 from hanse.wire.codec import canonical
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

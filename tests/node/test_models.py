@@ -14,8 +14,8 @@ from hanse.errors import HanseError
 from hanse.learn.jobs.blocks import LinearBlock
 from hanse.learn.jobs.terms import Side, Term
 from hanse.ledger import Ledger, MemoryStore
-from hanse.node.database import open_sqlite
-from hanse.node.models import MemoryModels, Models, ModelShelf, SqlModels, check_signed
+from hanse.node.models.parts import MemoryModels, Models, ModelShelf, SqlModels, check_signed
+from hanse.node.storage.database import open_sqlite
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 BLOCK = {"form": "linear", "coefficients": [[1.5, -0.25]]}

@@ -14,7 +14,7 @@ from hanse.clock import ManualClock
 from hanse.contracts import Library
 from hanse.entropy import SeededEntropy
 from hanse.errors import Fault, Refusal
-from hanse.node.jobs import Question, Runner
+from hanse.node.jobs.runner import Question, Runner
 from hanse.node.places import PlaceShelf
 from hanse.rehearsal import Column, Federation
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from hanse.contracts import RosterNote
-from hanse.node import rosters as shelf
-from hanse.node.rosters import ORDER, SEAT, FolderRosters, MemoryRosters, Rosters, end_expired
+from hanse.node.jobs import rosters as shelf
+from hanse.node.jobs.rosters import ORDER, SEAT, FolderRosters, MemoryRosters, Rosters, end_expired
 
 NOW = datetime(2026, 3, 2, 6, tzinfo=UTC)
 ONE, TWO = "ab" * 32, "cd" * 32

@@ -17,8 +17,8 @@ from model_federation import NAMES, PEOPLE, ModelFederation, clause, person, tab
 
 from hanse.clock import SystemClock
 from hanse.errors import HanseError
-from hanse.node import models_facade
-from hanse.node.jobs import Outcome
+from hanse.node.faces import models as models_facade
+from hanse.node.jobs.runner import Outcome
 from hanse.wire import Frame
 
 WITHIN = 10.0

@@ -17,14 +17,14 @@ from hanse.clock import ManualClock, SystemClock
 from hanse.contracts import Bundle, Contract, JobRequest, describe
 from hanse.entropy import SystemEntropy
 from hanse.errors import Refusal
-from hanse.node import facade
-from hanse.node.consumers import Consumer
-from hanse.node.database import open_sqlite
-from hanse.node.keys import Identity, load_identity
-from hanse.node.metering import summary, uses
+from hanse.node.faces import facade
+from hanse.node.identity.keys import Identity, load_identity
 from hanse.node.office import NodeOffice
-from hanse.node.statements import Statement, statement
-from hanse.node.store import Store
+from hanse.node.products.consumers import Consumer
+from hanse.node.storage.database import open_sqlite
+from hanse.node.storage.store import Store
+from hanse.node.value.metering import summary, uses
+from hanse.node.value.statements import Statement, statement
 
 DAY = datetime(2026, 11, 10, 12, tzinfo=UTC)
 FIRST, LAST = date(2026, 11, 1), date(2026, 11, 30)
@@ -192,7 +192,7 @@ def test_it_is_written_as_csv_and_pdf(office: NodeOffice) -> None:
 
 
 def test_a_formula_in_a_cell_stays_text() -> None:
-    from hanse.node.statements import Line
+    from hanse.node.value.statements import Line
 
     line = Line("=cmd()", "b", "@x", Decimal(1), Decimal(1), Decimal(1))
     made = Statement("c", 1, "00", FIRST, LAST, "EUR", "m", (line,), ())

@@ -20,12 +20,12 @@ from hanse.entropy import SeededEntropy
 from hanse.errors import Fault, Refusal
 from hanse.ledger import Ledger, StaleHeadError
 from hanse.node.config import parse_config
-from hanse.node.database import STORE_FILE, Database, open_sqlite, open_url
 from hanse.node.disk import writing_to
-from hanse.node.keys import create_identity, load_identity
-from hanse.node.partners import Partner
-from hanse.node.store import Store, open_store
-from hanse.node.tables import MIGRATIONS, Migration, metadata
+from hanse.node.identity.keys import create_identity, load_identity
+from hanse.node.identity.partners import Partner
+from hanse.node.storage.database import STORE_FILE, Database, open_sqlite, open_url
+from hanse.node.storage.store import Store, open_store
+from hanse.node.storage.tables import MIGRATIONS, Migration, metadata
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -289,7 +289,7 @@ def test_no_space_for_a_file_is_the_same_error(tmp_path: Path) -> None:
 def test_a_store_locked_by_another_process_is_busy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hanse.node.database._BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("hanse.node.storage.database._BUSY_SECONDS", 0.05)
     store = Store(open_sqlite(tmp_path))
     blocker = sqlite3.connect(tmp_path / STORE_FILE, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")

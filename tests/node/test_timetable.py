@@ -16,10 +16,18 @@ from hypothesis import strategies as st
 from hanse.clock import ManualClock
 from hanse.contracts import Bundle, Library
 from hanse.errors import Fault, HanseError, Refusal
-from hanse.node.database import open_sqlite
-from hanse.node.jobs import Outcome, Question
-from hanse.node.standing import DONE, FAILED, NEVER, RUNNING, LastRun, Standing, StandingQueries
-from hanse.node.timetable import Timetable, last_slot, next_slot, resolved
+from hanse.node.jobs.runner import Outcome, Question
+from hanse.node.jobs.timetable import Timetable, last_slot, next_slot, resolved
+from hanse.node.storage.database import open_sqlite
+from hanse.node.storage.standing import (
+    DONE,
+    FAILED,
+    NEVER,
+    RUNNING,
+    LastRun,
+    Standing,
+    StandingQueries,
+)
 from hanse.rehearsal import Federation
 
 MORNING = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

@@ -18,10 +18,10 @@ from hanse.gate import Gate
 from hanse.learn.jobs import linear
 from hanse.learn.jobs.committed import Upload
 from hanse.learn.jobs.terms import lots
-from hanse.node import training
-from hanse.node.jobs import Outcome, Question
-from hanse.node.models_desk import ModelDesk
-from hanse.node.roles import Job
+from hanse.node.jobs.roles import Job
+from hanse.node.jobs.runner import Outcome, Question
+from hanse.node.models import training
+from hanse.node.models.desk import ModelDesk
 
 WITHIN = 10.0
 

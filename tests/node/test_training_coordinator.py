@@ -12,7 +12,7 @@ from hanse.contracts import JobRequest
 from hanse.entropy import SystemEntropy
 from hanse.errors import Foul, Refusal
 from hanse.learn.jobs.committed import Recorder, Upload, Verified
-from hanse.node.jobs import Question
+from hanse.node.jobs.runner import Question
 from hanse.wire import Array
 
 

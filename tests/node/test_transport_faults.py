@@ -23,8 +23,8 @@ from transport_stage import (
 )
 
 from hanse.errors import Fault, Foul, HanseError, Refusal
-from hanse.node.exchange import Sent
-from hanse.node.streams import StreamEnds
+from hanse.node.transport.exchange import Sent
+from hanse.node.transport.streams import StreamEnds
 from hanse.wire.codec import HEAD_BYTES, encode
 from hanse.wire.message import Frame, Kind
 

@@ -20,10 +20,10 @@ from transport_stage import (
 
 from hanse.clock import ManualClock
 from hanse.errors import HanseError
-from hanse.node.cards import IdentityCard
-from hanse.node.exchange import Exchange
-from hanse.node.partners import Directory, Partner
-from hanse.node.tls import tls_context
+from hanse.node.identity.cards import IdentityCard
+from hanse.node.identity.partners import Directory, Partner
+from hanse.node.transport.exchange import Exchange
+from hanse.node.transport.tls import tls_context
 
 WITHIN = 5.0  # seconds in which both sides must know
 
@@ -145,14 +145,14 @@ def test_another_wire_version_names_both(tmp_path: Path, monkeypatch: pytest.Mon
         ant.wait_for("bee", 3)
         ant.close()
         # From here on every greeting that ant makes says version 2.
-        monkeypatch.setattr("hanse.node.greeting.WIRE_VERSION", 2)
+        monkeypatch.setattr("hanse.node.transport.greeting.WIRE_VERSION", 2)
         hello = Exchange(
             nodes.identity("ant"),
             Directory([Partner(nodes.identity("bee").card, bee.address)]),
             listen=None,
             timing=nodes.timing,
         )
-        monkeypatch.setattr("hanse.node.greeting.WIRE_VERSION", 1)
+        monkeypatch.setattr("hanse.node.transport.greeting.WIRE_VERSION", 1)
         with hello:
             error = Waiting(lambda: hello.request("bee", {})).ended(WITHIN)
             assert error.code == "peer.version"

@@ -26,8 +26,8 @@ from transport_stage import (
 )
 
 from hanse.errors import Fault
-from hanse.node.exchange import Exchange
-from hanse.node.partners import Directory, Partner
+from hanse.node.identity.partners import Directory, Partner
+from hanse.node.transport.exchange import Exchange
 
 U64 = np.dtype("<u8")
 U8 = np.dtype("u1")

@@ -9,8 +9,8 @@ import pytest
 from transport_stage import Waiting, federation, three
 
 from hanse.errors import Fault, Foul, HanseError, Refusal
-from hanse.node.exchange import Sent
-from hanse.node.requests import Document
+from hanse.node.transport.exchange import Sent
+from hanse.node.transport.requests import Document
 from hanse.wire.message import Frame
 
 

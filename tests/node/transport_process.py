@@ -10,10 +10,10 @@ from pathlib import Path
 from transport_stage import QUICK
 
 from hanse.clock import SystemClock
-from hanse.node.cards import read_card
-from hanse.node.exchange import Exchange
-from hanse.node.keys import load_identity
-from hanse.node.partners import Directory, Partner
+from hanse.node.identity.cards import read_card
+from hanse.node.identity.keys import load_identity
+from hanse.node.identity.partners import Directory, Partner
+from hanse.node.transport.exchange import Exchange
 
 
 def main() -> None:

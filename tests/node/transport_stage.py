@@ -15,11 +15,11 @@ from pathlib import Path
 from hanse.clock import Clock, SystemClock
 from hanse.entropy import SystemEntropy
 from hanse.errors import HanseError
-from hanse.node.exchange import Exchange, Tap
-from hanse.node.keys import Identity, create_identity
-from hanse.node.partners import Directory, Partner
-from hanse.node.streams import StreamEnds
-from hanse.node.timing import Timing
+from hanse.node.identity.keys import Identity, create_identity
+from hanse.node.identity.partners import Directory, Partner
+from hanse.node.transport.exchange import Exchange, Tap
+from hanse.node.transport.streams import StreamEnds
+from hanse.node.transport.timing import Timing
 
 QUICK = Timing(
     heartbeat=0.25,

@@ -14,7 +14,7 @@ import pytest
 from hanse.catalog import parse_dataset
 from hanse.clock import ManualClock
 from hanse.errors import Foul, Refusal
-from hanse.node.rosters import ORDER, SEAT
+from hanse.node.jobs.rosters import ORDER, SEAT
 from hanse.rehearsal import Answer, Federation
 
 FIRST = datetime(2026, 3, 2, 6, tzinfo=UTC)

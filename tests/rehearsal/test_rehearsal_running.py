@@ -16,7 +16,7 @@ from hanse.clock import ManualClock
 from hanse.contracts import Library
 from hanse.entropy import SeededEntropy
 from hanse.errors import Fault, Foul, HanseError
-from hanse.node.jobs import Question, Runner
+from hanse.node.jobs.runner import Question, Runner
 from hanse.wire import Frame
 
 

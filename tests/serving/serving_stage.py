@@ -12,10 +12,10 @@ from fastapi.testclient import TestClient
 
 from hanse.clock import SystemClock
 from hanse.entropy import SystemEntropy
-from hanse.node.consumers import Consumer
-from hanse.node.database import open_sqlite
-from hanse.node.publications import Figure
-from hanse.node.store import Store
+from hanse.node.products.consumers import Consumer
+from hanse.node.products.publications import Figure
+from hanse.node.storage.database import open_sqlite
+from hanse.node.storage.store import Store
 from hanse.serving.app import create_app
 
 FIRST = date(2026, 11, 1)

@@ -15,7 +15,7 @@ from serving_stage import ABOUT, FIRST, Served, figures, served
 from hanse.client import ApiError, Client
 from hanse.clock import SystemClock
 from hanse.errors import Refusal
-from hanse.node.publications import Figure
+from hanse.node.products.publications import Figure
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from hanse.client import check_signature
 from hanse.clock import ManualClock
 from hanse.entropy import SystemEntropy
 from hanse.errors import Refusal
-from hanse.node.database import open_sqlite
-from hanse.node.store import Store
+from hanse.node.storage.database import open_sqlite
+from hanse.node.storage.store import Store
 from hanse.serving.webhooks import SIGNATURE, Courier
 
 

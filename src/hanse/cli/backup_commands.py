@@ -41,8 +41,8 @@ def restore(
     passphrase_file: PassphraseFile = None,
 ) -> None:
     """Make a node from a backup, in a new folder. Stop the old node first, and for good."""
-    from hanse.node import facade
     from hanse.node.backup import restore as make
+    from hanse.node.faces import facade
 
     party = make(file, folder, _passphrase(passphrase_file, twice=False))
     with facade.office_of(folder) as office:
@@ -60,8 +60,8 @@ def move_store(
 ) -> None:
     """Copy the node's store into an empty PostgreSQL database. The node must be stopped."""
     from hanse.errors import Refusal
-    from hanse.node import facade
     from hanse.node.backup import move_store as move
+    from hanse.node.faces import facade
 
     if facade.status(node) is not None:
         raise Refusal("node.running", "the node runs, and would go on writing to the old store",
@@ -79,8 +79,8 @@ def renew(node: NodeFolder = HERE) -> None:
     """
     from hanse.clock import SystemClock
     from hanse.entropy import SystemEntropy
-    from hanse.node import facade
-    from hanse.node.keys import renew_certificate
+    from hanse.node.faces import facade
+    from hanse.node.identity.keys import renew_certificate
 
     identity = renew_certificate(node, clock=SystemClock(), entropy=SystemEntropy())
     with facade.office_of(node) as office:

@@ -15,7 +15,7 @@ from hanse.cli.options import HERE, AsJson, NodeFolder
 from hanse.cli.screen import moment, note, say, show, write_json
 
 if TYPE_CHECKING:
-    from hanse.node.facade_users import User, UserDesk
+    from hanse.node.faces.users import User, UserDesk
 
 app = typer.Typer(help="People who may use the console.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="The name to sign in with.", show_default=False)]
@@ -48,7 +48,7 @@ def console(
     """Serve the console of a node, beside the node's own process, until Ctrl-C."""
     from hanse.cli.node_log import start_log
     from hanse.console import Settings, serving
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     settings = Settings(host, port, certificate, key, behind_proxy, tuple(name or ()))
     start_log(facade.configuration(node).log_level)
@@ -130,8 +130,8 @@ def reset(name: Name, node: NodeFolder = HERE, as_json: AsJson = False) -> None:
 
 @contextmanager
 def _desk(node: Path) -> Iterator[UserDesk]:
-    from hanse.node import facade
-    from hanse.node.facade_users import user_desk
+    from hanse.node.faces import facade
+    from hanse.node.faces.users import user_desk
 
     with facade.office_of(node) as office:
         yield user_desk(office)

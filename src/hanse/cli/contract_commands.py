@@ -13,7 +13,7 @@ from hanse.clock import SystemClock
 
 if TYPE_CHECKING:
     from hanse.node.office import NodeOffice
-    from hanse.node.store import StoredContract
+    from hanse.node.storage.store import StoredContract
 
 app = typer.Typer(help="Contracts: draft, sign, exchange, suspend.", no_args_is_help=True)
 Id = Annotated[str, typer.Argument(help="The contract's id.", show_default=False)]
@@ -42,7 +42,7 @@ def draft(
 
     from hanse.cli import contract_template
     from hanse.clock import SystemClock
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     if template is not None:
         with facade.office_of(node) as office:
@@ -80,7 +80,7 @@ def import_contract(
     from hanse.cli.documents import read_bytes
     from hanse.contracts import Bundle
     from hanse.errors import Refusal
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     data = read_bytes(file, "the contract's bundle")
     try:
@@ -112,7 +112,7 @@ def show_contract(
         raise typer.BadParameter("--text, --toml and --json exclude each other")
 
     from hanse.contracts import describe
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         stored = office.contract(contract_id)
@@ -129,7 +129,7 @@ def show_contract(
 @app.command()
 def sign(contract_id: Id, node: NodeFolder = HERE) -> None:
     """Sign the contract as this organisation. Read it first: hanse contract show."""
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         office.sign(contract_id)
@@ -158,7 +158,7 @@ def review(
         raise typer.BadParameter("--approve and --object exclude each other")
     verdict = "approve" if approve else "object" if object_ else "comment"
 
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         noted = office.review(contract_id, department, verdict, comment, by)
@@ -174,7 +174,7 @@ def review(
 def push(contract_id: Id, node: NodeFolder = HERE) -> None:
     """Send contract and signatures to all parties, and take the signatures that they have."""
     from hanse.errors import Fault
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     answer = facade.ask(node, {"verb": "push", "contract": contract_id})
     with facade.office_of(node) as office:
@@ -197,7 +197,7 @@ def export(
 ) -> None:
     """Write contract and signatures to a file, for partners and auditors."""
     from hanse.cli.documents import write_new
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         bundle = facade.bundle(office, contract_id)
@@ -228,7 +228,7 @@ def _move(node: Path, contract_id: str, state: str, reason: str, *, of: tuple[st
         raise typer.BadParameter("--reason must say why")
 
     from hanse.errors import Refusal
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         before = office.contract(contract_id).state
@@ -243,7 +243,7 @@ def _move(node: Path, contract_id: str, state: str, reason: str, *, of: tuple[st
 @app.command("list")
 def list_contracts(node: NodeFolder = HERE, as_json: AsJson = False) -> None:
     """All contracts of this node."""
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         rows = [_row(office, stored) for stored in office.store.contracts.all()]
@@ -263,7 +263,7 @@ def list_contracts(node: NodeFolder = HERE, as_json: AsJson = False) -> None:
 
 
 def _row(office: NodeOffice, stored: StoredContract) -> dict[str, Any]:
-    from hanse.node import facade
+    from hanse.node.faces import facade
     from hanse.node.office import bundle_of
 
     bundle = bundle_of(stored)

@@ -73,7 +73,7 @@ def create(
     if ids is not None and id_type is None:
         raise typer.BadParameter("--ids needs --id-type")
 
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     document: dict[str, Any] = {
         "name": name, "purpose": purpose, "evidence": evidence, "expires": expires,
@@ -99,7 +99,7 @@ def create(
 @app.command("list")
 def list_crowds(node: NodeFolder = HERE, as_json: AsJson = False) -> None:
     """All packages with all their versions; jobs use the newest one that is not removed."""
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         found = _listed(office, None)
@@ -119,7 +119,7 @@ def list_crowds(node: NodeFolder = HERE, as_json: AsJson = False) -> None:
 @app.command("show")
 def show_crowd(name: Name, node: NodeFolder = HERE, as_json: AsJson = False) -> None:
     """A package's definition, provenance, purpose, evidence, versions and the contracts that name it."""
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         found = _listed(office, name)
@@ -155,7 +155,7 @@ def renew(
     as_json: AsJson = False,
 ) -> None:
     """Let the newest version serve longer: the same definition, so the same version."""
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         made = office.crowds.renew(name, _day(expires), evidence)
@@ -165,7 +165,7 @@ def renew(
 @app.command()
 def remove(name: Name, node: NodeFolder = HERE) -> None:
     """Let no job use the package any more; jobs of contracts that name it are refused from now on."""
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         office.crowds.remove(name)

@@ -32,10 +32,10 @@ def train(
 ) -> None:  # fmt: skip
     """Train the crowd's model with the other parties; each owner of counters keeps its own."""
     from hanse.cli.progress import JobWatch
-    from hanse.node import crowd_days_facade
+    from hanse.node.faces import crowd_days
 
     with JobWatch() as watch:
-        answer = crowd_days_facade.train(node, crowd, _day(ends), contract, watch)
+        answer = crowd_days.train(node, crowd, _day(ends), contract, watch)
     if as_json:
         write_json(answer)
         return
@@ -62,12 +62,10 @@ def day(
 ) -> None:
     """Tell the crowd of a day and the days ahead. A model that is due is trained first."""
     from hanse.cli.progress import JobWatch
-    from hanse.node import crowd_days_facade
+    from hanse.node.faces import crowd_days
 
     with JobWatch() as watch:
-        answer = crowd_days_facade.day(
-            node, crowd, _day(ends), contract, tuple(without or ()), watch
-        )
+        answer = crowd_days.day(node, crowd, _day(ends), contract, tuple(without or ()), watch)
     if as_json:
         write_json(answer)
         return
@@ -87,10 +85,10 @@ def day(
 @app.command("list")
 def crowds(node: NodeFolder = HERE, as_json: AsJson = False) -> None:
     """The crowds of this node's contracts: who takes part, and what was told last."""
-    from hanse.node import crowd_days_facade, facade
+    from hanse.node.faces import crowd_days, facade
 
     with facade.office_of(node) as office:
-        rows = crowd_days_facade.listed(office)
+        rows = crowd_days.listed(office)
     if as_json:
         write_json(rows)
         return
@@ -108,11 +106,11 @@ def figures(
     as_json: AsJson = False,
 ) -> None:
     """The newest figures of a day, place by place, with their versions."""
-    from hanse.node import crowd_days_facade, facade
+    from hanse.node.faces import crowd_days, facade
 
-    when = _day(on) or crowd_days_facade.yesterday()
+    when = _day(on) or crowd_days.yesterday()
     with facade.office_of(node) as office:
-        rows = crowd_days_facade.figures(office, crowd, when, contract)
+        rows = crowd_days.figures(office, crowd, when, contract)
     if as_json:
         write_json(rows)
         return
@@ -134,12 +132,12 @@ def scores(
     as_json: AsJson = False,
 ) -> None:
     """How good the figures of the last 90 days were, at an owner of counters."""
-    from hanse.node import crowd_days_facade, facade
+    from hanse.node.faces import crowd_days, facade
     from hanse.places.scoreboard import lines
     from hanse.places.scoreboard_pictures import scoreboard_svg
 
     with facade.office_of(node) as office:
-        found = crowd_days_facade.board(office, crowd, _day(ends), contract)
+        found = crowd_days.board(office, crowd, _day(ends), contract)
     if picture is not None:
         picture.write_text(scoreboard_svg(found.scores), encoding="utf-8")
     if as_json:

@@ -29,7 +29,7 @@ def add(
 ) -> None:
     """Register a dataset: check every column, and print what was found. Paths are relative to FILE."""
     from hanse.cli.documents import read_toml
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     document = at_home(read_toml(file, "the dataset's description"), file.absolute().parent)
     with facade.office_of(node) as office:
@@ -60,7 +60,7 @@ def at_home(document: dict[str, Any], folder: Path) -> dict[str, Any]:
 @app.command("list")
 def list_datasets(node: NodeFolder = HERE, as_json: AsJson = False) -> None:
     """All registered datasets."""
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         stored = office.store.datasets.all()
@@ -92,7 +92,7 @@ def list_datasets(node: NodeFolder = HERE, as_json: AsJson = False) -> None:
 @app.command("show")
 def show_dataset(name: Name, node: NodeFolder = HERE, as_json: AsJson = False) -> None:
     """A dataset's description and the profile that registration found."""
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         dataset = office.dataset(name)
@@ -122,7 +122,7 @@ def check(
 ) -> None:
     """Read the data again: can it still serve as described, and does it fit the contracts that name it?"""
     from hanse.errors import HanseError
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     found: list[dict[str, Any]] = []
     failed = False

@@ -23,7 +23,7 @@ def make(contract_id: Contract, file: NewFile, node: NodeFolder = HERE) -> None:
     from hanse.cli.documents import write_new
     from hanse.clock import SystemClock
     from hanse.evidence.pack import make_pack
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         data = make_pack(office, contract_id, SystemClock().now())
@@ -88,7 +88,7 @@ def impact(contract_id: Contract, file: NewFile, node: NodeFolder = HERE) -> Non
     """Write the draft of an impact assessment, filled in from the contract, as a page (.html)."""
     from hanse.cli.documents import write_new
     from hanse.evidence.impact import impact_page
-    from hanse.node import facade
+    from hanse.node.faces import facade
     from hanse.node.office import bundle_of
 
     with facade.office_of(node) as office:

@@ -51,7 +51,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_result(path: Path, answer: dict[str, Any]) -> None:
     """Rows to Parquet or CSV, the whole answer with its disclosure report to JSON."""
-    from hanse.node.facade_results import csv_of, rows_of
+    from hanse.node.faces.results import csv_of, rows_of
 
     rows = rows_of(answer.get("result") or {})
     ending = path.suffix.lower()

@@ -11,7 +11,7 @@ from hanse.cli.options import HERE, AsJson, NodeFolder, Reason
 from hanse.cli.screen import console, moment, say, show, show_error, write_json
 
 if TYPE_CHECKING:
-    from hanse.node.job_store import Job
+    from hanse.node.storage.jobs import Job
 
 app = typer.Typer(help="Jobs that this node asked for or took part in.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="The job, or how its name begins.", show_default=False)]
@@ -24,7 +24,7 @@ def list_jobs(
     limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 50,
 ) -> None:
     """Jobs at this node, newest first."""
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         rows = [_row(job) for job in office.store.jobs.all(limit=limit)]
@@ -62,7 +62,7 @@ def show_job(name: Name, node: NodeFolder = HERE, as_json: AsJson = False) -> No
     """A job: its state, its result if this node received it, and its disclosure report."""
     from hanse.cli.report import show_disclosure, show_result, work_line
     from hanse.errors import from_public
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         job = office.job(name)
@@ -111,7 +111,7 @@ def draw_job(
 @app.command("log")
 def log(name: Name, node: NodeFolder = HERE, as_json: AsJson = False) -> None:
     """What this node wrote down while the job ran."""
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         job = office.job(name)
@@ -130,7 +130,7 @@ def cancel(
     name: Name, reason: Reason = "cancelled by its operator", node: NodeFolder = HERE
 ) -> None:
     """End a running job at all its nodes."""
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     answer = facade.ask(node, {"verb": "cancel", "job": name, "reason": reason})
     say(f"Cancelled job {answer['job'][:12]}.")
@@ -140,7 +140,7 @@ def cancel(
 def rerun(name: Name, node: NodeFolder = HERE, as_json: AsJson = False) -> None:
     """Ask the same question again, as the next attempt. If it was answered, the recorded answer comes."""
     from hanse.cli.run_command import finish
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         request = office.job(name).request

@@ -53,7 +53,7 @@ def verify(
 
 def _verdict(file: Path | None, card: Path | None, node: Path) -> Verdict:
     if file is None or card is None:
-        from hanse.node import facade
+        from hanse.node.faces import facade
 
         with facade.office_of(node) as office:
             return facade.verify_ledger(office)
@@ -61,7 +61,7 @@ def _verdict(file: Path | None, card: Path | None, node: Path) -> Verdict:
     from hanse.cli.documents import read_bytes
     from hanse.errors import Fault
     from hanse.ledger import verify_lines
-    from hanse.node.cards import read_card
+    from hanse.node.identity.cards import read_card
 
     key = read_card(read_bytes(card, "the identity card")).signing_key
     try:
@@ -80,7 +80,7 @@ def list_entries(
     as_json: AsJson = False,
 ) -> None:
     """The last entries, oldest first."""
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         entries = deque(office.ledger.entries(kind=kind), maxlen=last)
@@ -113,7 +113,7 @@ def export(
 ) -> None:
     """Write the whole ledger to a file that anybody can verify with this node's identity card."""
     from hanse.cli.documents import write_new
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         lines = list(office.ledger.lines())
@@ -130,7 +130,7 @@ def balance(
 ) -> None:
     """Budgets under a contract, spent and left, by provider, as this node's ledger has them."""
     from hanse.cli.report import show_accounts
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         contract = facade.bundle(office, contract_id).contract

@@ -42,7 +42,7 @@ def train(
 ) -> None:  # fmt: skip
     """Train a model with the other organisations of its contract; this one keeps its own part."""
     from hanse.cli.progress import JobWatch, say_still_running
-    from hanse.node import models_facade
+    from hanse.node.faces import models as models_facade
 
     settings = settings_of(setting or [])
     if holdout is not None:
@@ -88,7 +88,8 @@ def list_models(
     as_json: AsJson = False,
 ) -> None:
     """This organisation's parts of models."""
-    from hanse.node import facade, models_facade
+    from hanse.node.faces import facade
+    from hanse.node.faces import models as models_facade
 
     with facade.office_of(node) as office:
         rows = models_facade.clauses(office) if allowed else models_facade.listed(office)
@@ -114,7 +115,8 @@ def list_models(
 @app.command("show")
 def show_model(model: Model, node: NodeFolder = HERE, as_json: AsJson = False) -> None:
     """This organisation's part of a model. Nobody holds the others' parts."""
-    from hanse.node import facade, models_facade
+    from hanse.node.faces import facade
+    from hanse.node.faces import models as models_facade
 
     with facade.office_of(node) as office:
         found = models_facade.shown(office, model)
@@ -128,7 +130,8 @@ def show_model(model: Model, node: NodeFolder = HERE, as_json: AsJson = False) -
 @app.command()
 def card(model: Model, node: NodeFolder = HERE, as_json: AsJson = False) -> None:
     """A model's card: data, contract, metrics, what was told to whom, who holds what."""
-    from hanse.node import facade, models_facade
+    from hanse.node.faces import facade
+    from hanse.node.faces import models as models_facade
 
     with facade.office_of(node) as office:
         found = models_facade.shown(office, model)["card"]
@@ -146,7 +149,7 @@ def export(
 ) -> None:
     """Write this organisation's own part, signed, to a JSON file."""
     from hanse.cli.documents import write_new
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         document = office.models.exported(model)
@@ -160,7 +163,8 @@ def delete(model: Model, reason: Reason, node: NodeFolder = HERE) -> None:
     """Forget this organisation's part, for good: without it nobody can score with the model any more."""
     if not reason.strip():
         raise typer.BadParameter("--reason must say why")
-    from hanse.node import facade, models_facade
+    from hanse.node.faces import facade
+    from hanse.node.faces import models as models_facade
 
     with facade.office_of(node) as office:
         gone = models_facade.delete(office, model, reason)
@@ -182,7 +186,7 @@ def score(
     """Score every row of the receiver's dataset that all parties of the model have."""
     from hanse.cli.export import check_target
     from hanse.cli.progress import JobWatch, say_still_running
-    from hanse.node import models_facade
+    from hanse.node.faces import models as models_facade
 
     check_target(out)
     if out.suffix.lower() != ".parquet":
@@ -217,7 +221,7 @@ def score_one(
     as_json: AsJson = False,
 ) -> None:
     """The score of one row, in the open or hidden from the other parties, as the contract says."""
-    from hanse.node import models_facade
+    from hanse.node.faces import models as models_facade
 
     answer = models_facade.score_one(node, model, id_text)
     if as_json:

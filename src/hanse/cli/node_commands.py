@@ -34,7 +34,7 @@ def init(
         raise typer.BadParameter("--listen and --no-listen exclude each other")
     where = None if no_listen else address(listen or "0.0.0.0:7470")
 
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     card = facade.create_node(folder, party, organisation, where)
     say(f"Made the node of {organisation} in {folder}.")
@@ -86,7 +86,7 @@ def stop(node: NodeFolder = HERE) -> None:
 @app.command()
 def status(node: NodeFolder = HERE, as_json: AsJson = False) -> None:
     """Whether the node runs, and its links to partners."""
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     found: dict[str, Any] = facade.ask(node, {"verb": "status"})
     if as_json:

@@ -47,7 +47,7 @@ def serve(
 
 def _serve(folder: Path, report: _Report, until_input_ends: bool, port: int | None) -> None:
     from hanse.cli.node_log import start_log
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     log = start_log(facade.configuration(folder).log_level)
 
@@ -168,7 +168,7 @@ def launch(folder: Path, *, lifeline: bool = False, console: int | None = None) 
 
     With ``lifeline`` it stops when this process ends, however it ends.
     """
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     data = facade.configuration(folder).data_folder
     log = data / "node.log"
@@ -203,7 +203,7 @@ def start(folder: Path, console: int | None = None) -> Document:
 
 def stop(folder: Path) -> str:
     """Stop the running node and wait until its process is gone; the party's name."""
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     running = facade.ask(folder, {"verb": "status"})
     facade.ask(folder, {"verb": "stop"})

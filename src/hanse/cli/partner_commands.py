@@ -26,9 +26,9 @@ def add(
     where = address(at) if at is not None else None
 
     from hanse.cli.documents import read_bytes
-    from hanse.node import facade
-    from hanse.node.cards import read_card
-    from hanse.node.partners import Partner
+    from hanse.node.faces import facade
+    from hanse.node.identity.cards import read_card
+    from hanse.node.identity.partners import Partner
 
     read = read_card(read_bytes(card, "the identity card"))
     with facade.office_of(node) as office:
@@ -45,7 +45,7 @@ def add(
 @app.command("list")
 def list_partners(node: NodeFolder = HERE, as_json: AsJson = False) -> None:
     """All partners, and whether they are linked now."""
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         partners = office.directory().all()
@@ -108,9 +108,9 @@ def invite(
 
     from hanse.cli.documents import write_new
     from hanse.clock import SystemClock
-    from hanse.node import facade
-    from hanse.node.invitations import as_link
-    from hanse.node.invitations import invite as make
+    from hanse.node.faces import facade
+    from hanse.node.identity.invitations import as_link
+    from hanse.node.identity.invitations import invite as make
 
     with facade.office_of(node) as office:
         data = make(office.identity, where, holds or (), text, SystemClock().now())
@@ -136,9 +136,9 @@ def accept(
     """Add the partner that sent an invitation."""
     from hanse.cli.documents import read_bytes
     from hanse.clock import SystemClock
-    from hanse.node import facade
-    from hanse.node.invitations import LINK, read_invitation
-    from hanse.node.partners import Partner
+    from hanse.node.faces import facade
+    from hanse.node.identity.invitations import LINK, read_invitation
+    from hanse.node.identity.partners import Partner
 
     linked = invitation.startswith(LINK)
     text = (
@@ -175,7 +175,7 @@ def confirm(
     node: NodeFolder = HERE,
 ) -> None:
     """Note that the digits of a partner's card were compared by telephone."""
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         office.confirm_partner(name, digits)
@@ -192,7 +192,7 @@ def revoke(
     if not reason.strip():
         raise typer.BadParameter("--reason must say why")
 
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         suspended = office.revoke_partner(name, reason)
@@ -206,7 +206,7 @@ def remove(
     node: NodeFolder = HERE,
 ) -> None:
     """Forget a partner and end its link. Contracts with it stay; suspend them if need be."""
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         office.remove_partner(name)
@@ -217,7 +217,7 @@ def remove(
 @app.command()
 def card(node: NodeFolder = HERE) -> None:
     """Print this node's own card (to send to partners); the digits to compare go to standard error."""
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         own = office.identity.card

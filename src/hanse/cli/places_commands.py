@@ -28,7 +28,7 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Check a list of places and keep a copy at this node; prints what a contract says about it."""
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         held = office.shelf.add(file)
@@ -47,7 +47,7 @@ def add(
 @app.command("list")
 def list_places(node: NodeFolder = HERE, as_json: AsJson = False) -> None:
     """All lists of places at this node."""
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         held = office.shelf.all()

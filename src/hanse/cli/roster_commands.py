@@ -17,8 +17,8 @@ app = typer.Typer(
 @app.command("list")
 def list_all(node: NodeFolder = HERE, as_json: AsJson = False) -> None:
     """The rosters of which this node keeps something."""
-    from hanse.node import facade
-    from hanse.node.rosters import ORDER, SEAT
+    from hanse.node.faces import facade
+    from hanse.node.jobs.rosters import ORDER, SEAT
 
     with facade.office_of(node) as office:
         rosters = office.rosters
@@ -52,7 +52,7 @@ def remove(
 ) -> None:
     """Delete what this node keeps of a roster. Nobody can use it any more; a new name makes a new one."""
     from hanse.errors import Refusal
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         found = [n for n in office.rosters.notes() if n.name == name]

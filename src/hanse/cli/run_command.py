@@ -133,7 +133,7 @@ def read_question(path: Path, computation: str = "") -> Document:
 
 def ask(node: Path, question: Document, watch: JobWatch) -> Document:
     """Ask the question and wait: the answer with its disclosure report, time and work, as plain values."""
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     begun = time.monotonic()
     answer = facade.ask(node, {"verb": "run", "question": question}, watch)
@@ -175,7 +175,7 @@ def finish(
 def draw(node: Path, name: str, drawings: Mapping[str, Path]) -> None:
     """Write a job's picture or page."""
     from hanse.cli.export import write_text
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         job = office.job(name)
@@ -207,7 +207,7 @@ def show_answer(screen: Console, answer: Document) -> None:
 
 
 def _preview(node: Path, question: Document, as_json: bool) -> None:
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     found = facade.ask(node, {"verb": "preview", "question": question})
     if as_json:

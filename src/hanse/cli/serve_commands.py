@@ -33,7 +33,7 @@ def serve(
     import uvicorn
 
     from hanse.errors import Fault
-    from hanse.node import facade
+    from hanse.node.faces import facade
     from hanse.serving.app import create_app
     from hanse.serving.traces import traced
 
@@ -84,8 +84,8 @@ def add_consumer(
     """Let a system read. Its key is printed once and not kept."""
     from hanse.clock import SystemClock
     from hanse.entropy import SystemEntropy
-    from hanse.node import facade
-    from hanse.node.consumers import Consumer
+    from hanse.node.faces import facade
+    from hanse.node.products.consumers import Consumer
 
     made = Consumer(name, tuple(scope), tuple(product or ()), quota, rate, _day(expires), contract)
     with facade.office_of(node) as office:
@@ -102,7 +102,7 @@ def add_consumer(
 def list_consumers(node: NodeFolder = HERE, as_json: AsJson = False) -> None:
     """All consumers, and what they have used today."""
     from hanse.clock import SystemClock
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     today = SystemClock().now().date()
     with facade.office_of(node) as office:
@@ -133,7 +133,7 @@ def list_consumers(node: NodeFolder = HERE, as_json: AsJson = False) -> None:
 def rekey(name: Name, node: NodeFolder = HERE) -> None:
     """Give a consumer a new key; the old one is void at once."""
     from hanse.entropy import SystemEntropy
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         key = office.store.consumers.rekey(name, SystemEntropy())
@@ -144,7 +144,7 @@ def rekey(name: Name, node: NodeFolder = HERE) -> None:
 @consumers.command()
 def revoke(name: Name, node: NodeFolder = HERE) -> None:
     """Void a consumer's key."""
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         office.store.consumers.revoke(name)
@@ -164,7 +164,7 @@ def add_webhook(
     from hanse.clock import SystemClock
     from hanse.entropy import SystemEntropy
     from hanse.errors import Refusal
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         if not office.store.consumers.get(consumer).may("crowds", product):
@@ -183,7 +183,7 @@ def add_webhook(
 @webhooks.command("list")
 def list_webhooks(node: NodeFolder = HERE, as_json: AsJson = False) -> None:
     """All webhooks, and how far each has been told."""
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         rows = [
@@ -204,7 +204,7 @@ def list_webhooks(node: NodeFolder = HERE, as_json: AsJson = False) -> None:
 @webhooks.command("remove")
 def remove_webhook(name: Name, node: NodeFolder = HERE) -> None:
     """Forget a webhook."""
-    from hanse.node import facade
+    from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
         office.store.webhooks.remove(name)
@@ -227,8 +227,8 @@ def publish(
 ) -> None:  # fmt: skip
     """Publish figures per place and day. Figures that changed become new versions; nothing is rewritten."""
     from hanse.clock import SystemClock
-    from hanse.node import facade
-    from hanse.node.publishing import read_figures
+    from hanse.node.faces import facade
+    from hanse.node.products.publishing import read_figures
 
     figures = read_figures(file)
     about = {"title": title or product, "unit": unit, "contract": contract, "synthetic": synthetic}

@@ -13,7 +13,7 @@ from hanse.cli.options import HERE, AsJson, NodeFolder
 from hanse.cli.screen import moment, note, say, show, write_json
 
 if TYPE_CHECKING:
-    from hanse.node.timetable import Timetable
+    from hanse.node.jobs.timetable import Timetable
 
 app = typer.Typer(help="Questions that the node asks by itself every day.", no_args_is_help=True)
 
@@ -23,8 +23,8 @@ def _timetable(node: Path) -> Iterator[Timetable]:
     """The node's timetable, whether or not it runs; it does not ask from here."""
     from hanse.clock import SystemClock
     from hanse.errors import Fault
-    from hanse.node import facade
-    from hanse.node.timetable import Timetable
+    from hanse.node.faces import facade
+    from hanse.node.jobs.timetable import Timetable
 
     def no(_question: Any) -> Any:
         raise Fault("standing.asked", "the command line does not ask standing queries itself")
@@ -61,7 +61,7 @@ def add(
 def list_all(node: NodeFolder = HERE, as_json: AsJson = False) -> None:
     """The standing queries: when each is asked next, and how its last run went."""
     from hanse.clock import SystemClock
-    from hanse.node.timetable import next_slot
+    from hanse.node.jobs.timetable import next_slot
 
     with _timetable(node) as table:
         found = table.all()

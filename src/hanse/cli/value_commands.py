@@ -28,8 +28,8 @@ def usage(
 ) -> None:
     """Every use of data that this node took part in, by contract, party, dataset and consumer."""
     from hanse.cli.report import show_result
-    from hanse.node import facade
-    from hanse.node.metering import summary
+    from hanse.node.faces import facade
+    from hanse.node.value.metering import summary
 
     days = _days(first, last)
     with facade.office_of(node) as office:
@@ -54,8 +54,8 @@ def statement(
     """What the parties owe one another for a period, from the contract's price terms."""
     from hanse.cli.documents import write_new
     from hanse.cli.report import show_result
-    from hanse.node import facade
-    from hanse.node.statements import statement as make
+    from hanse.node.faces import facade
+    from hanse.node.value.statements import statement as make
 
     if out is not None and out.suffix.lower() not in (".csv", ".pdf"):
         raise typer.BadParameter("--out is a .csv or a .pdf file")

@@ -20,7 +20,7 @@ from hanse.console.desk import Desk
 from hanse.console.matrix import MATRIX, PUBLIC, may
 from hanse.console.refusals import ERRORS
 from hanse.errors import HanseError, Refusal
-from hanse.node.facade_users import FRESH, Session, User
+from hanse.node.faces.users import FRESH, Session, User
 
 ACTION = "x-hanse-action"
 RECORD = "x-hanse-recorded"

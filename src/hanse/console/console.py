@@ -26,8 +26,8 @@ from hanse.console.desk import Desk
 from hanse.console.hardening import Hardening
 from hanse.console.settings import Settings
 from hanse.errors import Fault
-from hanse.node import facade
-from hanse.node.facade_users import NodeOffice, UserDesk
+from hanse.node.faces import facade
+from hanse.node.faces.users import NodeOffice, UserDesk
 
 _log = logging.getLogger("hanse.console")
 _START_SECONDS = 10.0

@@ -10,8 +10,8 @@ from hanse.console.asks import Asks
 from hanse.console.limits import Buckets
 from hanse.console.settings import Settings
 from hanse.errors import HanseError, Refusal
-from hanse.node import facade
-from hanse.node.facade_users import NodeOffice, UserDesk
+from hanse.node.faces import facade
+from hanse.node.faces.users import NodeOffice, UserDesk
 
 Document = dict[str, Any]
 

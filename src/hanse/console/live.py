@@ -13,7 +13,7 @@ from starlette.responses import StreamingResponse
 from hanse.console.asks import Asked
 from hanse.console.desk import Desk
 from hanse.errors import HanseError
-from hanse.node import facade_results as results
+from hanse.node.faces import results
 
 _LOOK_SECONDS = 0.3
 _LONGEST_SECONDS = 3600.0

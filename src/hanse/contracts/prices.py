@@ -1,7 +1,7 @@
 """What the parties pay one another for uses of data: price terms of a contract, in one currency.
 
 A price says who pays whom, for one unit of what. Quantities are counted by each node from its own ledger and its
-API's usage, so that every party can make the same statement by itself (`hanse.node.statements`).
+API's usage, so that every party can make the same statement by itself (`hanse.node.value.statements`).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 from hanse.evidence import verifier
 from hanse.evidence.impact import impact_page
 from hanse.evidence.pack import make_pack
-from hanse.node import facade
+from hanse.node.faces import facade
 from hanse.node.office import NodeOffice, bundle_of
 
 __all__ = ["impact_draft", "make_pack", "verified", "verifier_file"]

@@ -17,10 +17,10 @@ from hanse.evidence.page import Page
 from hanse.evidence.requirements import AID, requirements_page
 from hanse.evidence.verifier import FORMAT, MANIFEST, PACK_PREFIX, SIGNATURE, packed
 from hanse.ledger import GENESIS, Entry
-from hanse.node import facade
-from hanse.node.job_store import Job
+from hanse.node.faces import facade
 from hanse.node.office import NodeOffice, bundle_of
-from hanse.node.store import StoredContract
+from hanse.node.storage.jobs import Job
+from hanse.node.storage.store import StoredContract
 from hanse.wire.codec import canonical
 
 MOST_JOBS = 1_000_000

@@ -31,11 +31,11 @@ from sqlalchemy import func, select
 from hanse.clock import Clock
 from hanse.entropy import Entropy
 from hanse.errors import Fault, HanseError, Refusal
-from hanse.node import tables
 from hanse.node.config import CONFIG_FILE, load_config, parse_config
-from hanse.node.database import STORE_FILE, Database, open_sqlite, open_url
 from hanse.node.disk import writing_to
-from hanse.node.keys import IDENTITY_CARD, KEY_FOLDER
+from hanse.node.identity.keys import IDENTITY_CARD, KEY_FOLDER
+from hanse.node.storage import tables
+from hanse.node.storage.database import STORE_FILE, Database, open_sqlite, open_url
 from hanse.wire.codec import canonical
 
 MAGIC = b"HNSBKUP1"

@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from hanse.errors import Fault
-from hanse.node.cards import PARTY_PATTERN
+from hanse.node.identity.cards import PARTY_PATTERN
 
 CONFIG_FILE = "hanse.toml"
 DEFAULT_PORT = 7470
@@ -73,7 +73,7 @@ class NodeConfig(_Section):
     heartbeat_seconds: float = Field(default=2.0, gt=0, le=60, strict=True)
     lost_after_seconds: float = Field(default=8.0, gt=0, le=600, strict=True)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    # Departments that must have approved a contract before this node signs it (`hanse.node.reviews`).
+    # Departments that must have approved a contract before this node signs it (`hanse.node.people.reviews`).
     reviews: tuple[Literal["legal", "data-owner", "risk", "government-affairs"], ...] = ()
     limits: Limits = Limits()
     store: Store = Store()

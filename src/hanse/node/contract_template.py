@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from hanse import menu
 from hanse.contracts.terms import USES_OF_KIND
 from hanse.errors import Refusal
-from hanse.node.models_template import MODEL_USES, model_blocks
-from hanse.node.models_template import TEMPLATES as MODEL_TEMPLATES
+from hanse.node.models.template import MODEL_USES, model_blocks
+from hanse.node.models.template import TEMPLATES as MODEL_TEMPLATES
 
 if TYPE_CHECKING:
     from hanse.catalog.datasets import Dataset
-    from hanse.node.cards import IdentityCard
+    from hanse.node.identity.cards import IdentityCard
     from hanse.node.office import NodeOffice
 
 CAMPAIGN = "campaign"  # the cross-scenario report: each stage at another organisation

@@ -21,8 +21,8 @@ from hanse.catalog.packages import (
 from hanse.clock import Clock
 from hanse.errors import Fault, Refusal
 from hanse.ledger import Ledger
-from hanse.node.crowd_store import HELD, StoredCrowd
-from hanse.node.store import Store
+from hanse.node.storage.crowds import HELD, StoredCrowd
+from hanse.node.storage.store import Store
 
 Document = dict[str, Any]
 

@@ -20,24 +20,24 @@ from hanse.clock import Clock, SystemClock
 from hanse.contracts import Bundle
 from hanse.entropy import Entropy, SystemEntropy
 from hanse.errors import HanseError, Refusal
-from hanse.node.cards import read_card
 from hanse.node.config import NodeConfig, load_config
 from hanse.node.control import ControlServer, Tell, socket_path
-from hanse.node.crowd_days_asking import DayAsker
-from hanse.node.exchange import Exchange, Tap
+from hanse.node.crowd_days.asking import DayAsker
+from hanse.node.faces.models import end_scores
+from hanse.node.faces.preview import preview_of
 from hanse.node.heap import keep_freed_memory, touch
-from hanse.node.jobs import Outcome, Question, Runner
-from hanse.node.keys import load_identity
-from hanse.node.models_facade import end_scores
+from hanse.node.identity.cards import read_card
+from hanse.node.identity.keys import load_identity
+from hanse.node.jobs.rosters import node_rosters
+from hanse.node.jobs.runner import Outcome, Question, Runner
+from hanse.node.jobs.timetable import Timetable
+from hanse.node.models.scoring import FOLDER as SCORES
 from hanse.node.office import NodeOffice, bundle_of
 from hanse.node.places import FOLDER as PLACES
 from hanse.node.places import PlaceShelf
-from hanse.node.preview import preview_of
-from hanse.node.rosters import node_rosters
-from hanse.node.scoring import FOLDER as SCORES
-from hanse.node.store import open_store
-from hanse.node.timetable import Timetable
-from hanse.node.timing import Timing
+from hanse.node.storage.store import open_store
+from hanse.node.transport.exchange import Exchange, Tap
+from hanse.node.transport.timing import Timing
 from hanse.wire.codec import canonical
 
 _log = logging.getLogger("hanse.node")

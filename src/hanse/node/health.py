@@ -19,9 +19,9 @@ from typing import Literal
 from hanse import __version__
 from hanse.clock import Clock
 from hanse.errors import HanseError
-from hanse.node import facade
 from hanse.node.config import NodeConfig
-from hanse.node.keys import KEY_FOLDER, SIGNING_KEY, TLS_KEY, load_identity
+from hanse.node.faces import facade
+from hanse.node.identity.keys import KEY_FOLDER, SIGNING_KEY, TLS_KEY, load_identity
 from hanse.node.office import ENDED, LIVE, PENDING, NodeOffice, bundle_of
 
 State = Literal["good", "warning", "bad"]

@@ -22,19 +22,14 @@ from hanse.entropy import SystemEntropy
 from hanse.errors import Fault, Refusal
 from hanse.gate import Gate
 from hanse.ledger import Answer, Answers, Ledger, Spend
-from hanse.node.cards import IdentityCard
-from hanse.node.crowd_days import FOLDER, CrowdDesk
+from hanse.node.crowd_days.home import FOLDER, CrowdDesk
 from hanse.node.crowds import CrowdShelf
-from hanse.node.invitations import same_digits
-from hanse.node.job_store import Job as StoredJob
-from hanse.node.keys import Identity
-from hanse.node.models import ModelShelf, SqlModels
-from hanse.node.models_desk import ModelDesk
-from hanse.node.partners import Directory, Partner
-from hanse.node.places import PlaceShelf
-from hanse.node.reviews import Review, record_review, require_approvals
-from hanse.node.roles import Job
-from hanse.node.rosters import (
+from hanse.node.identity.cards import IdentityCard
+from hanse.node.identity.invitations import same_digits
+from hanse.node.identity.keys import Identity
+from hanse.node.identity.partners import Directory, Partner
+from hanse.node.jobs.roles import Job
+from hanse.node.jobs.rosters import (
     FolderRosters,
     Keeper,
     MemoryRosters,
@@ -43,7 +38,12 @@ from hanse.node.rosters import (
     end_expired,
     held,
 )
-from hanse.node.store import Store, StoredContract
+from hanse.node.models.desk import ModelDesk
+from hanse.node.models.parts import ModelShelf, SqlModels
+from hanse.node.people.reviews import Review, record_review, require_approvals
+from hanse.node.places import PlaceShelf
+from hanse.node.storage.jobs import Job as StoredJob
+from hanse.node.storage.store import Store, StoredContract
 from hanse.wire.codec import digest
 
 Document = dict[str, Any]

@@ -21,8 +21,8 @@ from hanse.errors import Fault
 from hanse.gate import Gate
 from hanse.ledger import Answers, Ledger, MemoryStore, Spend
 from hanse.menu import MENU
-from hanse.node.models import MemoryModels, ModelShelf
-from hanse.node.rosters import MemoryRosters, held
+from hanse.node.jobs.rosters import MemoryRosters, held
+from hanse.node.models.parts import MemoryModels, ModelShelf
 from hanse.rehearsal.description import Described
 
 CONTRACT_ID = "rehearsal"

@@ -14,7 +14,7 @@ from hanse.contracts import Library
 from hanse.engine.session import Meter
 from hanse.errors import Fault
 from hanse.gate import Opening
-from hanse.node.roles import Job
+from hanse.node.jobs.roles import Job
 from hanse.rehearsal.agreement import Budget
 from hanse.rehearsal.explanation import explain, uncut
 from hanse.rehearsal.running import Message

@@ -1,6 +1,6 @@
 """A question's life in a rehearsal: drafted, previewed, admitted by every gate, permitted, run, recorded.
 
-The same order as at a node (`hanse.node.jobs`), with all parties in one process.
+The same order as at a node (`hanse.node.jobs.runner`), with all parties in one process.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from hanse.contracts.requests import providers_of
 from hanse.entropy import Entropy
 from hanse.errors import Fault, HanseError, Refusal
 from hanse.ledger import Answer as Recorded
-from hanse.node.preview import preview_of
-from hanse.node.roles import Job, request_for
-from hanse.node.rosters import Keeper, all_ids, newest
+from hanse.node.faces.preview import preview_of
+from hanse.node.jobs.roles import Job, request_for
+from hanse.node.jobs.rosters import Keeper, all_ids, newest
 from hanse.rehearsal.agreement import Budget, Member
 from hanse.rehearsal.answer import Answer, Disclosures
 from hanse.rehearsal.description import Described

@@ -26,10 +26,10 @@ from hanse.contracts.requests import providers_of
 from hanse.entropy import Entropy
 from hanse.errors import Fault, HanseError, Refusal
 from hanse.learn.evaluation.plain import MAIN
-from hanse.node.models_desk import ModelDesk
-from hanse.node.roles import Job
-from hanse.node.scoring import Written
-from hanse.node.training import model_request, run_model_role
+from hanse.node.jobs.roles import Job
+from hanse.node.models.desk import ModelDesk
+from hanse.node.models.scoring import Written
+from hanse.node.models.training import model_request, run_model_role
 from hanse.rehearsal.asking import World, end_of, member_of, named
 from hanse.rehearsal.running import Desk, Ran, run
 from hanse.wire import Hall

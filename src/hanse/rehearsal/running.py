@@ -17,8 +17,8 @@ from hanse.entropy import Entropy
 from hanse.errors import Fault, Foul, HanseError
 from hanse.gate import Gate, Record
 from hanse.gate.release import Opened
-from hanse.node.roles import Job, run_provider, run_recipient, run_seat
-from hanse.node.rosters import Keeper
+from hanse.node.jobs.roles import Job, run_provider, run_recipient, run_seat
+from hanse.node.jobs.rosters import Keeper
 from hanse.wire import Frame, Hall, Tap
 
 

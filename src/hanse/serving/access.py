@@ -8,7 +8,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from hanse.errors import Refusal
-from hanse.node.consumers import Consumer
+from hanse.node.products.consumers import Consumer
 from hanse.serving.desk import Answer, Desk
 
 _BEARER = "bearer "

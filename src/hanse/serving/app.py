@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hanse import __version__
 from hanse.clock import Clock, SystemClock
 from hanse.errors import Fault, HanseError, Refusal
-from hanse.node.store import Store
+from hanse.node.storage.store import Store
 from hanse.serving import crowds, results
 from hanse.serving.bodies import Problem
 from hanse.serving.desk import Desk

@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from hanse.errors import Refusal
-from hanse.node.publications import Change, Product
+from hanse.node.products.publications import Change, Product
 from hanse.serving.access import day_of, given, key_of
 from hanse.serving.bodies import Batch, Figures, Products, Usage
 from hanse.serving.desk import Answer, Desk

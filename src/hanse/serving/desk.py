@@ -17,8 +17,8 @@ from datetime import date
 
 from hanse.clock import Clock
 from hanse.errors import HanseError, Refusal
-from hanse.node.consumers import Consumer, key_hash
-from hanse.node.store import Store
+from hanse.node.products.consumers import Consumer, key_hash
+from hanse.node.storage.store import Store
 
 _log = logging.getLogger("hanse.serving")
 REFRESH = 1.0

@@ -10,8 +10,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from hanse.errors import Refusal
-from hanse.node.consumers import Consumer
-from hanse.node.job_store import Job
+from hanse.node.products.consumers import Consumer
+from hanse.node.storage.jobs import Job
 from hanse.serving.access import given, key_of
 from hanse.serving.bodies import ResultBody, Results
 from hanse.serving.desk import Answer, Desk

@@ -14,9 +14,9 @@ import httpx2
 
 from hanse.clock import Clock
 from hanse.errors import HanseError
-from hanse.node.consumers import signature
-from hanse.node.store import Store
-from hanse.node.webhooks import Webhook
+from hanse.node.products.consumers import signature
+from hanse.node.products.webhooks import Webhook
+from hanse.node.storage.store import Store
 
 _log = logging.getLogger("hanse.serving")
 _LOOK_SECONDS = 1.0

@@ -147,7 +147,7 @@ class Story:
         from hanse.cli.demo.data import write_data
         from hanse.cli.demo.documents import DATASETS
         from hanse.cli.demo.federation import Federation
-        from hanse.node import facade
+        from hanse.node.faces import facade
 
         self.chapter("1  Four nodes: own keys, own store, own data, one process each")
         federation = self.federation = Federation(self.folder, self.command)
@@ -237,7 +237,7 @@ class Story:
         from hanse.cli.demo.check import Findings, compare, tables
         from hanse.cli.demo.documents import ASKING, CONTRACT
         from hanse.errors import Fault
-        from hanse.node import facade
+        from hanse.node.faces import facade
 
         federation = self.members()
         self.chapter("6  The check")
@@ -296,7 +296,7 @@ class Story:
         from hanse.cli.demo.documents import ASKING, CONTRACT
         from hanse.cli.report import show_accounts
         from hanse.cli.screen import size
-        from hanse.node import facade
+        from hanse.node.faces import facade
 
         federation = self.members()
         node = federation.members[ASKING.name].folder

@@ -79,7 +79,7 @@ class Federation:
 
     def wait(self) -> None:
         """Until every node listens and has a link to every other. Raises why one does not."""
-        from hanse.node import facade
+        from hanse.node.faces import facade
 
         for member in self.all():
             if member.starting is not None:
@@ -108,7 +108,7 @@ class Federation:
 
     def bytes_sent(self) -> int:
         """What all nodes have sent over their links so far."""
-        from hanse.node import facade
+        from hanse.node.faces import facade
 
         return sum(
             int(link["bytes_sent"])

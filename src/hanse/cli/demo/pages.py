@@ -28,8 +28,8 @@ class Shown:
 def shown(node: Path) -> Iterator[Shown]:
     """The console of the node in ``node``, beside its process, with one user who may ask and read everything."""
     from hanse.console import Settings, serving
-    from hanse.node import facade
-    from hanse.node.facade_users import user_desk
+    from hanse.node.faces import facade
+    from hanse.node.faces.users import user_desk
 
     with facade.office_of(node) as office:
         _, password = user_desk(office).add(
@@ -53,8 +53,8 @@ def check(node: Path, url: str, job: str, figure: str) -> str:
 
 def _session(node: Path, browser: httpx2.Client) -> str:
     """A session of a user made for this check, who has changed the password that was handed over."""
-    from hanse.node import facade
-    from hanse.node.facade_users import user_desk
+    from hanse.node.faces import facade
+    from hanse.node.faces.users import user_desk
 
     with facade.office_of(node) as office:
         users = user_desk(office)

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from hanse.console.area import Area, desk_of
 from hanse.console.pages import page
-from hanse.node import facade_contracts as contracts
+from hanse.node.faces import contracts
 
 pages = Area()
 _A_PAGE = 25

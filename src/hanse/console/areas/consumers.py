@@ -12,8 +12,7 @@ from hanse.console.area import Area, about, desk_of
 from hanse.console.pages import go, page
 from hanse.console.refusals import status_of
 from hanse.errors import HanseError, Refusal
-from hanse.node import facade_products as products
-from hanse.node import facade_serving as serving
+from hanse.node.faces import products, serving
 
 api = Area("/api/v1", api=True)
 pages = Area()

@@ -14,7 +14,7 @@ from hanse.console.matrix import REVIEW_ROLES
 from hanse.console.pages import go, in_path, page, words_of
 from hanse.console.refusals import status_of
 from hanse.errors import HanseError, Refusal
-from hanse.node import facade_contracts as contracts
+from hanse.node.faces import contracts
 
 api = Area("/api/v1", api=True)
 pages = Area()

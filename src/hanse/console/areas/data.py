@@ -13,7 +13,7 @@ from hanse.console.area import Area, about, desk_of
 from hanse.console.pages import go, in_path, page
 from hanse.console.refusals import status_of
 from hanse.errors import HanseError, Refusal
-from hanse.node import facade_records as records
+from hanse.node.faces import records
 
 api = Area("/api/v1", api=True)
 pages = Area()

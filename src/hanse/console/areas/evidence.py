@@ -16,7 +16,7 @@ from hanse.console.pages import in_path, page
 from hanse.console.refusals import status_of
 from hanse.errors import HanseError, Refusal
 from hanse.evidence import desk as evidence
-from hanse.node import facade_contracts as contracts
+from hanse.node.faces import contracts
 
 api = Area("/api/v1", api=True)
 pages = Area()

@@ -13,12 +13,9 @@ from hanse.console.desk import Desk
 from hanse.console.matrix import may
 from hanse.console.pages import go, page
 from hanse.errors import Refusal
-from hanse.node import facade_contracts as contracts
-from hanse.node import facade_health
-from hanse.node import facade_questions as questions
-from hanse.node import facade_records as records
-from hanse.node import facade_results as results
-from hanse.node.facade_users import User
+from hanse.node.faces import contracts, questions, records, results
+from hanse.node.faces import health as facade_health
+from hanse.node.faces.users import User
 
 api = Area("/api/v1", api=True)
 pages = Area()

@@ -13,8 +13,7 @@ from hanse.console.area import Area, about, desk_of, user_of
 from hanse.console.pages import go, in_path, page
 from hanse.console.refusals import status_of
 from hanse.errors import HanseError
-from hanse.node import facade_questions as questions
-from hanse.node import facade_results as results
+from hanse.node.faces import questions, results
 
 api = Area("/api/v1", api=True)
 pages = Area()

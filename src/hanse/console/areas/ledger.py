@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from hanse.console.area import Area, desk_of
 from hanse.console.pages import page
 from hanse.errors import Refusal
-from hanse.node import facade_results as results
+from hanse.node.faces import results
 
 api = Area("/api/v1", api=True)
 pages = Area()

@@ -15,7 +15,7 @@ from hanse.console.matrix import may
 from hanse.console.pages import go, in_path, page
 from hanse.console.refusals import status_of
 from hanse.errors import HanseError
-from hanse.node import facade_models as models
+from hanse.node.faces import model_pages as models
 
 api = Area("/api/v1", api=True)
 pages = Area()

@@ -12,8 +12,8 @@ from hanse.console.area import Area, about, desk_of, user_of
 from hanse.console.pages import go, page
 from hanse.console.refusals import status_of
 from hanse.errors import HanseError
-from hanse.node import facade_crowd_days as crowd_days
-from hanse.node import facade_products as products
+from hanse.node.faces import crowd_day_pages as crowd_days
+from hanse.node.faces import products
 
 api = Area("/api/v1", api=True)
 pages = Area()

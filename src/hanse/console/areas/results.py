@@ -13,9 +13,8 @@ from hanse.console.hardening import policy_of
 from hanse.console.matrix import may
 from hanse.console.pages import page
 from hanse.errors import HanseError
-from hanse.node import facade_models as models
-from hanse.node import facade_questions as questions
-from hanse.node import facade_results as results
+from hanse.node.faces import model_pages as models
+from hanse.node.faces import questions, results
 
 api = Area("/api/v1", api=True)
 pages = Area()

@@ -15,7 +15,7 @@ from hanse.console.pages import LANGUAGE_COOKIE, LOOK_COOKIE, LOOKS, go, page, w
 from hanse.console.refusals import status_of
 from hanse.console.wording import LANGUAGES
 from hanse.errors import HanseError
-from hanse.node.facade_users import Session, User
+from hanse.node.faces.users import Session, User
 
 api = Area("/api/v1", api=True)
 pages = Area()

@@ -14,8 +14,7 @@ from hanse.console.areas.jobs import QuestionBody
 from hanse.console.pages import go, page
 from hanse.console.refusals import status_of
 from hanse.errors import HanseError
-from hanse.node import facade_questions as questions
-from hanse.node import facade_records as records
+from hanse.node.faces import questions, records
 
 api = Area("/api/v1", api=True)
 pages = Area()

@@ -12,7 +12,7 @@ from hanse.console.area import Area, about, desk_of
 from hanse.console.pages import in_path, page
 from hanse.console.refusals import status_of
 from hanse.errors import HanseError
-from hanse.node import facade_value as value
+from hanse.node.faces import value
 
 api = Area("/api/v1", api=True)
 pages = Area()

@@ -1,0 +1,1 @@
+"""Who a node is and whom it knows: keys, identity cards, partners, invitations."""

@@ -1,0 +1,1 @@
+"""Jobs at a node: asked for, agreed to, run as each role, repeated by a timetable."""

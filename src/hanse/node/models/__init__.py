@@ -1,0 +1,1 @@
+"""A party's side of model jobs: rows brought, parts kept, scores taken home."""

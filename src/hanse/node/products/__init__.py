@@ -1,0 +1,1 @@
+"""What a node publishes to other systems, who may read it, and who is told of changes."""

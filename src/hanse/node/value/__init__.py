@@ -1,0 +1,1 @@
+"""What data was used for, and what the parties owe one another for it."""
