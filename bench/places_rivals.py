@@ -26,7 +26,7 @@ F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 SETTINGS = {"objective": "l1", "n_estimators": 400, "learning_rate": 0.05, "num_leaves": 31,
             "min_child_samples": 40, "colsample_bytree": 0.5, "subsample": 0.7, "subsample_freq": 1,
-            "verbose": -1, "n_jobs": 2, "random_state": 1}  # fmt: skip
+            "verbose": -1, "n_jobs": 1, "random_state": 1}  # fmt: skip
 _YEAR, _EVERY, _COMPONENTS = 365, 3, 30
 
 

@@ -20,7 +20,7 @@ from hanse.node.faces import facade
 _ALLOWED = (
     "hanse.console",
     "hanse.evidence",
-    "hanse.node.faces.facade",
+    "hanse.node.faces",
     "hanse.errors",
     "hanse.clock",
 )

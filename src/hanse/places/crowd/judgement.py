@@ -26,14 +26,16 @@ EDGES = np.concatenate([np.linspace(-8, 8, 161)])  # of an error over its deviat
 SCALES = np.geomspace(0.02, 3.0, 60)  # deviations for which points are worked out
 # About the middle of what counts as near, -0.05: errors with two humps, as after a shock, must not pull it away.
 _SHIFTS = np.linspace(-0.1, 0.02, 49)
-_WIDEN = 0.0004  # of coverage, a day of lateness
+_WIDEN = 0.0008  # of coverage, a day of lateness: what was told long ago errs otherwise than what was judged
 _AS_GOOD = 0.0003  # of P30: shifts within it count as equally good
 _FEW = 30.0  # scores, below which a normal distribution helps out
 _PRIOR = 0.1  # trust in a straight line, as a share of all place-days, against each bin's own
 _BELOW = 0.15  # a single place's confidence may lie so far below what the published part must reach
 _LEAST_SHARE = 0.05  # of all place-days: a published part is judged by no fewer
-# Of the days told beforehand, for 90 % of those to come: errors of one day go together.
+# Of the days told beforehand, for 90 % of those to come. Places with a history err together on a day, and days to
+# come are not those of before; a new place errs by its own level, which is as it was played.
 COVERAGE = 0.915
+COVERAGE_NEW = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +72,13 @@ class Judged:
 
 
 def calibrate(
-    federation: Federation, error: F64, deviation: F64, name: str, asked: float, lag: int = 0
-) -> Scores:
+    federation: Federation, error: F64, deviation: F64, name: str, asked: float,
+    lag: int = 0, coverage: float = COVERAGE,
+) -> Scores:  # fmt: skip
     """From log errors (truth minus prediction) [n] of this owner's places and their deviations [n].
 
-    ``lag`` is how many days passed between the newest of them and the day to tell: intervals widen with it.
+    ``lag`` is how many days passed between the newest of them and the day to tell: intervals widen with it, from
+    ``coverage`` on.
     """
     fine = np.isfinite(error) & np.isfinite(deviation) & (deviation > 0)
     error, deviation = error[fine], deviation[fine]
@@ -84,7 +88,7 @@ def calibrate(
     if count.sum() < _FEW:
         count = count + _FEW * _normal()
     mass = count / count.sum()
-    inside = min(COVERAGE + _WIDEN * lag, 0.98)
+    inside = min(coverage + _WIDEN * lag, 0.98)
     low, high = _quantile(mass, (1 - inside) / 2), _quantile(mass, (1 + inside) / 2)
     shift, p30 = _best(mass)
     plain = Scores(low, high, shift, p30, p30, np.inf)
