@@ -26,16 +26,14 @@ EDGES = np.concatenate([np.linspace(-8, 8, 161)])  # of an error over its deviat
 SCALES = np.geomspace(0.02, 3.0, 60)  # deviations for which points are worked out
 # About the middle of what counts as near, -0.05: errors with two humps, as after a shock, must not pull it away.
 _SHIFTS = np.linspace(-0.1, 0.02, 49)
-_WIDEN = 0.0008  # of coverage, a day of lateness: what was told long ago errs otherwise than what was judged
 _AS_GOOD = 0.0003  # of P30: shifts within it count as equally good
 _FEW = 30.0  # scores, below which a normal distribution helps out
 _PRIOR = 0.1  # trust in a straight line, as a share of all place-days, against each bin's own
 _BELOW = 0.15  # a single place's confidence may lie so far below what the published part must reach
 _LEAST_SHARE = 0.05  # of all place-days: a published part is judged by no fewer
-# Of the days told beforehand, for 90 % of those to come. Places with a history err together on a day, and days to
-# come are not those of before; a new place errs by its own level, which is as it was played.
-COVERAGE = 0.915
-COVERAGE_NEW = 0.9
+COVERAGE = 0.9  # of intervals
+_Z = 1.6448536  # normal quantile of one side of it
+_FEWEST = 2.0  # independent days, below which nothing can be said of how far places err together
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,27 +70,60 @@ class Judged:
 
 
 def calibrate(
-    federation: Federation, error: F64, deviation: F64, name: str, asked: float,
-    lag: int = 0, coverage: float = COVERAGE,
+    federation: Federation, error: F64, deviation: F64, name: str, asked: float, widen: float = 1.0,
+    fresh: F64 | None = None,
 ) -> Scores:  # fmt: skip
     """From log errors (truth minus prediction) [n] of this owner's places and their deviations [n].
 
-    ``lag`` is how many days passed between the newest of them and the day to tell: intervals widen with it, from
-    ``coverage`` on.
+    For intervals each counts by ``fresh`` [n], and they are ``widen`` times as wide, for what places err by
+    `together`.
     """
     fine = np.isfinite(error) & np.isfinite(deviation) & (deviation > 0)
     error, deviation = error[fine], deviation[fine]
     score = np.clip(error / deviation, EDGES[0] + 1e-9, EDGES[-1] - 1e-9)
-    mine, _ = np.histogram(score, EDGES)
+    mine, _ = np.histogram(score, EDGES, weights=None if fresh is None else fresh[fine])
     count = federation.sum(f"{name}.scores", mine.astype(np.float64))
     if count.sum() < _FEW:
         count = count + _FEW * _normal()
     mass = count / count.sum()
-    inside = min(coverage + _WIDEN * lag, 0.98)
-    low, high = _quantile(mass, (1 - inside) / 2), _quantile(mass, (1 + inside) / 2)
+    low, high = (widen * _quantile(mass, (1 + side * COVERAGE) / 2) for side in (-1, 1))
     shift, p30 = _best(mass)
     plain = Scores(low, high, shift, p30, p30, np.inf)
     return _checked(federation, plain, error, deviation, name, asked)
+
+
+def together(federation: Federation, score: F64, fresh: F64, lag: int, name: str) -> float:
+    """How much wider than errors of the past say an interval must be, as places err together.
+
+    ``score`` [own places, days] are errors over deviations on days told ``lag`` days beforehand, which count by
+    ``fresh`` [days]. Thousands of scores are as few as the stretches of days they come from: a stretch as long as
+    the lateness errs as one. Of what places err by together only so much is known, and what is to come of it is as
+    a t distribution says; the rest is each place's own. Crosses: per day sum, squares and number of scores.
+    """
+    known = np.isfinite(score)
+    cut = np.where(known, np.clip(score, EDGES[0], EDGES[-1]), 0.0)
+    total = federation.sum(
+        f"{name}.days", np.stack([cut.sum(axis=0), (cut**2).sum(axis=0), known.sum(axis=0)])
+    )
+    enough = total[2] > 1.5
+    if not enough.any():
+        return 1.0
+    (first, square, count), weight = total[:, enough], fresh[enough]
+    mean, square = first / count, square / count
+    own = np.maximum(square - mean**2, 0.0) * count / (count - 1)
+    whole = float(weight @ square)
+    common = float(weight @ (mean**2 - own / count)) / max(whole, 1e-12)
+    stretches = float(weight.sum() ** 2 / (weight @ weight)) / (1 + lag / 2)
+    wider = (_t_quantile(max(stretches, _FEWEST)) / _Z) ** 2 - 1
+    return float(np.sqrt(1 + np.clip(common, 0.0, 1.0) * wider))
+
+
+def _t_quantile(free: float) -> float:
+    """The 95 % quantile of a t distribution (expansion about the normal one, Hill 1970), from 2 degrees on."""
+    z = _Z
+    first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / free + second / free**2 + third / free**3
 
 
 def _checked(

@@ -15,15 +15,15 @@ Every owner runs this over its own places. What crosses between owners are the s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hanse.places.crowd.federation import Federation
 from hanse.places.crowd.ground import Calendar, Ground
-from hanse.places.crowd.judgement import Judged, Scores, calibrate
+from hanse.places.crowd.judgement import Judged, Scores, calibrate, together
 from hanse.places.crowd.newcomers import Posterior, Prior, after, expect, tell
 from hanse.places.crowd.outlook import Kernels, Outlook, Outlooks
 from hanse.places.crowd.regulars import (
@@ -36,12 +36,14 @@ from hanse.places.crowd.regulars import (
     rules,
     upheaval,
 )
-from hanse.places.crowd.rhythm import day_rows, fit_rhythm
+from hanse.places.crowd.rhythm import Rhythm, Traits, day_rows, fit_rhythm, own_weekdays
 from hanse.places.crowd.trees import Binned, Columns, Open, TreeSettings
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+_DRAW = 8.0  # days of the average place's errors that each place's deviation starts from
+_FRESH = 28.0  # days, after which an error counts half for intervals
 SIMULATED = (0, 1, 2, 3, 5, 7, 14, 28)  # counted days of newcomers that calibration plays through
 
 
@@ -70,6 +72,27 @@ class Told:
     judged: Judged
     published: Flags
     naive: F64
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """All that a trained model is, as `Crowd.state` gives it and `Crowd.restore` takes it.
+
+    ``days`` [days of the calendar, 1 + factors] and ``newest`` count by the calendar, ``deviation`` and ``traits``
+    by ``own`` places; ``newcomers`` are scores by number of counted days, without a ``prior`` none.
+    """
+
+    own: I64
+    days: F64
+    newest: int
+    lag: int
+    rhythm: Rhythm
+    traits: Traits
+    weights: F64
+    deviation: F64
+    regular: Scores
+    prior: Prior | None
+    newcomers: Mapping[int, Scores]
 
 
 class Crowd:
@@ -102,6 +125,9 @@ class Crowd:
         self.rhythm, self.traits = fit_rhythm(
             self._federation, logs[:, window], start, settings.factors
         )
+        own = own_weekdays(self._federation, logs[:, window], self.rhythm, self.traits,
+                           self._calendar.like[window])  # fmt: skip
+        self.rhythm = replace(self.rhythm, weekdays=own)
         self._days = np.full((self._calendar.size, 1 + self.rhythm.factors), np.nan)
         self._days[window] = self.rhythm.days
         self._newest = newest
@@ -158,33 +184,30 @@ class Crowd:
             self._federation, self._errors.reshape(-1, len(RULES)), "blend", usable
         )
         error = self._errors @ self.weights
-        self._deviation = self._deviations(error)
-        off = self._calendar.off[self._judged_days] if self._judged_days else np.zeros(0, np.bool_)
-        deviation = np.where(off[None, :], self._deviation[:, 1:], self._deviation[:, :1])
+        self._deviation, deviation = self._deviations(error)
+        age = np.array([self._judged_days[-1] - day for day in self._judged_days])
+        fresh = 0.5 ** (age / _FRESH)
+        widen = together(self._federation, error / deviation, fresh, self._lag, "regular")
         self._regular_scores = calibrate(
-            self._federation,
-            error.reshape(-1),
-            deviation.reshape(-1),
-            "regular",
-            self._asked,
-            self._lag,
-        )
+            self._federation, error.ravel(), deviation.ravel(), "regular", self._asked, widen,
+            np.broadcast_to(fresh, error.shape).ravel(),
+        )  # fmt: skip
 
-    def _deviations(self, error: F64) -> F64:
-        """[own places, 2]: size of the error on working and on free days, drawn to the average place's."""
+    def _deviations(self, error: F64) -> tuple[F64, F64]:
+        """([own places, 2], [own places, days]): size of the error on working and on free days, drawn to the
+        average place's; and of each day told beforehand as if that day were not known."""
         off = self._calendar.off[self._judged_days] if self._judged_days else np.zeros(0, np.bool_)
-        out = np.zeros((len(error), 2))
+        out, left_out = np.zeros((len(error), 2)), np.full(error.shape, np.nan)
         for column, group in enumerate((~off, off)):
-            square = np.where(
-                np.isfinite(error[:, group]), np.clip(error[:, group], -1, 1) ** 2, 0.0
-            )
-            count = np.isfinite(error[:, group]).sum(axis=1)
+            known = np.isfinite(error[:, group])
+            square = np.where(known, np.clip(error[:, group], -1, 1) ** 2, 0.0)
+            count = known.sum(axis=1)
             total = self._federation.sum("deviation", np.array([square.sum(), float(count.sum())]))
-            average = total[0] / total[1] if total[1] > 0 else 0.02
-            average = max(average, 1e-4)
-            draw = 8.0
-            out[:, column] = np.sqrt((square.sum(axis=1) + draw * average) / (count + draw))
-        return out
+            average = max(total[0] / total[1] if total[1] > 0 else 0.02, 1e-4)
+            whole = square.sum(axis=1) + _DRAW * average
+            out[:, column] = np.sqrt(whole / (count + _DRAW))
+            left_out[:, group] = np.sqrt((whole[:, None] - square) / (count + _DRAW - 1)[:, None])
+        return out, left_out
 
     def _simulate(self, logs: F64, newest: int) -> dict[int, Scores]:
         """Play own places as if they were new, with 0, 1, 2, ... counted days, on the days told beforehand."""
@@ -192,7 +215,8 @@ class Crowd:
         if prior is None:
             return scores
         days = [day for day in self._told if day <= newest]
-        ahead = np.array([self._told[day].row for day in days]).reshape(len(days), -1)
+        rows = np.array([self._told[day].row for day in days]).reshape(len(days), -1)
+        ahead = self._with_weekdays(rows, days)
         pool = np.arange(max(0, newest - 150), max(1, newest - self.settings.judged + 1))
         chance = np.random.default_rng(self.settings.seed)
         for count in SIMULATED:
@@ -205,7 +229,7 @@ class Crowd:
                     self._posterior(place, prior.left_out[place], picked, logs[row, picked])
                 )
                 kept.append(row)
-            log, deviation = tell(played, ahead, self.rhythm.noise)
+            log, deviation = tell(played, ahead, self._day_noise)
             error = logs[np.ix_(kept, days)] - log
             scores[count] = calibrate(
                 self._federation, error.ravel(), deviation.ravel(), f"new.{count}", self._asked
@@ -273,7 +297,12 @@ class Crowd:
     ) -> Told:
         """Places with ``counts`` counted days each, on ``target``; `ahead` must have told it."""
         log, deviation = (
-            a[:, 0] for a in tell(posteriors, self._told[target].row[None], self.rhythm.noise)
+            a[:, 0]
+            for a in tell(
+                posteriors,
+                self._with_weekdays(self._told[target].row[None], [target]),
+                self._day_noise,
+            )
         )
         kind = np.array([max(c for c in SIMULATED if c <= n) for n in counts], np.int64)
         point, low, high, confidence = np.zeros((4, kind.size))
@@ -286,6 +315,40 @@ class Crowd:
         blank = np.full((kind.size, 2), np.nan)
         return Told(log, deviation, judged, judged.published, blank)
 
+    # --- kept between days ------------------------------------------------------------------------
+
+    def state(self) -> Kept:
+        """What a trained model is; its arrays are not copied."""
+        newcomers = {} if self.prior is None else self._newcomer_scores
+        return Kept(self.own, self._days, self._newest, self._lag, self.rhythm, self.traits, self.weights,
+                    self._deviation, self._regular_scores, self.prior, newcomers)  # fmt: skip
+
+    def restore(self, kept: Kept, weather: F64) -> None:
+        """Be the model that ``kept`` says, on this one's calendar; ``weather`` [days, measures]."""
+        self.own, self._days, self._newest, self._lag = kept.own, kept.days, kept.newest, kept.lag
+        self.rhythm, self.traits, self.weights = kept.rhythm, kept.traits, kept.weights
+        self._deviation, self._regular_scores = kept.deviation, kept.regular
+        self.prior, self._newcomer_scores = kept.prior, dict(kept.newcomers)
+        self._outlooks = Outlooks(self._kernels, self._days, weather)
+        self._told = {}
+
+    @property
+    def newest(self) -> int:
+        """The newest day of the calendar that the model has learned."""
+        return self._newest
+
+    def back_to(self, newest: int) -> None:
+        """Learn the days after ``newest`` again: `learn` takes in what follows it."""
+        self._newest = newest
+
+    def regulars(self, logs: F64) -> Flags:
+        """[own places]: which have a history, by ``logs`` [own places, days]."""
+        return self._regular(logs, self._newest)
+
+    def learned(self) -> Flags:
+        """[days]: of which days the rhythm is known."""
+        return np.asarray(np.isfinite(self._days).all(axis=1))
+
     # --- parts ------------------------------------------------------------------------------------
 
     def _posterior(self, place: int, mean: F64, days: I64, logs: F64) -> Posterior:
@@ -293,9 +356,20 @@ class Crowd:
         assert prior is not None  # noqa: S101 (for the type checker)
         scale = np.ones(mean.size)
         scale[0] = prior.spread[place]
-        covariance = prior.covariance * np.outer(scale, scale)
-        rows = self._days[days] if len(days) else np.zeros((0, mean.size))
-        return after(mean, covariance, rows, logs, self.rhythm.noise)
+        size = mean.size
+        covariance = np.eye(size + 7) * max(self.rhythm.weekdays, 1e-6)
+        covariance[:size, :size] = prior.covariance * np.outer(scale, scale)
+        rows = self._with_weekdays(self._days[days].reshape(len(days), size), days)
+        return after(np.r_[mean, np.zeros(7)], covariance, rows, logs, self._day_noise)
+
+    def _with_weekdays(self, rows: F64, days: Sequence[int] | I64) -> F64:
+        """[days, 1 + factors + 7]: ``rows`` of the rhythm, and which weekday each of ``days`` is like."""
+        return np.asarray(np.c_[rows, np.eye(7)[self._calendar.like[np.asarray(days, np.int64)]]])
+
+    @property
+    def _day_noise(self) -> float:
+        """Variance of a place's day that neither traits nor its own weekdays explain."""
+        return self.rhythm.noise - self.rhythm.weekdays
 
     def _regular(self, logs: F64, newest: int) -> Flags:
         recent = logs[:, max(0, newest + 1 - self.settings.history) : newest + 1]

@@ -7,6 +7,9 @@ are a place's own and stay with its owner. Fitted by turns: given the days each 
 home; given the traits the days follow from sums over places. Weekdays, holidays, seasons, weather and shocks are
 all in the days, and nobody has to say which.
 
+What is left of a place may still go by the weekday, in a way of its own (a market, a church): `own_weekdays` says
+how much, which is what a handful of counted days can teach of a new place.
+
 Crosses between owners: per turn and day the number of places that know the day and the sums over them of t r
 (t = 1 and the traits, r = what the turn before left unexplained); per turn the sums of traits and of their
 products, by which the traits are kept at mean 0 and variance 1 and days are solved for. Which place misses a day
@@ -29,16 +32,20 @@ PLACES_A_FACTOR = 30  # a factor needs so many places: fewer only learn each oth
 LEAST_DAYS = 42  # a place teaches the rhythm from so many known days on
 _WINSOR = 0.5  # a log residual beyond this teaches no more than this
 _RIDGE_DAY = 0.1  # places' worth of prior that a day's loadings are 0
+_LEAST_WEEKS = 4  # days of a weekday, of which a mean says something
+_MOST_OWN = 0.9  # of the noise can be put down to weekdays
 _NOISE = 0.0064  # first guess of the residual variance
 
 
 @dataclass(frozen=True, eq=False)
 class Rhythm:
-    """``days`` [days, 1 + factors] (common first; not a number where unknown) and the noise's variance."""
+    """``days`` [days, 1 + factors] (common first; not a number where unknown) and the noise's variance, of which
+    ``weekdays`` is how a place's own weekdays differ from what its traits say."""
 
     days: F64
     noise: float
     gram: F64  # [1 + factors, 1 + factors]: sum of the products of all places' traits that teach
+    weekdays: float = 0.0
 
     @property
     def factors(self) -> int:
@@ -81,6 +88,29 @@ def fit_rhythm(
         if turn < turns - 1:
             traits = at_home(logs, days, noise, teach)
     return Rhythm(days, noise, gram), traits
+
+
+def own_weekdays(
+    federation: Federation, logs: F64, rhythm: Rhythm, traits: Traits, weekday: NDArray[np.int64]
+) -> float:
+    """The variance over places of what each weekday of a place is apart from level and traits.
+
+    ``logs`` [own places, days] and ``weekday`` int64 [days] (0 to 6) are of the days of ``rhythm``. Crosses: the
+    sum over places and weekdays of squared means less what chance alone makes of them, and how many there are.
+    """
+    rest = logs - traits.level[:, None] - traits.ones @ np.nan_to_num(rhythm.days).T
+    known = np.isfinite(rest) & traits.teach[:, None] & np.isfinite(rhythm.days).all(axis=1)
+    rest = np.where(known, np.clip(rest, -_WINSOR, _WINSOR), 0.0)
+    total, pairs = 0.0, 0.0
+    for day in range(7):
+        count = known[:, weekday == day].sum(axis=1)
+        enough = count >= _LEAST_WEEKS
+        part, size = rest[enough][:, weekday == day], count[enough]
+        mean = part.sum(axis=1) / size
+        chance = ((part**2).sum(axis=1) / size - mean**2) / (size - 1)
+        total, pairs = total + float((mean**2 - chance).sum()), pairs + float(enough.sum())
+    whole, many = federation.sum("rhythm.weekdays", np.array([total, pairs]))
+    return float(np.clip(whole / max(many, 1.0), 0.0, rhythm.noise * _MOST_OWN))
 
 
 def at_home(logs: F64, days: F64, noise: float, teach: Flags | None = None) -> Traits:

@@ -17,9 +17,9 @@ from hanse.errors import Fault
 from hanse.places.crowd.federation import Federation
 from hanse.places.crowd.ground import Calendar, Ground
 from hanse.places.crowd.judgement import Scores
-from hanse.places.crowd.model import Crowd, CrowdSettings
+from hanse.places.crowd.model import Crowd, CrowdSettings, Kept
 from hanse.places.crowd.newcomers import Prior
-from hanse.places.crowd.outlook import Kernels, Outlooks
+from hanse.places.crowd.outlook import Kernels
 from hanse.places.crowd.rhythm import Rhythm, Traits
 from hanse.places.feeds import day
 
@@ -29,20 +29,21 @@ Document = dict[str, Any]
 
 def state_of(crowd: Crowd, calendar: Calendar, keys: tuple[str, ...]) -> Document:
     """Everything that `crowd_of` needs. ``keys`` are the names of all places, ``crowd.own`` counts in them."""
-    prior = crowd.prior
+    kept = crowd.state()
+    prior = kept.prior
     return {
-        "form": FORM, "first": str(calendar.days[0]), "newest": crowd._newest, "lag": crowd._lag,
-        "own": [keys[place] for place in crowd.own.tolist()],
-        "days": _packed(crowd._days), "noise": crowd.rhythm.noise,
-        "gram": _packed(crowd.rhythm.gram),
-        "level": _packed(crowd.traits.level), "traits": _packed(crowd.traits.traits),
-        "teach": _packed(crowd.traits.teach.astype(np.float64)),
-        "weights": _packed(crowd.weights), "deviation": _packed(crowd._deviation),
-        "regular": _scores(crowd._regular_scores),
+        "form": FORM, "first": str(calendar.days[0]), "newest": kept.newest, "lag": kept.lag,
+        "own": [keys[place] for place in kept.own.tolist()],
+        "days": _packed(kept.days), "noise": kept.rhythm.noise, "weekdays": kept.rhythm.weekdays,
+        "gram": _packed(kept.rhythm.gram),
+        "level": _packed(kept.traits.level), "traits": _packed(kept.traits.traits),
+        "teach": _packed(kept.traits.teach.astype(np.float64)),
+        "weights": _packed(kept.weights), "deviation": _packed(kept.deviation),
+        "regular": _scores(kept.regular),
         "prior": None if prior is None else {
             "places": list(keys), "mean": _packed(prior.mean), "covariance": _packed(prior.covariance),
             "spread": _packed(prior.spread),
-            "scores": {str(count): _scores(one) for count, one in crowd._newcomer_scores.items()},
+            "scores": {str(count): _scores(one) for count, one in kept.newcomers.items()},
         },
     }  # fmt: skip
 
@@ -72,44 +73,40 @@ def _crowd_of(
     kept = np.array([row for row, key in enumerate(state["own"]) if key in place], np.int64)
     own = np.array([place[state["own"][row]] for row in kept.tolist()], np.int64)
     crowd = Crowd(federation, ground, calendar, own, None, settings, kernels)
-    rows = _unpacked(state["days"])
+    rows = unpacked(state["days"])
     offset = int((day(state["first"]) - calendar.days[0]).astype(int))
     days = np.full((calendar.size, rows.shape[1]), np.nan)
     old = np.arange(rows.shape[0])
     inside = (old + offset >= 0) & (old + offset < calendar.size)
     days[old[inside] + offset] = rows[inside]
-    crowd._days = days
-    crowd._newest = int(state["newest"]) + offset
-    crowd._lag = int(state["lag"])
-    crowd.rhythm = Rhythm(days, float(state["noise"]), _unpacked(state["gram"]))
-    crowd._outlooks = Outlooks(crowd._kernels, days, np.zeros((calendar.size, 0)))
-    crowd.traits = Traits(
-        _unpacked(state["level"])[kept],
-        _unpacked(state["traits"])[kept],
-        _unpacked(state["teach"])[kept] > 0.5,
+    traits = Traits(
+        unpacked(state["level"])[kept],
+        unpacked(state["traits"])[kept],
+        unpacked(state["teach"])[kept] > 0.5,
     )
-    crowd.weights = _unpacked(state["weights"])
-    crowd._deviation = _unpacked(state["deviation"])[kept]
-    crowd._regular_scores = _scores_of(state["regular"])
-    crowd._told = {}
-    crowd.prior = None
+    prior, newcomers = None, {}
     if state["prior"] is not None:
-        crowd.prior = _prior_of(state["prior"], place)
-        crowd._newcomer_scores = {
-            int(count): _scores_of(one) for count, one in state["prior"]["scores"].items()
-        }
+        prior = _prior_of(state["prior"], place)
+        newcomers = {int(count): _scores_of(one) for count, one in state["prior"]["scores"].items()}
+    found = Kept(
+        own, days, int(state["newest"]) + offset, int(state["lag"]),
+        Rhythm(days, float(state["noise"]), unpacked(state["gram"]), float(state["weekdays"])), traits,
+        unpacked(state["weights"]), unpacked(state["deviation"])[kept], _scores_of(state["regular"]), prior,
+        newcomers,
+    )  # fmt: skip
+    crowd.restore(found, np.zeros((calendar.size, 0)))
     return crowd
 
 
 def _prior_of(state: Mapping[str, Any], place: Mapping[str, int]) -> Prior:
     """Of every place in the list; one that is new in it is expected to be like the average place."""
-    mean, spread = _unpacked(state["mean"]), _unpacked(state["spread"])
+    mean, spread = unpacked(state["mean"]), unpacked(state["spread"])
     whole = np.tile(mean.mean(axis=0), (len(place), 1))
     wide = np.full(len(place), 2.0)
     for row, key in enumerate(state["places"]):
         if key in place:
             whole[place[key]], wide[place[key]] = mean[row], spread[row]
-    return Prior(whole, whole, _unpacked(state["covariance"]), wide)
+    return Prior(whole, whole, unpacked(state["covariance"]), wide)
 
 
 def _scores(scores: Scores) -> Document:
@@ -122,8 +119,8 @@ def _scores(scores: Scores) -> Document:
 
 def _scores_of(state: Mapping[str, Any]) -> Scores:
     return Scores(
-        float(state["low"]), float(state["high"]), _unpacked(state["shift"]), _unpacked(state["p30"]),
-        _unpacked(state["confidence"]), float(state["limit"]),
+        float(state["low"]), float(state["high"]), unpacked(state["shift"]), unpacked(state["p30"]),
+        unpacked(state["confidence"]), float(state["limit"]),
     )  # fmt: skip
 
 
@@ -135,6 +132,7 @@ def _packed(values: NDArray[np.float64]) -> Document:
     }
 
 
-def _unpacked(packed: Mapping[str, Any]) -> NDArray[np.float64]:
+def unpacked(packed: Mapping[str, Any]) -> NDArray[np.float64]:
+    """An array of a state."""
     flat = np.frombuffer(base64.b64decode(packed["float64"], validate=True), "<f8")
     return flat.reshape(tuple(packed["shape"])).astype(np.float64)
