@@ -9,7 +9,8 @@ come after it: ``all_s`` and ``all_bytes`` have them. ``plaintext``: the same mo
 ``sslr`` and ``ssglm``: SecretFlow's SS-LR (10 epochs) and SS-GLM (5 IRLS iterations), two processes on rows that
 are aligned beforehand; a Python with ``secretflow-lite`` in it is named with --peer-python or the variable
 HANSE_SECRETFLOW_PYTHON. Bytes are those of all messages, without frame heads; the peer's what passed the loopback.
-``peak_rss_mib`` is of the whole process: all three seats, both parties, and what the bench itself holds.
+``peak_rss_mib`` is of the whole process, all three seats and both parties, until the metrics are there; of it the
+bench itself holds ``own_rss_mib``, the made-up rows. --batch-rows keeps shares in a file, so many rows in memory.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", default="logistic", choices=["logistic", "linear", "poisson", "gamma"]
     )
+    parser.add_argument("--batch-rows", type=int, help="rows in memory at a time; all unless given")
     parser.add_argument("--peer-method", choices=sorted(EPOCHS), default="sslr")
     parser.add_argument(
         "--peer-python", default="", help="a Python in which secretflow-lite is installed"
@@ -78,11 +80,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         )
         for name, part in halves.items()
     ]  # fmt: skip
-    found = [
-        rehearse(tables, args.model, holdout=0.0, alignment=args.alignment, least_rows=0)
-        for _ in range(args.repeats)
-    ]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    asked = {
+        "holdout": 0.0,
+        "alignment": args.alignment,
+        "least_rows": 0,
+        "batch_rows": args.batch_rows,
+    }
+    found = [rehearse(tables, args.model, **asked) for _ in range(args.repeats)]
+    peak = max(f.peak_mib for f in found)
     ours = found[0]
     wall = statistics.median(f.trained_s for f in found)
     out: dict[str, Any] = {
@@ -93,7 +99,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "alignment": args.alignment, "model": args.model, "iterations": ours.iterations,
         "settled": ours.settled, "coefficient_difference": ours.difference,
         "all_s": statistics.median(f.wall_s for f in found), "all_cpu_s": ours.cpu_s, "all_bytes": ours.bytes,
-        "cores": os.cpu_count(), "load": os.getloadavg()[0],
+        "batch_rows": args.batch_rows, "own_rss_mib": own, "cores": os.cpu_count(), "load": os.getloadavg()[0],
     }  # fmt: skip
     if args.peer == "sslr":
         out |= secretflow(x, y, args.peer_method, args.peer_python)

@@ -8,40 +8,16 @@ loads what is loaded lazily. SS-LR as in its documentation: batches of 1,024 row
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import secretflow
-from secretflow.data import FedNdarray, PartitionWay
 from secretflow.device.driver import reveal, wait
 from secretflow.ml.linear import SSGLM, SSRegression
 
-PARTIES = ("guest", "host")
-
-
-def same(array: Any) -> Any:
-    """What a party reads at home."""
-    return array
-
-
-def at_home(x: Any, y: Any, devices: Any) -> Any:
-    """(columns, labels) as SecretFlow has them: each half of the columns at its party, labels at the first."""
-    half = x.shape[1] // 2
-    ends = {"guest": slice(0, half), "host": slice(half, 2 * half)}
-    parts = {
-        devices[name]: devices[name](same)(np.ascontiguousarray(x[:, part]))
-        for name, part in ends.items()
-    }
-    label = {devices["guest"]: devices["guest"](same)(y.reshape(-1, 1))}
-    wait([*parts.values(), *label.values()])
-    return tuple(FedNdarray(each, partition_way=PartitionWay.VERTICAL) for each in (parts, label))
+from peer_secretflow import PARTIES, at_home, run, started
 
 
 def fitted(spu: Any, rows: Any, labels: Any, asked: dict[str, Any]) -> Any:
@@ -76,17 +52,7 @@ def train(file: str, asked: dict[str, Any], me: str, ports: list[int]) -> tuple[
     """One party's run; (seconds, bytes, scores)."""
     read = np.load(file)
     x, y = read["x"], read["y"]
-    addresses = {
-        name: {"address": f"127.0.0.1:{port}"}
-        for name, port in zip(PARTIES, ports[:2], strict=True)
-    }
-    secretflow.init(
-        cluster_config={"parties": addresses, "self_party": me},
-        ray_mode=False,
-        logging_level="error",
-        cross_silo_comm_backend="brpc_link",
-    )
-    devices = {name: secretflow.PYU(name) for name in PARTIES}
+    devices = started(me, ports[:2])
     nodes = [
         {"party": name, "address": f"127.0.0.1:{port}"}
         for name, port in zip(PARTIES, ports[2:], strict=True)
@@ -106,33 +72,14 @@ def train(file: str, asked: dict[str, Any], me: str, ports: list[int]) -> tuple[
     return wall, size, scores
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    found = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return found
+def host(file: str, asked: dict[str, Any], ports: list[int]) -> None:
+    train(file, asked, PARTIES[1], ports)
 
 
-def main() -> None:
-    file, asked = sys.argv[1], json.loads(sys.argv[2])
-    if len(sys.argv) > 3:
-        train(file, asked, PARTIES[1], json.loads(sys.argv[3]))
-        return
-    ports = free_ports(4)
-    other = subprocess.Popen([sys.executable, __file__, file, json.dumps(asked), json.dumps(ports)],
-                             stdout=sys.stderr)  # fmt: skip
-    try:
-        wall, size, scores = train(file, asked, PARTIES[0], ports)
-    finally:
-        other.wait(60)
-    found = {"wall_s": wall, "bytes": size, "peak_rss_mib": peak_mib(), "scores": scores.tolist()}
-    print(json.dumps(found), flush=True)
-    os._exit(0)  # its threads do not always end
+def guest(file: str, asked: dict[str, Any], ports: list[int]) -> dict[str, Any]:
+    wall, size, scores = train(file, asked, PARTIES[0], ports)
+    return {"wall_s": wall, "bytes": size, "peak_rss_mib": peak_mib(), "scores": scores.tolist()}
 
 
 if __name__ == "__main__":
-    main()
+    run(guest, host, ports=4)

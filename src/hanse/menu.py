@@ -261,6 +261,12 @@ MODELS: dict[str, Entry] = {
             models.scoring_one,
         ),
         (
+            "contributions", "What each party adds",
+            "whom the contract names learns exact metrics of a model of every coalition of parties; nobody learns "
+            "a coefficient",
+            models.contributing,
+        ),
+        (
             "crowd-train", "Crowd model",
             "owners of counters learn, per place and day, the sum over at least two holders of how far the day is "
             "from usual; nobody learns an owner's counts",

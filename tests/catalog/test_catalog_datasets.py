@@ -38,12 +38,12 @@ def test_a_description_survives_its_own_json() -> None:
         ({"colour": "red"}, "colour"),
         ({"name": "Visits!"}, "name"),
         ({"ids": []}, "ids"),
-        ({"ids": [{"column": "p", "type": "phone", "region": "china"}]}, "ids.0.region"),
-        ({"ids": [{"column": "p", "type": "phone", "format": "sha1"}]}, "ids.0.format"),
-        ({"columns": [{"name": "a", "column": "x", "kind": "float"}]}, "columns.0.kind"),
+        ({"ids": [{"column": "p", "type": "phone", "region": "china"}]}, "ids[1].region"),
+        ({"ids": [{"column": "p", "type": "phone", "format": "sha1"}]}, "ids[1].format"),
+        ({"columns": [{"name": "a", "column": "x", "kind": "float"}]}, "columns[a].kind"),
         (
             {"columns": [{"name": "a", "column": "x", "kind": "time", "zone": "Mars"}]},
-            "columns.0.zone",
+            "columns[a].zone",
         ),
         ({"classification": "secret"}, "classification"),
     ],
@@ -52,7 +52,8 @@ def test_a_wrong_field_is_named(changes: dict[str, Any], place: str) -> None:
     with pytest.raises(Fault) as caught:
         parse_dataset(document(**changes))
     assert caught.value.code == "catalog.dataset"
-    assert f" at {place}" in caught.value.message
+    assert f": {place}: " in caught.value.message
+    assert caught.value.where == place
 
 
 @pytest.mark.parametrize(

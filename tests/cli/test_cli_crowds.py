@@ -215,7 +215,7 @@ def test_the_commitment_covers_definition_version_and_data(
         clause = fed.contract.dataset("rich")
         assert isinstance(fed.contract, Contract)
         assert clause is not None
-        return office.prepare(clause, fed.bundle)
+        return office.datasets.prepare(clause, fed.bundle)
 
     create(hanse, node, "rich", "--of", "baskets", "--where", "amount>=5000")
     first = commitment()

@@ -72,7 +72,7 @@ def test_check_reads_the_data_again(hanse: Hanse, make_node: MakeNode, described
     ("change", "code", "said"),
     [
         (("yuan", "euro"), "catalog.missing-column", "euro"),
-        (('kind = "time"', 'kind = "tyme"'), "catalog.dataset", "columns.0.kind"),
+        (('kind = "time"', 'kind = "tyme"'), "catalog.dataset", "columns[at].kind"),
         (("evidence", "evidense"), "catalog.dataset", "evidense"),
         (("baskets.csv", "other.csv"), "catalog.missing-file", "other.csv"),
         (("[{ column", "[{ column ="), "file.syntax", "line 4"),

@@ -140,8 +140,8 @@ def test_every_kind_has_the_same_report(
 
 def test_more_classes_and_columns_than_shares_can_take(files: list[Path]) -> None:
     random = np.random.default_rng(4)
-    changed(files[0], y=[f"class {n % 10}" for n in ROWS])
-    changed(files[2], **{f"x{n}": random.normal(size=900) for n in range(50)})
+    changed(files[0], y=[f"class {n % 16}" for n in ROWS])
+    changed(files[2], **{f"x{n}": random.normal(size=900) for n in range(260)})
     error = refused([files[0], files[2]], "--model", "multinomial")
     assert error.code == "learn.columns"
     assert "--model boosting --loss multinomial" in error.remedy

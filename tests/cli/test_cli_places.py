@@ -40,7 +40,7 @@ def test_a_list_that_is_wrong_or_damaged_is_told(
 ) -> None:
     node = make_node("map-provider")
     file = tmp_path / "places.csv"
-    refused(hanse("places", "add", file, "--node", node), "catalog.missing-file", "places.csv")
+    refused(hanse("places", "add", file, "--node", node), "file.missing", "places.csv")
     file.write_text(CSV + "a,Again,shop,1,1\n")
     refused(hanse("places", "add", file, "--node", node), "gazetteer.duplicate", "'a'")
     assert hanse("places", "list", "--json", "--node", node).json == []

@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 from hanse import __version__
 from hanse.clock import ManualClock, SystemClock
 from hanse.contracts import Bundle, Contract, JobRequest
+from hanse.learn.evaluation.shapley import contributions
+from hanse.learn.jobs.contributions import Coalition, Contributed
 from hanse.node.faces import facade
 from hanse.node.identity.keys import load_identity
 from hanse.node.office import NodeOffice
@@ -50,8 +52,8 @@ def furnish(folder: Path, planted: str = PLANTED) -> None:
             office = NodeOffice(found.identity, found.store, clock)
             office.import_bundle(Bundle(agreed))
             request = asked(agreed, analyst, number)
-            office.job_started(request, ["seat 0"])
-            office.job_ended(request.job_hash, "done", error=None)
+            office.book.started(request, ["seat 0"])
+            office.book.ended(request.job_hash, "done", error=None)
     with facade.office_of(folder) as office:
         path = folder / "town.parquet"
         pq.write_table(town(planted), path)
@@ -131,3 +133,75 @@ def figures() -> list[Figure]:
             value = 400.0 + 60 * i + (180 if day.weekday() > 4 else 0) + 20 * ((n * 7 + i) % 5)
             found.append(Figure(f"store-{i:02}", day, value, 0.85 * value, 1.15 * value, 0.88))
     return found
+
+
+# --- what parties add to a model, as it was measured --------------------------------------------------
+
+VALUED, MODEL = "spring-model", "buyers"
+REACHED = {
+    ("retail-chain",): 0.58,
+    ("retail-chain", "data-house"): 0.63,
+    ("retail-chain", "media-house"): 0.69,
+    ("retail-chain", "data-house", "media-house"): 0.72,
+}
+
+
+def furnish_contributions(folder: Path) -> str:
+    """A contract with a model of three parties whose contributions were measured and are paid for; the job."""
+    nodes = {p: folder if p == folder.name else folder.parent / p for p in PARTIES}
+    cards = {p: load_identity(at, clock=SystemClock()).card for p, at in nodes.items()}
+    agreed = valued(cards)
+    fields = asked(agreed, "retail-chain", 9).fields() | {
+        "computation": "contributions", "parameters": {"model": MODEL}, "noise": False, "epsilon": 0.0,
+        "uses": [{"dataset": d, "column": "", "purpose": "membership"} for d in ("buyers", "viewers", "movers")],
+        "recipients": ["media-house", "retail-chain"], "outputs": [{"name": "metrics-0", "shape": [38]}],
+    }  # fmt: skip
+    request = JobRequest.from_fields(fields)
+    with facade.office_of(folder) as found:
+        clock = ManualClock(datetime(2026, 11, 12, 9, tzinfo=UTC))
+        office = NodeOffice(found.identity, found.store, clock)
+        office.import_bundle(Bundle(agreed))
+        office.spend.reserve(
+            request.job_hash, contract=agreed.id, period="contract", providers=PARTIES, epsilon=0.0,
+            epsilon_join=1.0, limit=lambda _standing: None, model=MODEL, trainings=4,
+        )  # fmt: skip
+        office.spend.commit(request.job_hash)
+        office.book.started(request, ["recipient"])
+        office.book.ended(request.job_hash, "done", result=measured().body(), error=None)
+    return request.job_hash
+
+
+def measured() -> Contributed:
+    """What coalitions reach, made up."""
+    values = {frozenset(some): value for some, value in REACHED.items()}
+    shares = contributions(PARTIES, values, ["retail-chain"])
+    coalitions = tuple(
+        Coalition(some, {"auc": value, "rows": 2400.0}, 6, converged=True)
+        for some, value in REACHED.items()
+    )
+    return Contributed(MODEL, "retail-chain", "auc", 0.58, 0.72, 2400.0, tuple(shares), coalitions)
+
+
+def valued(cards: dict[str, Any]) -> Contract:
+    terms = contract(cards, "").fields() | {"id": VALUED, "title": "A model of buyers"}
+    owners = {"buyers": "retail-chain", "viewers": "media-house", "movers": "data-house"}
+    feature = {"name": "visits", "kind": "integer", "uses": ["feature"], "maximum": 100}
+    target = {"name": "bought", "kind": "boolean", "uses": ["target"]}
+    terms["datasets"] = [
+        {"name": name, "provider": owner, "capacity": 1000, "slots": 1, "personal": True, "legal_basis": "consent",
+         "evidence": "made up",
+         "columns": [feature, target] if name == "buyers" else [feature]}
+        for name, owner in owners.items()
+    ]  # fmt: skip
+    terms["models"] = [
+        {"name": MODEL, "kind": "logistic", "target": {"dataset": "buyers", "column": "bought"},
+         "features": [{"dataset": name, "columns": ["visits"]} for name in owners], "alignment": "hidden",
+         "authorisation": "authorised-by-people", "evidence": "Made-up forms.", "metrics": ["retail-chain"],
+         "contributions": ["media-house", "retail-chain"], "maximum_trainings": 12, "least_rows": 500,
+         "expiry_days": 90}
+    ]  # fmt: skip
+    terms["prices"] = {"currency": "CNY", "terms": [
+        {"payer": "retail-chain", "payee": "media-house", "unit": "contribution", "model": MODEL, "amount": "9000"}
+    ]}  # fmt: skip
+    del terms["computations"]
+    return Contract.from_fields(terms | {"starts": date(2026, 10, 1), "expires": date(2027, 10, 1)})

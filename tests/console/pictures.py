@@ -13,7 +13,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "cli")]
 
 from chromium import browser, signed_in  # noqa: E402
-from console_house import AGREED, PRODUCT, furnish  # noqa: E402
+from console_house import AGREED, PRODUCT, furnish, furnish_contributions  # noqa: E402
 from console_results import seed  # noqa: E402
 from console_stage import bench, new_node  # noqa: E402
 
@@ -26,9 +26,10 @@ SIZE = {"width": 1120, "height": 760}
 def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        home = new_node(Path(folder) / "node", organisation="A media company (demo)")
+        home = new_node(Path(folder) / "media-house", organisation="A media company (demo)")
         jobs = seed(home, ("funnel", "overlap", "lift", "portrait", "town"))
         furnish(home, planted="")
+        furnish_contributions(home)
         with bench(home, settings=Settings(port=0)) as made, browser() as chromium:
             made.console.start()
             for name, role, where, more in (
@@ -39,6 +40,7 @@ def main() -> None:
                 ("contract-chinese", "legal", "/contracts/rehearsal-funnel", {"locale": "zh-CN"}),
                 ("product", "analyst", f"/products/{PRODUCT}?place=store-03", {}),
                 ("value", "manager", f"/value?contract={AGREED}&from=2026-11-01&to=2026-11-30", {}),
+                ("contributions-chinese", "manager", "/value#adds", {"locale": "zh-CN"}),
                 ("evidence-chinese", "legal", "/evidence", {"locale": "zh-CN"}),
                 ("phone", "analyst", f"/jobs/{jobs['portrait']}", {"viewport": {"width": 390, "height": 760}}),
             ):  # fmt: skip

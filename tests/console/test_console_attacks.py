@@ -208,6 +208,30 @@ def test_a_partner_s_address_and_a_dataset_s_path_are_checked(
     assert owner.api("POST", "/datasets", json=dataset).json()["code"] == "dataset.path"
 
 
+def test_what_is_wrong_with_a_dataset_or_a_request_is_said_by_its_field(stage: Bench) -> None:
+    owner = stage.browser("data-owner")
+    dataset = {"name": "x", "source": {"path": "/nowhere.csv"}, "classification": "secret",
+               "ids": [{"column": "id", "type": "Phone!"}], "descripton": "x"}  # fmt: skip
+    answer = owner.api("POST", "/datasets", json=dataset)
+    assert (answer.status_code, answer.json()["code"]) == (422, "catalog.dataset")
+    said = answer.json()["message"]
+    for words in ("'x' has 5 problems", "ids[1].type: must be 1 to 63 small letters", "legal_basis: is missing",
+                  "classification: must be 'personal'", "did you mean 'description'"):  # fmt: skip
+        assert words in said, said
+    assert (answer.json()["where"], bool(answer.json()["remedy"])) == ("ids[1].type", True)
+    answer = owner.api("POST", "/datasets", json=["no", "table"])
+    assert (answer.status_code, answer.json()["code"]) == (422, "request.malformed")
+    assert (
+        answer.json()["message"]
+        == "the request has one problem: body: must be a table of keys and values"
+    )
+    answer = owner.api("GET", "/ledger", params={"limit": "many", "kind": "A b"})
+    assert answer.status_code == 422
+    said = answer.json()["message"]
+    assert "limit: must be a whole number" in said
+    assert "kind: must" in said
+
+
 # --- floods and hosts -------------------------------------------------------------------------------
 
 

@@ -23,6 +23,7 @@ _ALLOWED = (
     "hanse.node.faces",
     "hanse.errors",
     "hanse.clock",
+    "hanse.problems",
 )
 
 # Every command, and the route of the API that does the same; or why there is none.
@@ -94,6 +95,9 @@ VERBS: dict[str, str] = {
     "user list": "GET /api/v1/users",
     "user role": "POST /api/v1/users/{name}",
     "user reset": "POST /api/v1/users/{name}/reset",
+    "user link": "POST /api/v1/users/{name}/account",
+    "user unlink": "DELETE /api/v1/users/{name}/account",
+    "publish": "POST /api/v1/publications",
     "crowd-days list": "GET /api/v1/crowd-days",
     "crowd-days train": "POST /api/v1/crowd-days/{crowd}/trainings",
     "crowd-days day": "POST /api/v1/crowd-days/{crowd}/days",
@@ -120,12 +124,15 @@ VERBS: dict[str, str] = {
     "evidence impact": "GET /api/v1/evidence/{contract_id}/impact",
     "value usage": "GET /api/v1/value/usage",
     "value statement": "GET /api/v1/value/statements/{contract_id}",
+    "value measure": "POST /api/v1/value/contributions",
+    "value contributions": "GET /api/v1/value/contributions",
 }
 # Commands of whoever holds the node's folder or a file.
 _AT_HOME = (
-    "init", "demo", "city", "learn", "features", "serve", "publish", "console",
+    "init", "demo", "city", "learn", "features", "serve", "console",
     "node start", "node backup", "node restore", "node renew", "node move-store",
-    "crowd-days backtest",
+    "crowd-days backtest", "crowd-days map", "crowd-days series", "crowd-days contributions", "value crowd",
+    "model audit",
 )  # fmt: skip
 
 

@@ -8,23 +8,28 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from console_house import PARTIES, valued
 from console_results import seed
 from console_stage import Bench, bench, new_node
 
 from hanse import menu
+from hanse.clock import SystemClock
 from hanse.console import forms
 from hanse.console.clauses import clauses
 from hanse.console.matrix import REVIEW_ROLES, ROLES
 from hanse.console.wording import LANGUAGES, Words, catalogue, chosen
 from hanse.contracts import TRUST, describe
+from hanse.node.faces import facade
 from hanse.node.faces.contracts import STATES, TEMPLATES
 from hanse.node.faces.results import JOB_STATES
+from hanse.node.identity.keys import load_identity
 
 _TEMPLATES = Path(str(files("hanse.console"))) / "templates"
 _CODE = Path(str(files("hanse.console")))
 _CALL = re.compile(r"""\bt(?:\.has)?\(\s*'([a-z0-9_.-]+)'\s*[,)]""")
 _PYTHON = re.compile(r"""\bt\(\s*"([a-z0-9_.-]+)"\s*[,)]""")
 _GROUP = re.compile(r"""\bt\.of\(\s*['"]([a-z_]+)['"]""")
+_MADE = re.compile(r"""\bt\(\s*f"([a-z_.-]+)\.\{""")
 _PREFIX = re.compile(r"""\bt(?:\.has)?\(\s*'([a-z0-9_.-]+\.)' ~""")
 _PAGES = ("/", "/health", "/partners", "/data", "/contracts", "/contracts/new", "/jobs", "/ask", "/ask/text",
           "/standing",
@@ -42,6 +47,7 @@ def used() -> tuple[set[str], set[str]]:
     text = "\n".join(templates())
     keys = set(_CALL.findall(text)) | set(_PYTHON.findall(python))
     groups = set(_GROUP.findall(text)) | set(_GROUP.findall(python))
+    groups |= set(_MADE.findall(python))
     groups |= {p.rstrip(".") for p in _PREFIX.findall(text)}
     return keys, groups
 
@@ -177,3 +183,31 @@ def test_a_contract_s_page_says_every_term_also_ones_that_it_does_not_know(
 
     assert TRUST in text("en", terms)
     assert TRUST in describe(bundle_of(stored).contract)
+
+
+def test_models_and_prices_are_said_in_sentences(tmp_path: Path) -> None:
+    cards = {}
+    for party in PARTIES:
+        facade.create_node(tmp_path / party, party, f"The {party}", None)
+        cards[party] = load_identity(tmp_path / party, clock=SystemClock()).card
+    terms = valued(cards).fields()
+    for language in LANGUAGES:
+        sections = {s.key: s for s in clauses(terms, Words(language), "media-house", TRUST)}
+        assert "further" not in sections  # nothing is left to be shown as it stands
+        (model,) = sections["models"].clauses
+        said = "\n".join((model.text, *model.items))
+        for wanted in (
+            "buyers.bought",
+            "visits",
+            "12",
+            "500",
+            "90",
+            "Made-up forms.",
+            "The retail-chain",
+        ):
+            assert wanted in said, (language, wanted)
+        assert model.mine
+        (price,) = sections["prices"].clauses
+        assert "CNY 9000" in price.items[0]
+        changed = {**terms, "models": [{**terms["models"][0], "colour": "red"}]}
+        assert "further" in {s.key for s in clauses(changed, Words(language), "x", TRUST)}

@@ -80,11 +80,11 @@ def test_providers_and_permitting_parties_follow_from_the_data_used() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"attempt": 0}, "attempt: must be greater"),
-        ({"attempt": "1"}, "attempt: must be a valid integer"),
+        ({"attempt": 0}, "attempt: must be at least"),
+        ({"attempt": "1"}, "attempt: must be a whole number"),
         ({"epsilon": float("nan")}, "epsilon"),
         ({"epsilon": True}, "epsilon"),
-        ({"created": "2026-07-15T11:59:00"}, "created: must have timezone"),
+        ({"created": "2026-07-15T11:59:00"}, "created: must say its time zone"),
         ({"nonce": "00"}, "nonce: must be 32"),
         ({"uses": []}, "uses"),
         ({"uses": [{"dataset": "baskets", "purpose": "value"}]}, "column: must be given"),

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from fault_federation import Federation
+from fault_people import parameters
 from fault_privacy import traces_of_people
 
 from hanse.cli.node_log import Lines
+from hanse.node.jobs.runner import Question
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +52,15 @@ def linked(federation: Federation) -> Iterator[Federation]:
     for member in federation.each():
         if member.node is not None:
             member.node.exchange.tap = None
+
+
+@pytest.fixture(scope="module")
+def contract(federation: Federation) -> str:
+    """A contract of the module's own."""
+    return federation.contract()
+
+
+@pytest.fixture
+def asked(linked: Federation, contract: str, request: pytest.FixtureRequest) -> Question:
+    """A question that only this test asks: no answer to it is recorded."""
+    return linked.question(contract, parameters=parameters(request.node.name[-60:]))

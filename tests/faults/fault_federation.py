@@ -9,13 +9,10 @@ A member's node runs in this process (`Member.start`) or as a process of its own
 
 from __future__ import annotations
 
-import contextlib
-import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +20,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fault_people import CAPACITY, EPSILON, baskets, exposures, parameters, registration
 
-from hanse.clock import Clock, SystemClock
-from hanse.contracts import Bundle, Contract
-from hanse.entropy import SystemEntropy
+from hanse.clock import SystemClock
 from hanse.errors import HanseError
-from hanse.ledger import Spend
-from hanse.node.config import Listen, config_text, load_config
-from hanse.node.daemon import Node
-from hanse.node.identity.keys import Identity, create_identity
 from hanse.node.identity.partners import Partner
 from hanse.node.jobs.runner import Outcome, Question
-from hanse.node.office import OPEN_STATES, NodeOffice
-from hanse.node.storage.jobs import Job
-from hanse.node.storage.store import open_store
-from hanse.node.transport.exchange import Tap
+from node_stage import Document, Member, Nodes, until
+
+__all__ = ["Federation", "Member", "ShiftedClock", "until"]
 
 NAMES = ("ash", "birch", "cedar", "dune", "elm")
 SEATS = ("ash", "birch", "cedar")
@@ -46,23 +36,6 @@ RECIPIENTS = ("elm", "ash")
 K = 20
 LINKED = 15.0  # seconds in which restarted nodes must find each other
 ENDED = 10.0  # seconds in which every survivor must have ended the job
-Document = dict[str, Any]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def until(true: Callable[[], bool], seconds: float, what: str) -> float:
-    """Wait for something to be true; the seconds that it took."""
-    begun = time.monotonic()
-    while not true():
-        if time.monotonic() - begun > seconds:
-            raise AssertionError(f"after {seconds:g} s: not {what}")
-        time.sleep(0.02)
-    return time.monotonic() - begun
 
 
 class ShiftedClock(SystemClock):
@@ -76,84 +49,8 @@ class ShiftedClock(SystemClock):
 
 
 @dataclass
-class Member:
-    """One organisation: its folder, its keys, and its node while that runs in this process."""
-
-    name: str
-    folder: Path
-    identity: Identity
-    address: tuple[str, int]
-    node: Node | None = None
-
-    @property
-    def data(self) -> Path:
-        return self.folder / "data"
-
-    @property
-    def running(self) -> Node:
-        if self.node is None:
-            raise AssertionError(f"{self.name} does not run in this process")
-        return self.node
-
-    def start(self, *, clock: Clock | None = None, tap: Tap | None = None) -> Node:
-        """Start the node in this process."""
-        self.node = Node(self.folder, clock=clock, tap=tap)
-        self.node.start()
-        return self.node
-
-    def stop(self) -> None:
-        node, self.node = self.node, None
-        if node is not None:
-            node.stop()
-
-    @contextlib.contextmanager
-    def office(self) -> Iterator[NodeOffice]:
-        """The node's records, wherever it runs or if it does not."""
-        if self.node is not None:
-            yield self.node.office
-            return
-        store = open_store(load_config(self.folder))
-        try:
-            yield NodeOffice(self.identity, store, SystemClock())
-        finally:
-            store.close()
-
-    def jobs(self) -> dict[str, Job]:
-        """The jobs that the node remembers, by hash."""
-        with self.office() as office:
-            return {job.job: job for job in office.store.jobs.all()}
-
-    def open_jobs(self) -> set[str]:
-        """Jobs that have not ended here, or whose price is still reserved."""
-        with self.office() as office:
-            stored = {job.job for job in office.store.jobs.all(states=OPEN_STATES)}
-            return stored | set(Spend(office.ledger).open_jobs())
-
-    def refusals(self) -> list[Document]:
-        """The refusals in the node's ledger, oldest first."""
-        with self.office() as office:
-            return [dict(entry.body) for entry in office.ledger.entries("refusal")]
-
-    def budget_of(self, job: str) -> str:
-        """What became of the job's price here: "", reserved, committed or released."""
-        with self.office() as office:
-            found = Spend(office.ledger).reservation(job)
-            return found.state if found is not None else ""
-
-
-@dataclass
-class Federation:
+class Federation(Nodes):
     """The five, by name; `contract` gives them something to ask under."""
-
-    root: Path
-    members: dict[str, Member] = field(default_factory=dict)
-    contracts: int = 0
-
-    def __getitem__(self, name: str) -> Member:
-        return self.members[name]
-
-    def each(self, names: Iterable[str] = NAMES) -> list[Member]:
-        return [self.members[name] for name in names]
 
     # --- setting up ---------------------------------------------------------------------------------
 
@@ -161,23 +58,9 @@ class Federation:
     def found(cls, root: Path) -> Federation:
         """Keys, folders, cards exchanged, data registered; nothing runs."""
         made = cls(root)
-        for name in NAMES:
-            folder, address = root / name, ("127.0.0.1", free_port())
-            organisation = f"The {name} company (made up)"
-            identity = create_identity(
-                folder, name, organisation, clock=SystemClock(), entropy=SystemEntropy()
-            )
-            text = config_text(name, organisation, Listen(host=address[0], port=address[1]))
-            (folder / "hanse.toml").write_text(text)
-            (folder / "data").mkdir()
-            made.members[name] = Member(name, folder, identity, address)
+        made.settle_in(NAMES)
         made.give("exposures", exposures())
         made.give("baskets", baskets())
-        for member in made.members.values():
-            with member.office() as office:
-                for other in made.members.values():
-                    if other is not member:
-                        office.add_partner(Partner(other.identity.card, other.address))
         for name in OWNERS:
             made.register(name)
         return made
@@ -196,48 +79,16 @@ class Federation:
 
     def terms(self, **changes: Any) -> Document:
         """The fields of a new contract; a change of a table changes the fields it names."""
-        self.contracts += 1
-        fields: Document = {
-            "format": 1, "id": f"faults-{self.contracts}", "version": 1, "title": "Faults",
-            "purpose": "See what happens when something breaks.", "starts": date(2020, 1, 1),
-            "expires": date(2100, 1, 1), "maximum_jobs": 10_000, "seats": list(SEATS),
-            "independence": "Made-up companies.", "retention_days": 30,
-            "join": {"id_type": "member", "hash": "sha256", "epsilon": 1.0, "delta": 1e-8,
-                     "epsilon_budget": 1e6},
-            "privacy": {"k": K, "epsilon_per_query": EPSILON, "epsilon_budget": 1e6, "similar_questions": 10_000,
-                        "delta": 1e-8, "period": "contract"},
-            "parties": [
-                {"name": m.name, "organisation": m.identity.organisation,
-                 "signing_key": m.identity.card.signing_key,
-                 "certificate": m.identity.card.fingerprint}
-                for m in self.members.values()
-            ],
-            "datasets": [_terms_of(name) for name in OWNERS],
-            "computations": [{"name": "funnel", "recipients": list(RECIPIENTS),
-                              "datasets": list(OWNERS)}],
-        }  # fmt: skip
+        fields = self.common_terms(
+            "faults",
+            privacy={"k": K, "epsilon_per_query": EPSILON, "epsilon_budget": 1e6, "similar_questions": 10_000,
+                     "delta": 1e-8, "period": "contract"},
+            datasets=[_terms_of(name) for name in OWNERS],
+            computations=[{"name": "funnel", "recipients": list(RECIPIENTS), "datasets": list(OWNERS)}],
+        )  # fmt: skip
         for name, value in changes.items():
             fields[name] = fields[name] | value if isinstance(value, dict) else value
         return fields
-
-    def signed(self, fields: Document, signers: Iterable[str] = NAMES) -> Bundle:
-        """The contract of these terms with signatures."""
-        bundle = Bundle(Contract.from_fields(fields))
-        for name in signers:
-            bundle = bundle.signed(name, self.members[name].identity.signing_key)
-        return bundle
-
-    def contract(self, *, signers: Iterable[str] = NAMES, **changes: Any) -> str:
-        """Agree on a contract of its own at all nodes; its id."""
-        bundle = self.signed(self.terms(**changes), signers)
-        self.hand_out(bundle)
-        return bundle.contract.id
-
-    def hand_out(self, bundle: Bundle, names: Iterable[str] = NAMES) -> None:
-        """Import the bundle at these nodes."""
-        for member in self.each(names):
-            with member.office() as office:
-                office.import_bundle(bundle)
 
     def introduce(self, name: str) -> None:
         """Give the member's present card to all the others."""
@@ -252,30 +103,6 @@ class Federation:
                 other.node.exchange.meet(partner)
 
     # --- running in this process --------------------------------------------------------------------
-
-    def start(self) -> None:
-        for member in self.members.values():
-            if member.node is None:
-                member.start()
-        self.linked()
-
-    def stop(self) -> None:
-        with ThreadPoolExecutor(len(NAMES)) as pool:
-            list(pool.map(lambda member: member.stop(), self.members.values()))
-
-    def linked(self, seconds: float = LINKED) -> None:
-        """Wait until all the nodes that run here have found each other."""
-        running = {m.name: m.running.exchange for m in self.each() if m.node is not None}
-
-        def all_linked() -> bool:
-            return all(
-                status.connected
-                for exchange in running.values()
-                for status in exchange.status()
-                if status.party in running
-            )
-
-        until(all_linked, seconds, "all linked")
 
     def question(self, contract: str, **changes: Any) -> Question:
         fields: Document = {

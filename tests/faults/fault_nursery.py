@@ -144,8 +144,9 @@ class Nursery:
         self.processes: dict[str, int] = {}
         here = Path(__file__).resolve()
         self._program = subprocess.Popen(  # noqa: S603 (our own interpreter and file)
-            [sys.executable, str(here)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+            [sys.executable, str(here)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONPATH": str(here.parents[1])},  # where node_stage is
+        )  # fmt: skip
 
     def _command(self, **command: Any) -> int:
         if self._program.stdin is None or self._program.stdout is None:

@@ -72,6 +72,11 @@ def test_a_seat_or_provider_with_another_certificate(linked: Federation, name: s
 def test_an_asking_node_with_another_certificate(linked: Federation) -> None:
     contract = linked.contract()
     renewed(linked, "elm")
+    links = linked["elm"].running.exchange
+    known = "does not know the certificate of this node"  # before its first tries it can only say: no link
+    until(
+        lambda: all(known in str(link.problem) for link in links.status()), WITHIN, "refused by all"
+    )
     error, job = linked.fails(new_question(linked, contract), within=WITHIN)
     assert (error.code, job) == ("peer.certificate-refused", "")
     assert "does not know the certificate of this node" in error.message

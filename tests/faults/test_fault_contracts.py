@@ -25,14 +25,14 @@ def refused(
     federation: Federation, question: Question, code: str, *, by: str, asking: str = "elm"
 ) -> HanseError:
     """The refusal of the question: by that node, in its ledger, and with nothing reserved or kept anywhere."""
-    noted = {member.name: len(member.refusals()) for member in federation.each()}
+    noted = {member.name: len(member.entries("refusal")) for member in federation.each()}
     error, job = federation.fails(question, asking=asking, within=WITHIN)
     assert isinstance(error, Refusal), str(error)
     assert error.code == code, str(error)
     assert error.remedy
     if by != asking:
         assert error.where.startswith(by), str(error)
-    new = federation[by].refusals()[noted[by] :]
+    new = federation[by].entries("refusal")[noted[by] :]
     assert [(entry["code"], entry["analyst"]) for entry in new] == [(code, asking)]
     assert all(entry["remedy"] and entry["message"] for entry in new)
     if job:
@@ -264,14 +264,14 @@ def test_a_forged_request_is_refused_by_every_node_by_itself(linked: Federation,
     fields = copy.deepcopy(request.fields())
     forge(fields)
     for name in ("ash", "birch", "cedar", "dune"):
-        before = len(linked[name].refusals())
+        before = len(linked[name].entries("refusal"))
         for ask in ("prepare", "admit"):
             with pytest.raises(HanseError) as raised:
                 asking.exchange.request(name, {"ask": ask, "request": fields})
             assert raised.value.code == code, str(raised.value)
             assert raised.value.where.startswith(name)
             assert raised.value.remedy
-        noted = linked[name].refusals()[before:]
+        noted = linked[name].entries("refusal")[before:]
         assert [(entry["code"], entry["analyst"]) for entry in noted] == [(code, "elm")] * 2
     linked.check_records()
 

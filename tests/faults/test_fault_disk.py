@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from fault_federation import CHARGED, Federation, until
-from fault_people import is_right, parameters
+from fault_people import is_right
 
 from hanse.errors import HanseError
 from hanse.ledger import Entry
@@ -20,16 +20,6 @@ from hanse.node.jobs.runner import Question
 
 WITHIN = 5.0
 _NO_LIMIT = 1_073_741_823
-
-
-@pytest.fixture(scope="module")
-def contract(federation: Federation) -> str:
-    return federation.contract()
-
-
-@pytest.fixture
-def asked(linked: Federation, contract: str, request: pytest.FixtureRequest) -> Question:
-    return linked.question(contract, parameters=parameters(request.node.name[-60:]))
 
 
 class FullDisk:

@@ -7,27 +7,18 @@ from typing import Any
 
 import pytest
 from fault_asked import Asked
-from fault_federation import CHARGED, NAMES, Federation
+from fault_federation import CHARGED, NAMES, Federation, until
 from fault_people import is_right, parameters
 from fault_taps import Meddler, delayed
 
 from hanse.contracts import JobRequest
 from hanse.errors import Fault, Foul, HanseError, Refusal
 from hanse.ledger import Spend
-from hanse.node.jobs import runner as jobs
+from hanse.ledger.refusals import ONE_BY_ONE
+from hanse.node.jobs import living as jobs
 from hanse.node.jobs.runner import Question
 
 WITHIN = 5.0
-
-
-@pytest.fixture(scope="module")
-def contract(federation: Federation) -> str:
-    return federation.contract()
-
-
-@pytest.fixture
-def asked(linked: Federation, contract: str, request: pytest.FixtureRequest) -> Question:
-    return linked.question(contract, parameters=parameters(request.node.name[-60:]))
 
 
 def held_up(federation: Federation, seconds: float = 1.0) -> None:
@@ -159,7 +150,7 @@ def test_an_asking_node_without_a_role_hears_the_end(linked: Federation, asked: 
     while not (new := linked.known_jobs() - before):
         time.sleep(0.01)
     (job,) = new
-    while not linked["dune"].running.office.progress(job):
+    while not linked["dune"].running.office.book.progress(job):
         time.sleep(0.01)
     linked["dune"].running.runner.cancel(job, "a mistake")
     error = asking.error(within=WITHIN)
@@ -272,4 +263,60 @@ def test_another_party_can_neither_start_nor_end_a_job(linked: Federation, asked
     assert stranger.request("birch", {"ask": "state", "job": "f" * 64}) == {}
     linked["elm"].running.exchange.request("birch", {"ask": "abandon", "job": job, "error": {}})
     linked.wait_over(within=WITHIN)
+    linked.check_records()
+
+
+# --- afterwards ---------------------------------------------------------------------------------------
+
+
+def test_a_job_that_is_over_is_kept_in_the_store_only(linked: Federation, asked: Question) -> None:
+    """Done, failed or refused: nothing of it stays in memory, and who took part still learns how it ended."""
+    done = linked.ask(asked).job
+    error, failed = _cancelled(linked, asked)
+    linked.wait_over(within=WITHIN)
+    runners = [linked[name].running.runner for name in NAMES]
+    until(lambda: not any(r._under_way.all() for r in runners), WITHIN, "let go of the jobs")
+    assert not any(linked[name].running.office.book.progress(done) for name in NAMES)
+    exchange = linked["elm"].running.exchange
+    assert exchange.request("birch", {"ask": "state", "job": done}) == {"state": "done"}
+    said = exchange.request("birch", {"ask": "state", "job": failed})
+    assert (said["state"], said["error"]["code"]) == ("cancelled", "job.cancelled")
+    assert error.code == "job.cancelled"
+    for job, code in ((done, "job.over"), (failed, "job.cancelled")):
+        with pytest.raises(HanseError) as late:
+            exchange.request("birch", {"ask": "start", "job": job, "permits": []})
+        assert late.value.code == code
+    assert {linked[n].jobs()[done].state for n in NAMES} == {"done"}
+    assert (linked["elm"].jobs()[done].result or {})["result"]
+    assert linked["birch"].running.office.book.state_for("stranger", done) == {}
+
+
+def _cancelled(federation: Federation, question: Question) -> tuple[HanseError, str]:
+    again = federation.question(question.contract, parameters=parameters("another group"))
+    held_up(federation)
+    asking = Asked(federation, again)
+    job = asking.job()
+    federation["dune"].running.runner.cancel(job, "enough")
+    error = asking.error(within=WITHIN)
+    federation["birch"].running.exchange.tap = None
+    return error, job
+
+
+def test_a_partner_cannot_fill_the_ledger_with_refused_requests(
+    linked: Federation, contract: str
+) -> None:
+    asking = linked["elm"].running
+    fields = asking.runner.draft(linked.question(contract), {})[0].fields()
+    fields["epsilon"] = 5.0
+    with linked["cedar"].office() as office:
+        before = len(list(office.ledger.entries()))
+        for _ in range(3 * ONE_BY_ONE):
+            with pytest.raises(HanseError) as refused:
+                asking.exchange.request("cedar", {"ask": "admit", "request": fields})
+            assert refused.value.code == "gate.epsilon"
+        assert len(list(office.ledger.entries())) <= before + ONE_BY_ONE
+        office.refusals.settle(everything=True)  # what a node does that stops
+        last = list(office.ledger.entries("refusal"))[-1].body
+        assert (last["analyst"], last["code"]) == ("elm", "gate.epsilon")
+        assert last["count"] >= 2 * ONE_BY_ONE
     linked.check_records()

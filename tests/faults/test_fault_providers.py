@@ -10,28 +10,18 @@ import numpy as np
 import pytest
 from fault_asked import Asked
 from fault_federation import CHARGED, Federation, until
-from fault_people import is_right, parameters
+from fault_people import is_right
 
 from hanse.align.layout import merged
 from hanse.align.upload import padded, send_lock, send_rows
 from hanse.errors import Refusal
+from hanse.node.jobs import living as jobs
 from hanse.node.jobs import roles
-from hanse.node.jobs import runner as jobs
 from hanse.node.jobs.runner import Question
 from hanse.wire import Channel
 
 WITHIN = 5.0
 Rows = np.ndarray[Any, np.dtype[np.uint64]]
-
-
-@pytest.fixture(scope="module")
-def contract(federation: Federation) -> str:
-    return federation.contract()
-
-
-@pytest.fixture
-def asked(linked: Federation, contract: str, request: pytest.FixtureRequest) -> Question:
-    return linked.question(contract, parameters=parameters(request.node.name[-60:]))
 
 
 class Cheat:

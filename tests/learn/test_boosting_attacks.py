@@ -7,6 +7,8 @@ vectors of some rows is a(X) times their indicator polynomial, so one division i
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +18,10 @@ from scipy import stats
 
 from hanse.engine.lattice import U32, N, Public, Randomisers
 from hanse.entropy import SeededEntropy, SystemEntropy
-from hanse.learn.boosting import Settings, features, fit
+from hanse.errors import Foul
+from hanse.learn.boosting import Settings, features, fit, label
 from hanse.learn.boosting.bins import bin_columns
+from hanse.learn.boosting.blocks import Owned
 from hanse.learn.boosting.features import FeatureHolder
 from hanse.learn.boosting.partition import Partition
 from hanse.learn.boosting.splits import sent
@@ -229,3 +233,49 @@ def test_partitions_tell_labels_to_who_knows_some(monkeypatch: pytest.MonkeyPatc
     theirs = auc(y[~known], model.predict(here.guest, here.hosts)[~known])
     assert theirs - 0.08 < mine < theirs + 0.02
     assert mine > 0.65
+
+
+# --- a feature holder that plays two tables --------------------------------------------------------
+
+
+@pytest.mark.parametrize("flipped", [8, 64])
+def test_rows_sent_left_must_be_those_that_were_added_up(flipped: int) -> None:
+    """The label holder has the sums of its own gradients, and sees which rows go left: they must fit."""
+    made = world(3_000, 5, hosts=2)
+
+    def other_rows(frame: Frame) -> Frame:
+        ours = (frame.source, frame.target) == (1, 0) and frame.step.endswith(".directions")
+        if not ours or not isinstance(frame.body, np.ndarray):
+            return frame
+        changed = frame.body.copy()
+        changed[: flipped // 8] ^= 0xFF
+        return replace(frame, body=changed)
+
+    with pytest.raises(Foul) as foul:
+        fit(made.guest, made.y["logistic"], made.hosts, Settings(trees=2, depth=4), tap=other_rows)
+    assert foul.value.code == "learn.directions"
+    assert "host-1" in foul.value.message
+
+
+def test_a_party_that_sums_one_table_and_splits_by_another_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It adds up the columns that it committed to, and parts the rows by two swapped ones."""
+    made, honest = world(3_000, 6), Owned.lefts
+
+    def lefts(self: Owned, column: int, *rest: Any) -> Any:
+        swapped = {0: 1, 1: 0}.get(column, column)
+        return honest(self, swapped if self.party == "host-1" else column, *rest)
+
+    monkeypatch.setattr(Owned, "lefts", lefts)
+    with pytest.raises(Foul) as foul:
+        fit(made.guest, made.y["logistic"], made.hosts, Settings(trees=4, depth=4))
+    assert foul.value.code == "learn.directions"
+
+
+@pytest.mark.parametrize("loss", ["logistic", "squared", "poisson"])
+def test_honest_sums_are_within_their_noise(loss: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half the limit is never reached: nobody honest is accused."""
+    monkeypatch.setattr(label, "SURE", label.SURE / 2)
+    made = world(2_500, 7, hosts=2)
+    fit(made.guest, made.y[loss], made.hosts, Settings(loss=loss, trees=4, depth=5, row_share=0.8))

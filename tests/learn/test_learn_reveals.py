@@ -12,6 +12,7 @@ from worlds import frames, tables
 
 from hanse.align import JoinPolicy
 from hanse.engine.fixed import decode
+from hanse.engine.stage import all_at_once
 from hanse.errors import Foul, Refusal
 from hanse.learn.linear import rehearsal
 from hanse.learn.linear.families import family_of, label_of
@@ -19,7 +20,7 @@ from hanse.learn.linear.glm import REFRESH, Seen
 from hanse.learn.linear.metrics import figures_of
 from hanse.learn.linear.party import Party, Told, at_home
 from hanse.learn.linear.plan import BETA, Plan, Provider
-from hanse.wire import Frame
+from hanse.wire import Frame, Hall
 from secret_stage import flipped, payload, uniform_p_value
 
 ALPHA = 1e-6
@@ -55,7 +56,8 @@ def stage(
     roles = [rehearsal._seat(plan, seat, "s") for seat in range(3)]
     roles += [rehearsal._provider(plan, n, party, label, "s") for n, party in enumerate(homes)]
     names = ("seat 0", "seat 1", "seat 2", *(p.name for p in providers))
-    return rehearsal._play(roles, names, tap), plan, homes
+    hall = Hall(len(roles), names=names, tap=tap, patience=60.0)
+    return all_at_once(hall, roles), plan, homes
 
 
 @pytest.mark.parametrize("parties", [2, 3])
@@ -167,6 +169,7 @@ def test_seats_open_a_bit_an_iteration_and_no_sum() -> None:
         ("multinomial", 2, {}),
         ("logistic", 1, {"l1": 0.02}),
         ("poisson", 0, {"alignment": "open"}),
+        ("multinomial", 1, {"batch_rows": 1024}),
     ],
 )
 def test_what_a_seat_is_sent_while_learning_is_uniform(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import socket
 import stat
@@ -113,6 +115,31 @@ def test_restoring_never_overwrites_and_short_passphrases_are_refused(tmp_path: 
         backed_up(old, tmp_path / "other", "short")
     with pytest.raises(Fault):
         restore(tmp_path / "missing", tmp_path / "new", WORDS)
+
+
+def test_a_backup_that_fails_leaves_no_file_and_says_which_file_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = node_with_history(tmp_path / "old")
+    with pytest.raises(Fault) as fault:
+        backed_up(old, tmp_path / "nowhere" / "backup")
+    assert (fault.value.code, fault.value.where) == (
+        "backup.files",
+        str(tmp_path / "nowhere" / "backup"),
+    )
+    real = os.fsync
+
+    def full(number: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(Fault) as fault:
+        backed_up(old, tmp_path / "backup")
+    assert fault.value.code == "disk.full"
+    assert not (tmp_path / "backup").exists()
+    assert [p.name for p in (old / "data").iterdir() if p.name.startswith(".backup-")] == []
+    monkeypatch.setattr(os, "fsync", real)
+    backed_up(old, tmp_path / "backup")
 
 
 def test_a_store_is_copied_whole_and_only_into_an_empty_one(tmp_path: Path) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from crowd_federation import FEEDS, NAMES, CrowdFederation, clause, feeds
 
+from hanse.cli.main import _status
 from hanse.engine.shares import octets
 from hanse.errors import HanseError, Refusal
 from hanse.node.crowd_days.asking import DayAsker
@@ -256,6 +259,70 @@ def test_scores_come_from_what_was_told(nodes: CrowdFederation, trained: str) ->
         rows = crowd_days.figures(office, "shops", nodes.day(FIRST), trained)
         assert len(rows) == 60
         assert next(r for r in crowd_days.listed(office) if r["contract"] == trained)["told"]
+
+
+def test_pictures_of_what_was_published(
+    nodes: CrowdFederation, trained: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    day, place = nodes.day(FIRST - 1).isoformat(), nodes.made.places.ids[3]
+
+    def drawn(at: str, *words: str) -> tuple[Any, str]:
+        """(the figures, the picture) of a command at an organisation."""
+        picture = tmp_path / "picture.svg"
+        more = [
+            "--contract",
+            trained,
+            "--node",
+            str(nodes[at].folder),
+            "--svg",
+            str(picture),
+            "--json",
+        ]
+        assert _status(["crowd-days", *words, *more]) == 0
+        return json.loads(capsys.readouterr().out), picture.read_text()
+
+    found, picture = drawn("maps", "map", "shops", "--on", day)
+    shown = [row for row in found["places"] if row["value"] is not None]
+    assert len(found["places"]) == 60
+    assert len(shown) > 30
+    assert {row["regime"] for row in shown} <= {"history", "few days", "never measured"}
+    assert picture.count("<polygon") == len({row["h3"] for row in found["places"]})
+    assert picture.count("<circle") == 60 + 4, "a dot a place, and the legend's"
+    found, picture = drawn("counters", "series", "shops", place, "--ends", day)
+    assert [row["date"] for row in found["days"]][-1] == nodes.day(FIRST - 3).isoformat()
+    assert any(row["truth"] is not None for row in found["days"])
+    assert 'class="truth"' in picture
+    found, picture = drawn("maps", "series", "shops", place, "--ends", day)
+    assert all(row["truth"] is None for row in found["days"]), "only an owner knows what turned out"
+    found, picture = drawn("counters", "scoreboard", "shops", "--ends", nodes.day(0).isoformat())
+    assert {"regime", "size", "weekday", "category", "area", "day"} <= {
+        one["dimension"] for one in found["scores"]
+    }
+    assert "by regime" in picture
+    found, picture = drawn("counters", "contributions", "shops")
+    assert [one["party"] for one in found["parties"]] == ["signals of maps, operator"]
+    assert 0.7 < found["parties"][0]["without"] <= 1.0
+    assert "points" in picture
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["map", "shops", "--on", "2025-01-05"], "crowd.untold"),
+        (["series", "shops", "nowhere"], "crowd.place"),
+        (["map", "shops", "--on", "yesterday"], "question.malformed"),
+    ],
+)
+def test_pictures_of_nothing(
+    nodes: CrowdFederation,
+    trained: str,
+    words: list[str],
+    code: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    more = ["--contract", trained, "--node", str(nodes["maps"].folder)]
+    assert _status(["crowd-days", *words, *more]) != 0
+    assert f"[{code}]" in capsys.readouterr().err
 
 
 def nodes_office(nodes: CrowdFederation, name: str) -> Any:

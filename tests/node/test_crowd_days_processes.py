@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from crowd_federation import CrowdFederation
+from crowd_federation import CrowdFederation, clause
+from node_commands import Run, commands
 
-from hanse.cli.main import _status
 from hanse.places.city import Wish
 
 pytestmark = pytest.mark.slow
-Run = Callable[..., Any]
+TABLE = {
+    "dataset": "app",
+    "place": "place",
+    "date": "day",
+    "reported": "told",
+    "values": ["people"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +26,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CrowdFederation]
     made = CrowdFederation.found(
         tmp_path_factory.mktemp("processes"), Wish(places=60, people=0, days=300, seed=3)
     )
-    made.contract()
+    made.contract(crowds=[clause(tables=[TABLE])])
     try:
         made.processes()
         yield made
@@ -34,14 +38,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CrowdFederation]
 def run(nodes: CrowdFederation, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run ``hanse crowd-days`` at an organisation: what it prints as JSON or as text, or its error's text."""
 
-    def command(name: str, *words: str, fails: bool = False, as_json: bool = True) -> Any:
-        more = ["--json"] if as_json and not fails else []
-        status = _status(["crowd-days", *words, "--node", str(nodes[name].folder), *more])
-        said = capsys.readouterr()
-        assert (status != 0) == fails, said.err
-        return said.err if fails else json.loads(said.out) if as_json else said.out
-
-    return command
+    return commands(nodes, "crowd-days", capsys)
 
 
 def test_from_training_to_the_scoreboard(nodes: CrowdFederation, run: Run, tmp_path: Path) -> None:
@@ -57,6 +54,10 @@ def test_from_training_to_the_scoreboard(nodes: CrowdFederation, run: Run, tmp_p
     rows = run("maps", "show", "shops", "--on", second)
     assert len(rows) == 60
     assert {row["version"] for row in rows} & {2, 3}
+    uncounted = set(nodes.made.places.ids[-5:])
+    assert {row["regime"] for row in rows if row["place"] in uncounted} == {"never measured"}
+    assert {row["regime"] for row in rows if row["place"] not in uncounted} >= {"history"}
+    assert "never measured" in run("maps", "show", "shops", "--on", second, as_json=False)
     assert run("counters", "list")[0]["told"] == third
     assert run("maps", "list")[0]["holders"] == ["maps", "operator"]
     picture = tmp_path / "scores.svg"

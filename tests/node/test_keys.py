@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import os
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hanse.clock import ManualClock
 from hanse.entropy import SeededEntropy
 from hanse.errors import Fault, Foul, Refusal
+from hanse.node.identity import keys
 from hanse.node.identity.cards import IdentityCard, fingerprint_of, read_card
 from hanse.node.identity.keys import Identity, create_identity, load_identity, renew_certificate
 from hanse.wire.codec import canonical
@@ -91,6 +94,42 @@ def test_a_full_disk_leaves_no_half_made_keys(
     assert list(tmp_path.iterdir()) == []
     monkeypatch.undo()
     create(tmp_path, clock)
+
+
+def failing(name: str, number: int) -> Any:
+    """As `_write_new`, but the disk fails at the file of this name."""
+    real = keys._write_new
+
+    def write(path: Path, data: bytes, mode: int = 0o600) -> None:
+        if name in path.name:
+            raise OSError(number, os.strerror(number))
+        real(path, data, mode)
+
+    return write
+
+
+def test_a_card_that_cannot_be_written_leaves_no_keys(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "_write_new", failing("identity", errno.EROFS))
+    with pytest.raises(Fault) as fault:
+        create(tmp_path, clock)
+    assert fault.value.code == "keys.unwritable"
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    create(tmp_path, clock)
+
+
+def test_a_renewal_that_cannot_be_written_changes_nothing(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = create(tmp_path, clock)
+    monkeypatch.setattr(keys, "_write_new", failing("tls.crt", errno.EROFS))
+    with pytest.raises(Fault) as fault:
+        renew_certificate(tmp_path, clock=clock, entropy=SeededEntropy("new"))
+    assert fault.value.code == "keys.unwritable"
+    assert load_identity(tmp_path, clock=clock).card == made.card
+    assert [p.name for p in (tmp_path / "keys").iterdir() if p.name.startswith(".")] == []
 
 
 @pytest.mark.parametrize("party", ["", "ab", "Media", "-media", "media company", "m" * 65])

@@ -115,11 +115,11 @@ def office(tmp_path: Path, identities: dict[str, Identity]) -> Iterator[NodeOffi
         made = NodeOffice(identities["media-house"], store, ManualClock(DAY + timedelta(days=days)))
         made.import_bundle(Bundle(contract))
         request = asked(contract, analyst, number)
-        made.job_started(request, ["seat 0"])
+        made.book.started(request, ["seat 0"])
         if state == "done":
             made.ledger.append("commit", {"job": request.job_hash})
         error = None if state == "done" else {"code": "peer.lost", "message": "lost"}
-        made.job_ended(request.job_hash, state, error=error)
+        made.book.ended(request.job_hash, state, error=error)
     store.consumers.add(Consumer("dashboards", ("crowds",), contract=AGREED), SystemEntropy(), DAY)
     store.consumers.add(Consumer("others", ("crowds",)), SystemEntropy(), DAY)
     store.consumers.count(

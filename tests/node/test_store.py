@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import errno
 import itertools
-import os
 import sqlite3
 import stat
 import threading
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta, timezone
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from postgres_server import Server, running
 from sqlalchemy import inspect, text
 
 from hanse.clock import ManualClock
@@ -23,6 +24,7 @@ from hanse.node.config import parse_config
 from hanse.node.disk import writing_to
 from hanse.node.identity.keys import create_identity, load_identity
 from hanse.node.identity.partners import Partner
+from hanse.node.products.publications import Figure
 from hanse.node.storage.database import STORE_FILE, Database, open_sqlite, open_url
 from hanse.node.storage.store import Store, open_store
 from hanse.node.storage.tables import MIGRATIONS, Migration, metadata
@@ -30,11 +32,30 @@ from hanse.node.storage.tables import MIGRATIONS, Migration, metadata
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with running() as made:
+        yield made
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Store]]:
+    """Opens one and the same store, as often as it is called, as other processes would."""
+    stores: list[Store] = []
+    url = request.getfixturevalue("server").database() if request.param == "postgresql" else None
+
+    def make() -> Store:
+        stores.append(Store(open_url(url) if url else open_sqlite(tmp_path / "data")))
+        return stores[-1]
+
+    yield make
+    for store in stores:
+        store.close()
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(open_sqlite(tmp_path / "data"))
-    yield store
-    store.close()
+def store(opened: Callable[[], Store]) -> Store:
+    return opened()
 
 
 def ledger_of(store: Store, folder: Path) -> Ledger:
@@ -52,11 +73,16 @@ def test_the_configuration_says_where_the_store_is(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_sqlite_is_durable_and_checks_foreign_keys(store: Store) -> None:
+def test_sqlite_is_durable(tmp_path: Path) -> None:
+    store = Store(open_sqlite(tmp_path / "data"))
     with store.database.reading() as connection:
         assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
         assert connection.execute(text("PRAGMA synchronous")).scalar() == 2
         assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
+    store.close()
+
+
+def test_a_line_of_a_log_belongs_to_a_job(store: Store) -> None:
     with pytest.raises(Fault):
         store.jobs.log("no-such-job", 1, "info", "x", NOW)
 
@@ -154,17 +180,16 @@ def test_the_first_answer_to_a_question_stays(store: Store) -> None:
     assert store.answers.get("other") is None
 
 
-def test_the_ledger_survives_and_verifies(store: Store, tmp_path: Path) -> None:
+def test_the_ledger_survives_and_verifies(
+    store: Store, opened: Callable[[], Store], tmp_path: Path
+) -> None:
     ledger = ledger_of(store, tmp_path)
     assert store.ledger.head() is None
     entries = [ledger.append("note", {"number": number}) for number in range(3)]
-    again = Store(open_sqlite(tmp_path / "data"))
-    try:
-        assert list(again.ledger.read()) == entries
-        assert list(again.ledger.read(since=2)) == entries[2:]
-        assert again.ledger.head() == entries[2]
-    finally:
-        again.close()
+    again = opened()
+    assert list(again.ledger.read()) == entries
+    assert list(again.ledger.read(since=2)) == entries[2:]
+    assert again.ledger.head() == entries[2]
 
 
 def test_a_stale_head_is_refused(store: Store, tmp_path: Path) -> None:
@@ -178,9 +203,11 @@ def test_a_stale_head_is_refused(store: Store, tmp_path: Path) -> None:
     assert len(list(store.ledger.read())) == 2
 
 
-def test_writers_in_other_processes_never_fork_the_chain(store: Store, tmp_path: Path) -> None:
+def test_writers_in_other_processes_never_fork_the_chain(
+    store: Store, opened: Callable[[], Store], tmp_path: Path
+) -> None:
     # A second database object is a second set of connections, as another process has.
-    other = Store(open_sqlite(tmp_path / "data"))
+    other = opened()
     one, two = ledger_of(store, tmp_path / "1"), ledger_of(other, tmp_path / "2")
     writers = [
         threading.Thread(target=lambda led=led: [led.append("note", {"n": n}) for n in range(20)])
@@ -191,7 +218,6 @@ def test_writers_in_other_processes_never_fork_the_chain(store: Store, tmp_path:
     for writer in writers:
         writer.join()
     entries = list(store.ledger.read())
-    other.close()
     assert [entry.sequence for entry in entries] == list(range(40))
     assert all(after.previous == before.hash for before, after in itertools.pairwise(entries))
 
@@ -337,29 +363,79 @@ def test_a_database_object_is_closed_when_it_fails_to_open(tmp_path: Path) -> No
     database.close()
 
 
-@pytest.mark.skipif(
-    "HANSE_TEST_POSTGRESQL" not in os.environ,
-    reason="set HANSE_TEST_POSTGRESQL to the URL of an empty database to run this",
-)
-def test_postgresql_keeps_the_same_promises(tmp_path: Path) -> None:
-    url = os.environ["HANSE_TEST_POSTGRESQL"]
-    store, other = Store(open_url(url)), Store(open_url(url))
-    test_migrations_make_the_schema_that_queries_expect(store)
-    test_datasets_are_replaced_by_name(store)
-    test_a_contract_version_keeps_its_text(store)
-    test_a_job_goes_through_its_states_once(store)
-    test_the_first_answer_to_a_question_stays(store)
-    test_a_stale_head_is_refused(store, tmp_path / "0")
-    one, two = ledger_of(store, tmp_path / "1"), ledger_of(other, tmp_path / "2")
-    writers = [
-        threading.Thread(target=lambda led=led: [led.append("note", {"n": n}) for n in range(20)])
-        for led in (one, two)
-    ]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
-    entries = list(store.ledger.read())
+def together(*work: Callable[[], object]) -> None:
+    """Do all at once, and raise what one of them raises."""
+    with ThreadPoolExecutor(len(work)) as pool:
+        for done in [pool.submit(one) for one in work]:
+            done.result(60)
+
+
+def test_what_is_numbered_after_the_last_one_is_numbered_once(
+    store: Store, opened: Callable[[], Store]
+) -> None:
+    other = opened()
+    store.jobs.create("j", 1, contract="aa", request={}, state="waiting", at=NOW)
+
+    def log(one: Store) -> None:
+        for _ in range(15):
+            one.jobs.log("j", 1, "info", "a line", NOW)
+
+    def publish(one: Store, place: str) -> None:
+        for n in range(8):
+            figures = [Figure(f"{place}-{p}", date(2026, 1, 1 + n), 1.0 + n) for p in range(3)]
+            one.publications.publish("crowd", {"title": "x"}, figures, NOW)
+
+    together(
+        lambda: log(store),
+        lambda: log(other),
+        lambda: publish(store, "north"),
+        lambda: publish(other, "south"),
+    )
+    assert [line.number for line in store.jobs.lines("j", 1)] == list(range(1, 31))
+    changes = store.publications.changes("crowd", 0, 100)
+    assert [c.number for c in changes] == list(range(1, 49))
+    assert store.publications.versions() == {"crowd": 16}
+    assert store.publications.dates("crowd", 3) == [(f"2026-01-0{n}", 6, 0) for n in (8, 7, 6)]
+
+
+def test_a_reader_sees_one_state_whatever_is_written_meanwhile(store: Store) -> None:
+    store.datasets.put("one", {}, NOW)
+    count = text("SELECT count(*) FROM datasets")
+    with store.database.reading() as connection:
+        assert connection.execute(count).scalar() == 1
+        together(lambda: store.datasets.put("two", {}, NOW))
+        assert connection.execute(count).scalar() == 1
+    with store.database.reading() as connection:
+        assert connection.execute(count).scalar() == 2
+
+
+def test_a_change_that_fails_half_way_changes_nothing(store: Store) -> None:
+    def fail() -> None:
+        with store.database.writing() as connection:
+            row = {"name": "x", "registration": "{}", "added": "now"}
+            connection.execute(metadata.tables["datasets"].insert(), [row])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert store.datasets.all() == []
+    store.datasets.put("x", {}, NOW)  # and nobody waits for the lock of it
+
+
+def test_two_that_open_a_new_store_at_once_make_it_once(opened: Callable[[], Store]) -> None:
+    together(opened, opened, opened)
+    assert opened().database.schema_version() == len(MIGRATIONS)
+
+
+@pytest.mark.slow
+def test_a_server_that_goes_away_is_named_and_comes_back(server: Server) -> None:
+    store = Store(open_url(server.database()))
+    store.datasets.put("before", {}, NOW)
+    server.stop()
+    with pytest.raises(Fault) as fault:
+        store.datasets.all()
+    assert fault.value.code == "store.unreachable"
+    server.start()
+    store.datasets.put("after", {}, NOW)
+    assert [one.name for one in store.datasets.all()] == ["after", "before"]
     store.close()
-    other.close()
-    assert [entry.sequence for entry in entries] == list(range(42))

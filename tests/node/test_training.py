@@ -242,7 +242,7 @@ def test_a_party_that_swaps_its_columns_after_signing_is_named(
             lie = second if way == "another commitment" else Upload(
                 first.party, second.messages, first.nonces, first.digests
             )  # fmt: skip
-            self._waiting[answer["audience"]].send = lie.send
+            self._waiting[answer["audience"]].send = lambda channel, _: lie.send(channel)
         return answer
 
     monkeypatch.setattr(ModelDesk, "prepare", prepare)

@@ -4,57 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pytest
 from model_federation import NAMES, ModelFederation
+from pooled_rows import ROWS, pooled_clause, pooled_terms
 
 from hanse.errors import HanseError
-
-ROWS = 600
-COLUMNS = [
-    {"name": "bought", "kind": "boolean", "uses": ["target"]},
-    {"name": "spend", "kind": "number", "uses": ["feature"]},
-    {"name": "city", "kind": "category", "uses": ["feature"], "values": ["north", "south"]},
-]
-
-
-def table(number: int) -> pa.Table:
-    rng = np.random.default_rng(number)
-    spend, city = rng.normal(size=ROWS) + 0.2 * number, rng.integers(0, 2, ROWS)
-    bought = rng.random(ROWS) < 1 / (1 + np.exp(0.3 - 1.1 * spend - 0.8 * city))
-    return pa.table({"id": [f"row-{number}-{n}" for n in range(ROWS)], "bought": bought, "spend": spend,
-                     "city": np.array(["north", "south"])[city]})  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def terms(models: ModelFederation) -> dict[str, Any]:
-    """The datasets and the model of a contract; each organisation has registered its rows."""
-    datasets = []
-    for number, name in enumerate(NAMES):
-        models.give(f"rows-{name}", table(number))
-        with models[name].office() as office:
-            office.register_dataset(
-                {"name": f"rows-{name}", "source": {"path": str(models.source(f"rows-{name}"))},
-                 "ids": [{"column": "id", "type": "member"}],
-                 "columns": [{"name": c["name"], "column": c["name"], "kind": c["kind"]} for c in COLUMNS],
-                 "classification": "personal", "description": "Made-up people.",
-                 "legal_basis": "consent", "evidence": "made-up people"}
-            )  # fmt: skip
-        datasets.append(
-            {"name": f"rows-{name}", "provider": name, "capacity": ROWS, "slots": 1, "personal": True,
-             "legal_basis": "consent", "evidence": "made-up people", "columns": COLUMNS}
-        )  # fmt: skip
-    return {"datasets": datasets}
-
-
-def clause(**changes: Any) -> dict[str, Any]:
-    return {
-        "name": "churn", "kind": "horizontal-glm", "target": {"dataset": "rows-shop", "column": "bought"},
-        "features": [{"dataset": f"rows-{n}", "columns": ["spend", "city"]} for n in NAMES],
-        "alignment": "none", "authorisation": "authorised-by-people", "evidence": "Made-up forms.",
-        "maximum_trainings": 3, "least_rows": 100, "expiry_days": 30,
-    } | changes  # fmt: skip
+    return pooled_terms(models)
 
 
 def blocks(models: ModelFederation, job: str) -> dict[str, Any]:
@@ -68,7 +27,7 @@ def blocks(models: ModelFederation, job: str) -> dict[str, Any]:
 def test_every_party_ends_with_the_common_model(
     models: ModelFederation, terms: dict[str, Any]
 ) -> None:
-    contract = models.contract(**terms, models=[clause()])
+    contract = models.contract(**terms, models=[pooled_clause()])
     outcome = models.train(contract)
     held = blocks(models, outcome.job)
     common = [document["block"]["common"] for document in held.values()]
@@ -101,24 +60,24 @@ def test_other_learners(
     settings: dict[str, Any],
     learner: str,
 ) -> None:
-    contract = models.contract(**terms, models=[clause(kind=kind)])
+    contract = models.contract(**terms, models=[pooled_clause(kind=kind)])
     outcome = models.train(contract, **settings)
     assert blocks(models, outcome.job)["neutral"]["block"]["common"]["learner"] == learner
 
 
 def test_what_is_refused(models: ModelFederation, terms: dict[str, Any]) -> None:
-    two = [f for f in clause()["features"] if f["dataset"] != "rows-neutral"]
-    contract = models.contract(**terms, models=[clause(features=two)])
+    two = [f for f in pooled_clause()["features"] if f["dataset"] != "rows-neutral"]
+    contract = models.contract(**terms, models=[pooled_clause(features=two)])
     with pytest.raises(HanseError) as raised:  # of two parties' sum each knows the other's part
         models.train(contract)
     assert raised.value.remedy
-    other = clause()["features"]
+    other = pooled_clause()["features"]
     other[1] = {"dataset": "rows-media", "columns": ["city", "spend"]}
-    contract = models.contract(**terms, models=[clause(features=other)])
+    contract = models.contract(**terms, models=[pooled_clause(features=other)])
     with pytest.raises(HanseError) as raised:
         models.train(contract)
     assert raised.value.code == "model.columns"
-    contract = models.contract(**terms, models=[clause(least_rows=ROWS + 1)])
+    contract = models.contract(**terms, models=[pooled_clause(least_rows=ROWS + 1)])
     with pytest.raises(HanseError) as raised:
         models.train(contract)
     assert raised.value.code == "learn.rows"

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 from model_federation import PEOPLE, ModelFederation, person
-
-from hanse.cli.main import _status
+from node_commands import Run, commands
 
 pytestmark = pytest.mark.slow
-Run = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +29,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelFederation]
 def run(nodes: ModelFederation, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run ``hanse model`` at an organisation: what it prints as JSON, or its error's text."""
 
-    def command(name: str, *words: str, fails: bool = False, as_json: bool = True) -> Any:
-        more = ["--json"] if as_json and not fails else []
-        status = _status(["model", *words, "--node", str(nodes[name].folder), *more])
-        said = capsys.readouterr()
-        assert (status != 0) == fails, said.err
-        return said.err if fails else json.loads(said.out) if as_json else said.out
-
-    return command
+    return commands(nodes, "model", capsys)
 
 
 def test_from_training_to_deletion(nodes: ModelFederation, run: Run, tmp_path: Path) -> None:

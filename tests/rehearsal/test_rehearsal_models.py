@@ -143,3 +143,17 @@ def test_a_training_that_fails_is_not_counted(fed: Federation) -> None:
         fed.party("media").suspended = False
     assert raised.value.code == "contract.suspended"
     assert Spend(fed.party("media").ledger).trainings("rehearsal", made.name) == before
+
+
+@pytest.mark.parametrize("alignment", ["hidden", "open"])
+def test_batches_come_to_the_same_model(fed: Federation, alignment: str) -> None:
+    """Rows on shares lie in a file, 1,024 of them in memory at a time."""
+    terms = {"name": f"in-batches-{alignment}", "alignment": alignment}
+    found = model(fed, **terms).fit(holdout=0.25, batch_rows=1024).coefficients
+    again = model(fed, **terms).fit(holdout=0.25).coefficients
+    for party, own in again.items():
+        for column, value in own.items():
+            assert found[party][column] == pytest.approx(value, abs=1e-4), column
+    with pytest.raises(HanseError) as caught:
+        model(fed, **terms).fit(batch_rows=10)
+    assert caught.value.code == "question.malformed"

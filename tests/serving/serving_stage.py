@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from hanse.clock import SystemClock
 from hanse.entropy import SystemEntropy
+from hanse.errors import Refusal
 from hanse.node.products.consumers import Consumer
 from hanse.node.products.publications import Figure
 from hanse.node.storage.database import open_sqlite
@@ -40,7 +41,7 @@ class Served:
         return {"Authorization": f"Bearer {self.key if key is None else key}", **more}
 
     def consumer(self, name: str, **rules: object) -> str:
-        rules.setdefault("scopes", ("crowds", "results"))
+        rules.setdefault("scopes", ("crowds", "results", "scores"))
         made = Consumer(name, **rules)  # type: ignore[arg-type]
         key = self.store.consumers.add(made, SystemEntropy(), SystemClock().now())
         self.client.app.state.desk.refresh()
@@ -68,11 +69,17 @@ def figures(places: int = 5, days: int = 3, more: float = 0.0) -> list[Figure]:
     ]
 
 
+def no_model(model: str, _row: str) -> dict[str, object]:
+    """What a node without models answers."""
+    raise Refusal("model.unknown", f"no part of a model {model[:64]!r}", remedy="see the models")
+
+
 @contextmanager
 def served(folder: Path) -> Iterator[Served]:
     store = Store(open_sqlite(folder))
     store.publications.publish("crowd", ABOUT, figures(), SystemClock().now())
-    with TestClient(create_app(store, webhooks=False), client=("127.0.0.1", 5000)) as client:
+    app = create_app(store, webhooks=False, score_one=no_model)
+    with TestClient(app, client=("127.0.0.1", 5000)) as client:
         stage = Served(store, client, "")
         stage.key = stage.consumer("analytics", rate=10_000.0)
         yield stage

@@ -21,7 +21,7 @@ def test_generated_requests_get_the_answers_that_the_document_names(api: Served)
     schema = schemathesis.openapi.from_dict(api.client.get("/openapi.json").json())
     operations = [found.ok() for found in schema.get_all_operations()]
     asked = [o for o in operations if o.path.startswith("/v1/") and not o.path.endswith("/stream")]
-    assert len(asked) == 9
+    assert len(asked) == 12
     statuses = set()
     for operation in asked:
 
@@ -51,7 +51,7 @@ def test_the_document_names_every_route_and_its_key(api: Served) -> None:
         "/healthz", "/metrics", "/v1/usage", "/v1/products", "/v1/crowds/{product}/places/{place}",
         "/v1/crowds/{product}/places/{place}/{day}/versions", "/v1/crowds/{product}/batch",
         "/v1/crowds/{product}/days/{day}", "/v1/crowds/{product}/changes", "/v1/crowds/{product}/stream",
-        "/v1/results", "/v1/results/{job}",
+        "/v1/results", "/v1/results/{job}", "/v1/scores", "/v1/scores/{job}", "/v1/models/{model}/score",
     }  # fmt: skip
     for path, item in document["paths"].items():
         for operation in item.values():

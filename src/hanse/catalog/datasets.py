@@ -29,6 +29,7 @@ from pydantic import (
 )
 
 from hanse.errors import Fault
+from hanse.problems import fault, keys_of
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 Kind = Literal["category", "integer", "amount", "time", "boolean", "place", "number"]
@@ -271,15 +272,13 @@ def parse_dataset(document: Mapping[str, Any]) -> Dataset:
     try:
         return Dataset.model_validate(document)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the document"
         name = document.get("name")
-        raise Fault(
-            "catalog.dataset",
-            f"the dataset's description is wrong at {place}: {first['msg']}",
-            remedy="correct that field; unknown keys are refused so that a typing error is seen",
-            where=name if isinstance(name, str) else "",
-        ) from error
+        what = (
+            f"the description of dataset {name[:64]!r}"
+            if isinstance(name, str)
+            else "the dataset's description"
+        )
+        raise fault("catalog.dataset", what, error, document, keys_of(Dataset)) from error
 
 
 def checked_zone(zone: str) -> str:

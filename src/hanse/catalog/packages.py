@@ -28,6 +28,7 @@ from hanse.catalog.datasets import (
     Withdrawals,
 )
 from hanse.errors import Fault, Refusal
+from hanse.problems import fault, keys_of
 
 MOST_DAYS = 3660
 _BANDS: tuple[int, ...] = tuple(step * 10**power for power in range(2, 12) for step in (1, 2, 5))
@@ -133,15 +134,13 @@ def parse_package(document: Mapping[str, Any]) -> Package:
     try:
         return Package.model_validate(document)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the whole"
         name = document.get("name")
-        raise Fault(
-            "crowd.malformed",
-            f"the crowd package's definition is wrong at {place}: {first['msg'].removeprefix('Value error, ')}",
-            remedy="correct that; names are small letters, digits, hyphens and underscores",
-            where=f"crowd {name}" if isinstance(name, str) else "",
-        ) from error
+        what = (
+            f"the definition of crowd package {name[:64]!r}"
+            if isinstance(name, str)
+            else "the crowd package"
+        )
+        raise fault("crowd.malformed", what, error, document, keys_of(Package)) from error
 
 
 def settled(events: EventFilter, of: Dataset) -> EventFilter:

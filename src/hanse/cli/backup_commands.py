@@ -8,11 +8,16 @@ from typing import Annotated
 import typer
 
 from hanse.cli.options import HERE, NodeFolder
+from hanse.cli.passphrase import FILE_VARIABLE, VARIABLE, passphrase
 from hanse.cli.screen import note, say
 
 PassphraseFile = Annotated[
     Path | None,
-    typer.Option(help="A file with the passphrase in its first line; without it, you are asked."),
+    typer.Option(
+        envvar=FILE_VARIABLE,
+        help="A file, mode 600, with the passphrase in its first line.",
+        show_default=f"{VARIABLE}, or you are asked",
+    ),
 ]
 
 
@@ -21,13 +26,16 @@ def backup(
     passphrase_file: PassphraseFile = None,
     node: NodeFolder = HERE,
 ) -> None:
-    """Write keys, configuration, store, places and rosters to one encrypted file. The node may run."""
+    """Write keys, configuration, store, places and rosters to one encrypted file. The node may run.
+
+    Without a terminal, as from cron, the passphrase comes from a file or the environment.
+    """
     from hanse.clock import SystemClock
     from hanse.entropy import SystemEntropy
     from hanse.node.backup import back_up
 
     size = back_up(
-        node, file, _passphrase(passphrase_file, twice=True), SystemClock(), SystemEntropy()
+        node, file, passphrase(passphrase_file, twice=True), SystemClock(), SystemEntropy()
     )
     say(
         f"Wrote {file}, {size:,} bytes, encrypted. Data files of partners' and own datasets are not in it."
@@ -44,7 +52,7 @@ def restore(
     from hanse.node.backup import restore as make
     from hanse.node.faces import facade
 
-    party = make(file, folder, _passphrase(passphrase_file, twice=False))
+    party = make(file, folder, passphrase(passphrase_file, twice=False))
     with facade.office_of(folder) as office:
         verdict = facade.verify_ledger(office)
         office.ledger.append("restored", {"entries": verdict.count, "head": verdict.head})
@@ -98,11 +106,3 @@ def renew(node: NodeFolder = HERE) -> None:
     if not told or any(answer != "knows it" for answer in told.values()):
         say(f"Send the new card to partners that do not know it: {node / 'identity.json'}")
         say(f"  To compare by voice: {identity.card.spoken}")
-
-
-def _passphrase(file: Path | None, *, twice: bool) -> str:
-    if file is None:
-        return str(typer.prompt("Passphrase", hide_input=True, confirmation_prompt=twice))
-    from hanse.cli.documents import read_bytes
-
-    return read_bytes(file, "the passphrase").decode(errors="replace").split("\n")[0].rstrip("\r")

@@ -84,16 +84,22 @@ def add(
 @app.command("list")
 def list_users(node: NodeFolder = HERE, as_json: AsJson = False) -> None:
     """Everybody, by department."""
-    with _desk(node) as users:
-        rows = [_row(user) for user in users.all()]
+    from hanse.node.faces import facade
+    from hanse.node.faces.users import linked, user_desk
+
+    with facade.office_of(node) as office:
+        elsewhere = linked(office)
+        rows = [
+            {**_row(user), "provider": user.name in elsewhere} for user in user_desk(office).all()
+        ]
     if as_json:
         write_json(rows)
         return
     show(
-        ("department", "user", "name", "roles", "state", "codes", "since (UTC)"),
+        ("department", "user", "name", "roles", "state", "codes", "provider", "since (UTC)"),
         [
             (r["department"], r["name"], r["shown"], ", ".join(r["roles"]), r["state"],
-             "yes" if r["codes"] else "no", moment(r["created"]))
+             "yes" if r["codes"] else "no", "yes" if r["provider"] else "no", moment(r["created"]))
             for r in rows
         ],
         empty="no users yet",
@@ -126,6 +132,34 @@ def reset(name: Name, node: NodeFolder = HERE, as_json: AsJson = False) -> None:
         return
     say(f"{name} has a new password and must change it at the first sign-in.")
     _say_password(password)
+
+
+@app.command()
+def link(
+    name: Name,
+    subject: Annotated[
+        str, typer.Argument(help="Who that is at the sign-on provider: the claim 'sub'.", show_default=False)
+    ],
+    node: NodeFolder = HERE,
+) -> None:  # fmt: skip
+    """Let a user sign in at the provider of [console.oidc] in hanse.toml."""
+    from hanse.node.faces import facade
+    from hanse.node.faces.users import link_user
+
+    with facade.office_of(node) as office:
+        link_user(office, node, name, subject, COMMAND_LINE)
+    say(f"{name} may sign in at the provider.")
+
+
+@app.command()
+def unlink(name: Name, node: NodeFolder = HERE) -> None:
+    """Take a user's account at the sign-on provider off, and end the user's sessions."""
+    from hanse.node.faces import facade
+    from hanse.node.faces.users import unlink_user
+
+    with facade.office_of(node) as office:
+        unlink_user(office, name, COMMAND_LINE)
+    say(f"{name} may not sign in at the provider any more.")
 
 
 @contextmanager

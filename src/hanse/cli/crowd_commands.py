@@ -16,7 +16,7 @@ from hanse.cli.options import HERE, AsJson, NodeFolder
 from hanse.cli.screen import moment, note, say, show, write_json
 
 if TYPE_CHECKING:
-    from hanse.catalog import Dataset, Package
+    from hanse.catalog import Dataset
     from hanse.node.crowds import Made
     from hanse.node.office import NodeOffice
 
@@ -99,17 +99,18 @@ def create(
 @app.command("list")
 def list_crowds(node: NodeFolder = HERE, as_json: AsJson = False) -> None:
     """All packages with all their versions; jobs use the newest one that is not removed."""
-    from hanse.node.faces import facade
+    from hanse.clock import SystemClock
+    from hanse.node.faces import facade, records
 
     with facade.office_of(node) as office:
-        found = _listed(office, None)
+        found = records.crowds(office, SystemClock())
     if as_json:
         write_json(found)
         return
     show(
         ("package", "version", "state", "who is in it", "made of", "made (UTC)", "expires"),
         [
-            (f["name"], f["version"], f["state"], f["definition"], f["made_of"], f["created"], f["expires"])
+            (f["name"], f["version"], f["state"], f["definition"], f["made_of"], moment(f["created"]), f["expires"])
             for f in found
         ],
         right=(1,), empty="no crowd packages yet",
@@ -119,10 +120,11 @@ def list_crowds(node: NodeFolder = HERE, as_json: AsJson = False) -> None:
 @app.command("show")
 def show_crowd(name: Name, node: NodeFolder = HERE, as_json: AsJson = False) -> None:
     """A package's definition, provenance, purpose, evidence, versions and the contracts that name it."""
-    from hanse.node.faces import facade
+    from hanse.clock import SystemClock
+    from hanse.node.faces import facade, records
 
     with facade.office_of(node) as office:
-        found = _listed(office, name)
+        found = records.crowds(office, SystemClock(), name)
         contracts = facade.crowd_users(office, name)
         serving = any(f["state"] == "in use" for f in found)
         roughly = office.crowds.roughly(name) if serving else ""
@@ -138,7 +140,7 @@ def show_crowd(name: Name, node: NodeFolder = HERE, as_json: AsJson = False) -> 
     say(f"  Purpose:     {newest['purpose']}")
     say(f"  Legal basis: {newest['legal_basis']}; evidence: {newest['evidence']}")
     say(
-        f"  Made of:     {newest['made_of']}, {newest['created']}, digest {newest['digest'][:16] or 'none'}"
+        f"  Made of:     {newest['made_of']}, {moment(newest['created'])}, digest {newest['digest'][:16] or 'none'}"
     )
     say(f"  Expires:     {newest['expires']}")
     say(f"  Contracts:   {', '.join(contracts) or 'none'}")
@@ -173,33 +175,6 @@ def remove(name: Name, node: NodeFolder = HERE) -> None:
     say(f"Removed {name}.")
     if contracts:
         note(f"Jobs that use it are refused under: {', '.join(contracts)}", style="yellow")
-
-
-def _listed(office: NodeOffice, name: str | None) -> list[dict[str, Any]]:
-    from hanse.clock import SystemClock
-
-    today = SystemClock().now().date()
-    found = []
-    serving: set[str] = set()
-    for stored, package in office.crowds.versions(name):
-        state = "removed"
-        if stored.state != "removed":
-            state = "replaced" if stored.name in serving else _state(package, today)
-            serving.add(stored.name)
-        found.append(
-            {
-                "name": package.name, "version": package.version, "state": state,
-                "definition": package.in_words(), "purpose": package.purpose,
-                "legal_basis": package.legal_basis, "evidence": package.evidence,
-                "made_of": package.provenance.made_of, "digest": package.provenance.digest,
-                "created": moment(package.created), "expires": package.expires.isoformat(),
-            }
-        )  # fmt: skip
-    return found
-
-
-def _state(package: Package, today: date) -> str:
-    return "expired" if package.expired(today) else "in use"
 
 
 def _say_made(made: Made, verb: str, as_json: bool) -> None:

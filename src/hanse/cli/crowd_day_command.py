@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +21,10 @@ Ends = Annotated[
         "--ends", help="The last day of which anything is used.", show_default="yesterday"
     ),
 ]
+Svg = Annotated[
+    Path | None,
+    typer.Option("--svg", "--picture", help="Write the picture to this file.", show_default=False),
+]
 ContractName = Annotated[str, typer.Option(help="The contract, if several tell such a crowd.")]
 
 
@@ -31,11 +34,11 @@ def train(
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Train the crowd's model with the other parties; each owner of counters keeps its own."""
-    from hanse.cli.progress import JobWatch
+    from hanse.cli.progress import watched
     from hanse.node.faces import crowd_days
 
-    with JobWatch() as watch:
-        answer = crowd_days.train(node, crowd, _day(ends), contract, watch)
+    with watched(node) as watch:
+        answer = crowd_days.train(node, crowd, crowd_days.day_of(ends), contract, watch)
     if as_json:
         write_json(answer)
         return
@@ -61,11 +64,13 @@ def day(
     as_json: AsJson = False,
 ) -> None:
     """Tell the crowd of a day and the days ahead. A model that is due is trained first."""
-    from hanse.cli.progress import JobWatch
+    from hanse.cli.progress import watched
     from hanse.node.faces import crowd_days
 
-    with JobWatch() as watch:
-        answer = crowd_days.day(node, crowd, _day(ends), contract, tuple(without or ()), watch)
+    with watched(node) as watch:
+        answer = crowd_days.day(
+            node, crowd, crowd_days.day_of(ends), contract, tuple(without or ()), watch
+        )
     if as_json:
         write_json(answer)
         return
@@ -108,45 +113,97 @@ def figures(
     """The newest figures of a day, place by place, with their versions."""
     from hanse.node.faces import crowd_days, facade
 
-    when = _day(on) or crowd_days.yesterday()
+    when = crowd_days.day_of(on) or crowd_days.yesterday()
     with facade.office_of(node) as office:
         rows = crowd_days.figures(office, crowd, when, contract)
     if as_json:
         write_json(rows)
         return
-    show(("place", "people", "from", "to", "confidence", "version", "withheld because"),
+    show(("place", "people", "from", "to", "confidence", "rests on", "version", "withheld because"),
          [(r["place"], *(_number(r[k]) for k in ("value", "low", "high")),
-           "-" if r["confidence"] is None else f"{r['confidence']:.0%}", str(r["version"]), r["reason"])
-          for r in rows])  # fmt: skip
+           "-" if r["confidence"] is None else f"{r['confidence']:.0%}", r["regime"] or "-", str(r["version"]),
+           r["reason"]) for r in rows])  # fmt: skip
 
 
-@app.command("scoreboard")
-def scores(
+@app.command("map")
+def day_map(
+    crowd: Crowd, svg: Svg = None, on: Annotated[str, typer.Option("--on", help="The day.",
+    show_default="yesterday")] = "", contract: ContractName = "", node: NodeFolder = HERE, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """A day's figures on a map: places on H3 cells, as large as their crowd, coloured by how sure they are."""
+    from hanse.node.faces import crowd_day_pictures, crowd_days, facade
+
+    with facade.office_of(node) as office:
+        drawn = crowd_day_pictures.map_of(office, crowd, crowd_days.day_of(on), contract)
+    _told(drawn.svg, drawn.figures, svg, as_json)
+
+
+@app.command("series")
+def series(
     crowd: Crowd,
+    place: Annotated[str, typer.Argument(help="A place of the list.", show_default=False)],
+    svg: Svg = None,
     ends: Ends = "",
-    picture: Annotated[
-        Path | None, typer.Option(help="Write the scores as a picture (.svg).", show_default=False)
-    ] = None,
+    days: Annotated[int, typer.Option(min=7, max=400, help="So many days before.")] = 60,
     contract: ContractName = "",
     node: NodeFolder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """How good the figures of the last 90 days were, at an owner of counters."""
-    from hanse.node.faces import crowd_days, facade
-    from hanse.places.scoreboard import lines
-    from hanse.places.scoreboard_pictures import scoreboard_svg
+    """A place over time: numbers with their intervals, the days ahead, and at an owner what turned out."""
+    from hanse.node.faces import crowd_day_pictures, crowd_days, facade
 
     with facade.office_of(node) as office:
-        found = crowd_days.board(office, crowd, _day(ends), contract)
-    if picture is not None:
-        picture.write_text(scoreboard_svg(found.scores), encoding="utf-8")
+        drawn = crowd_day_pictures.series_of(
+            office, crowd, place, crowd_days.day_of(ends), days, contract
+        )
+    _told(drawn.svg, drawn.figures, svg, as_json)
+
+
+@app.command("scoreboard")
+def scores(
+    crowd: Crowd, svg: Svg = None, ends: Ends = "", contract: ContractName = "", node: NodeFolder = HERE,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """How good the figures of the last 90 days were, at an owner of counters."""
+    from hanse.node.faces import crowd_day_pictures, crowd_days, facade
+    from hanse.places.scoreboard import lines
+
+    with facade.office_of(node) as office:
+        board, drawn = crowd_day_pictures.scoreboard_of(
+            office, crowd, crowd_days.day_of(ends), contract
+        )
+    _told(drawn.svg, drawn.figures, svg, as_json, list(lines(board.scores)))
+
+
+@app.command("contributions")
+def contributions(
+    crowd: Crowd, svg: Svg = None, contract: ContractName = "", node: NodeFolder = HERE, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """What the holders' signals add: P30 of the last known days with them and without, at an owner of counters."""
+    from hanse.node.faces import crowd_day_pictures, facade
+
+    with facade.office_of(node) as office:
+        drawn = crowd_day_pictures.contributions_of(office, crowd, contract)
+    said = [f"P30 {one['p30']:.1%} with everybody, {one['without']:.1%} without the {one['party']}"
+            for one in drawn.figures["parties"]]  # fmt: skip
+    _told(drawn.svg, drawn.figures, svg, as_json, said or ["The crowd has no holders of signals."])
+
+
+def _told(
+    picture: str, figures: Document, svg: Path | None, as_json: bool, lines: list[str] | None = None
+) -> None:
+    """Write the picture where it is wanted, and say the figures."""
+    if svg is not None:
+        svg.write_text(picture, encoding="utf-8")
     if as_json:
-        write_json(found.scores.body())
+        write_json(figures)
         return
-    for line in lines(found.scores):
+    for line in lines or []:
         say(line)
-    if picture is not None:
-        say(f"The picture is {picture}.")
+    if svg is not None:
+        say(f"The picture is {svg}.")
+    elif lines is None:
+        say("Name a file for the picture with --svg, or ask for the figures with --json.")
 
 
 @app.command("backtest")
@@ -200,15 +257,3 @@ def _findings(lines: list[str]) -> None:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f}"
-
-
-def _day(text: str) -> date | None:
-    from hanse.errors import Refusal
-
-    if not text:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise Refusal("question.malformed", f"{text[:32]!r} is no day",
-                      remedy="write it like 2026-03-31") from error  # fmt: skip

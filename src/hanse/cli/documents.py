@@ -52,8 +52,15 @@ def plain_values(value: Any) -> Any:
 def write_new(path: Path, data: bytes, what: str) -> None:
     """Write a file that must not exist yet. Raises `Refusal` ``file.exists`` or `Fault` ``file.unwritable``."""
     try:
-        with path.open("xb") as file:
-            file.write(data)
+        file = path.open("xb")
+        try:
+            with file:
+                file.write(data)
+        except OSError:
+            path.unlink(
+                missing_ok=True
+            )  # half a file helps nobody, and would be in the way of the next try
+            raise
     except FileExistsError as error:
         raise Refusal("file.exists", f"the file for {what} exists already",
                       remedy="choose another name, or remove it first", where=str(path)) from error  # fmt: skip

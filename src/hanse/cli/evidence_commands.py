@@ -20,17 +20,14 @@ Contract = Annotated[str, typer.Argument(help="The contract's id.", show_default
 @app.command()
 def make(contract_id: Contract, file: NewFile, node: NodeFolder = HERE) -> None:
     """Write everything about a contract to one signed file: texts, reviews, jobs, openings, ledger, code."""
-    from hanse.cli.documents import write_new
     from hanse.clock import SystemClock
-    from hanse.evidence.pack import make_pack
+    from hanse.evidence import desk
     from hanse.node.faces import facade
 
     with facade.office_of(node) as office:
-        data = make_pack(office, contract_id, SystemClock().now())
-        key = office.identity.card.signing_key
-        party = office.party
-    write_new(file, data, "the evidence pack")
-    say(f"Wrote {file}, {len(data):,} bytes, signed by {party} (key {key}).")
+        size = desk.write_pack_file(office, contract_id, SystemClock().now(), file)
+        key, party = office.identity.card.signing_key, office.party
+    say(f"Wrote {file}, {size:,} bytes, signed by {party} (key {key}).")
     say(f"  To check it anywhere: hanse evidence verify {file}")
 
 
@@ -41,11 +38,19 @@ def verify(
         list[str] | None,
         typer.Option(help="PARTY=HEX: a signing key that you know by another way. Repeat."),
     ] = None,
+    every: Annotated[
+        bool | None,
+        typer.Option(
+            "--every-signature/--last-signature",
+            help="Check each ledger entry's signature, or the last one's, which covers all before it.",
+            show_default="every",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a pack, without a node. Status 1 if anything in it does not hold, saying what."""
-    from hanse.errors import Fault, Foul
-    from hanse.evidence import verifier
+    from hanse.errors import Foul
+    from hanse.evidence import desk
 
     keys = {}
     for pair in key or ():
@@ -53,21 +58,16 @@ def verify(
         if not sign:
             raise typer.BadParameter("--key is PARTY=HEX")
         keys[party] = value.lower()
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise Fault("file.unreadable", f"the evidence pack cannot be read: {error.strerror}",
-                    remedy="check the path and its permissions", where=str(file)) from error  # fmt: skip
-    report = verifier.verify(data, keys)
+    report = desk.verified(file, keys, every=every)
     if as_json:
-        write_json({"ok": report.ok, "facts": report.facts, "problems": report.problems})
-        if not report.ok:
+        write_json(report)
+        if not report["ok"]:
             raise typer.Exit(1)
         return
-    for fact in report.facts:
+    for fact in report["facts"]:
         say(fact)
-    if not report.ok:
-        raise Foul("evidence.broken", f"the pack does not hold: {'; '.join(report.problems[:5])}",
+    if not report["ok"]:
+        raise Foul("evidence.broken", f"the pack does not hold: {'; '.join(report['problems'][:5])}",
                    remedy="keep the file, and ask whoever made it for the pack again; compare with partners' packs",
                    where=str(file))  # fmt: skip
     say("The pack holds. Compare the keys with the parties by another way than this file.")
@@ -77,9 +77,9 @@ def verify(
 def verifier(file: NewFile) -> None:
     """Write the verifier as one file for a machine that has Python and nothing else."""
     from hanse.cli.documents import write_new
-    from hanse.evidence import verifier as module
+    from hanse.evidence import desk
 
-    write_new(file, Path(module.__file__).read_bytes(), "the verifier")
+    write_new(file, desk.verifier_file(), "the verifier")
     say(f"Wrote {file}. On any machine: python {file.name} PACK.zip")
 
 
@@ -87,13 +87,10 @@ def verifier(file: NewFile) -> None:
 def impact(contract_id: Contract, file: NewFile, node: NodeFolder = HERE) -> None:
     """Write the draft of an impact assessment, filled in from the contract, as a page (.html)."""
     from hanse.cli.documents import write_new
-    from hanse.evidence.impact import impact_page
+    from hanse.evidence import desk
     from hanse.node.faces import facade
-    from hanse.node.office import bundle_of
 
     with facade.office_of(node) as office:
-        contract = bundle_of(office.contract(contract_id)).contract
-        accounts = {a.provider: a.body() for a in facade.accounts(office, contract)}
-        data = impact_page(contract, office.party, accounts)
+        data = desk.impact_draft(office, contract_id)
     write_new(file, data, "the draft")
     say(f"Wrote {file}: a draft to be completed by people, and no legal advice.")

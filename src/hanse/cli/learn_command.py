@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -49,6 +49,7 @@ Holdout = Annotated[
 
 
 def learn(
+    context: typer.Context,
     label: Label,
     features: Features,
     id_column: IdColumn = "id",
@@ -87,6 +88,21 @@ def learn(
     ] = None,
     trees: Annotated[int, typer.Option(min=1, max=1000, help="Of boosting.")] = 30,
     depth: Annotated[int, typer.Option(min=1, max=10, help="Of boosting.")] = 4,
+    weight: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Linear models: what a row counts; in the label's file.",
+                     show_default=False),
+    ] = None,
+    offset: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Linear models of one class: what is added to a row's predictor; "
+                     "in the label's file.", show_default=False),
+    ] = None,
+    batch_rows: Annotated[
+        int | None,
+        typer.Option("--batch-rows", metavar="N",
+                     help="Linear models: rows in memory at a time, the others in a file.", show_default="all"),
+    ] = None,
     missing: Missing = "indicator",
     without: Without = None,
     picture: Annotated[
@@ -106,11 +122,19 @@ def learn(
         _check_picture(picture)
     from hanse.learn.evaluation.rehearsal import rehearse_files
 
+    asked: dict[str, Any] = {
+        "l2": l2, "l1": l1, "open_rows": open_rows, "errors": errors, "minimum_rows": minimum_rows,
+        "iterations": iterations, "power": power, "loss": loss, "trees": trees, "depth": depth,
+        "batch_rows": batch_rows,
+    }  # fmt: skip
+    # Only what was asked for is passed on: what this kind of model does not use is then refused by name.
+    given = {name: value for name, value in asked.items() if _given(context, name)}
+    if given.pop("open_rows", False):
+        given["alignment"] = "open"
     report = rehearse_files(
         label, features, id=id_column, model=model, horizontal=horizontal,
-        missing="refuse" if missing == "refuse" else "indicator", without=without or (), l2=l2, holdout=holdout,
-        minimum_rows=minimum_rows, iterations=iterations, power=power, trees=trees, depth=depth, loss=loss, l1=l1,
-        alignment="open" if open_rows else "hidden", errors=errors,
+        missing="refuse" if missing == "refuse" else "indicator", without=without or (), holdout=holdout,
+        weight=weight, offset=offset, **given,
     )  # fmt: skip
     if picture is not None:
         picture.write_text(report.svg(), encoding="utf-8")
@@ -118,6 +142,12 @@ def learn(
         write_json(report.body())
     else:
         _show(report)
+
+
+def _given(context: typer.Context, name: str) -> bool:
+    """Whether an option stands on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _check_picture(file: Path) -> None:

@@ -125,6 +125,11 @@ def _status(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # whoever read our output has had enough
         sys.stderr.close()
         return 1
+    except OSError as error:  # nothing below has said better what it was about
+        show_error(Fault("file.system", f"the system says: {error.strerror or type(error).__name__}",
+                         remedy="check the file or address, its permissions and the disk",
+                         where=str(error.filename or "")))  # fmt: skip
+        return 1
     except Exception as error:
         usage = _usage_error(error)
         if usage is None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hanse.cli.model_card import show_block, show_card
 from hanse.cli.options import HERE, AsJson, NodeFolder, Reason
 from hanse.cli.screen import note, say, show, write_json
 
@@ -41,18 +42,14 @@ def train(
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Train a model with the other organisations of its contract; this one keeps its own part."""
-    from hanse.cli.progress import JobWatch, say_still_running
+    from hanse.cli.progress import watched
     from hanse.node.faces import models as models_facade
 
     settings = settings_of(setting or [])
     if holdout is not None:
         settings["holdout"] = holdout
-    with JobWatch() as watch:
-        try:
-            answer = models_facade.train(node, model, settings, contract, watch)
-        except KeyboardInterrupt:
-            say_still_running(watch)
-            raise
+    with watched(node) as watch:
+        answer = models_facade.train(node, model, settings, contract, watch)
     if as_json:
         write_json(answer)
         return
@@ -60,7 +57,7 @@ def train(
     if result is None:
         say(f"Trained {model} (job {answer['job'][:12]}). This organisation is told nothing of it.")
         return
-    _show_card(result["card"])
+    show_card(result["card"])
     if result["holds_part"]:
         say(f"This organisation's part is kept: hanse model show {model}")
 
@@ -123,8 +120,8 @@ def show_model(model: Model, node: NodeFolder = HERE, as_json: AsJson = False) -
     if as_json:
         write_json(found)
         return
-    _show_card(found["card"])
-    _show_block(found["block"])
+    show_card(found["card"])
+    show_block(found["block"])
 
 
 @app.command()
@@ -138,7 +135,7 @@ def card(model: Model, node: NodeFolder = HERE, as_json: AsJson = False) -> None
     if as_json:
         write_json(found)
     else:
-        _show_card(found)
+        show_card(found)
 
 
 @app.command()
@@ -156,6 +153,32 @@ def export(
     data = json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
     write_new(file, data, "the model's part")
     say(f"Wrote {file}. It scores nothing without the other organisations' parts.")
+
+
+@app.command()
+def audit(model: Model, node: NodeFolder = HERE, as_json: AsJson = False) -> None:
+    """Whether this organisation's rows are those that it committed to before the training was signed.
+
+    Reads the registered dataset anew. Exit status 1 if the rows differ: data changed since, or others were used.
+    """
+    from hanse.node.faces import facade
+    from hanse.node.faces import models as models_facade
+
+    with facade.office_of(node) as office:
+        found = models_facade.audited(office, model)
+    if as_json:
+        write_json(found)
+    else:
+        same = "are" if found["fits"] else "are NOT"
+        say(
+            f"The rows of {found['dataset']} {same} those that {found['party']} committed to.",
+            style="bold",
+        )
+        say(f"  Signed in job {found['training'][:12]}: {found['signed']}")
+        say(f"  Of the rows now:            {found['now']}")
+        say("  Compare the first line with a partner's evidence pack (hanse evidence pack).")
+    if not found["fits"]:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -185,18 +208,14 @@ def score(
 ) -> None:
     """Score every row of the receiver's dataset that all parties of the model have."""
     from hanse.cli.export import check_target
-    from hanse.cli.progress import JobWatch, say_still_running
+    from hanse.cli.progress import watched
     from hanse.node.faces import models as models_facade
 
     check_target(out)
     if out.suffix.lower() != ".parquet":
         raise typer.BadParameter(f"{out.name} should end in .parquet")
-    with JobWatch() as watch:
-        try:
-            answer = models_facade.score(node, model, receiver, out, watch)
-        except KeyboardInterrupt:
-            say_still_running(watch)
-            raise
+    with watched(node) as watch:
+        answer = models_facade.score(node, model, receiver, out, watch)
     if as_json:
         write_json(answer)
         return
@@ -230,69 +249,9 @@ def score_one(
     result = answer["result"]
     for name, value in (result.get("scores") or {"score": result.get("score")}).items():
         say(f"{name}: {value:.6g}")
-    note(
-        "Whether the other parties of the model saw which row this was, the contract says: hanse contract show."
-    )
-
-
-def _show_card(found: Document) -> None:
-    say(
-        f"{found['model']}: {found['kind']}, of {' and '.join(d['party'] for d in found['data'])}",
-        style="bold",
-    )
-    say(f"  Predicts:  {found['target']}")
-    for data in found["data"]:
-        say(
-            f"  From:      {data['party']}: {', '.join(data['columns']) or 'no columns'} of {data['dataset']}"
+    if answer["row_seen_by_others"]:
+        note(
+            'The other parties of the model saw which row this was: the contract says online = "open-query".'
         )
-    contract = found["contract"]
-    say(f"  Contract:  {contract['id']}, version {contract['version']}; {found['authorisation']}"
-        + (f" ({found['evidence']})" if found["evidence"] else ""))  # fmt: skip
-    say(
-        f"  Trained:   {found['made'][:16]} by job {found['training'][:12]}; ends {found['expires'][:10]}"
-    )
-    if "iterations" in found:
-        settled = (
-            "settled"
-            if found["converged"]
-            else "not settled: separation, or columns that say the same"
-        )
-        say(f"  Training:  {found['iterations']} iterations, {settled}")
-    figures = {k: v for k, v in found["metrics"].items() if isinstance(v, int | float)}
-    if figures:
-        show(("metric", "value"), [(k, f"{v:.6g}") for k, v in figures.items()], right=(1,))
     else:
-        say(f"  Metrics:   told to {', '.join(found['metrics_told_to']) or 'nobody'}")
-    told = [o for o in found.get("disclosures", []) if o["to"] != ["seats"]]
-    if told:
-        show(("told", "to", "numbers"), [(o["what"], ", ".join(o["to"]), o["values"]) for o in told],
-             title="What was opened", right=(2,))  # fmt: skip
-    for party, what in found["holds"].items():
-        say(f"  {party} holds {what}.")
-
-
-def _show_block(block: Document) -> None:
-    if block.get("form") != "linear":
-        say(
-            f"  This organisation's part: {len(block.get('splits', block.get('own', {}).get('splits', [])))} splits"
-        )
-        return
-    classes = (block.get("label") or {}).get("classes") or []
-    several = len(block["coefficients"]) > 1
-    for number, row in enumerate(block["coefficients"]):
-        title = (
-            f"class {classes[number] if classes else number}"
-            if several
-            else "coefficients of this part"
-        )
-        lines: list[tuple[str, ...]] = [
-            (name, f"{value:.6g}", _p(block, place)) for place, (name, value) in
-            enumerate(zip(block["columns"], row, strict=True))
-        ]  # fmt: skip
-        lines.append(("(intercept's part)", f"{block['intercepts'][number]:.6g}", ""))
-        show(("column", "coefficient", "p-value"), lines, title=title, right=(1, 2))
-
-
-def _p(block: Document, place: int) -> str:
-    values = block.get("p_values")
-    return "" if not values or values[place] is None else f"{values[place]:.4g}"
+        note("The other parties of the model were not told which row this was.")

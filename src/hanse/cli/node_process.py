@@ -51,6 +51,9 @@ def _serve(folder: Path, report: _Report, until_input_ends: bool, port: int | No
 
     log = start_log(facade.configuration(folder).log_level)
 
+    if facade.status(folder) is not None:  # said before anything is loaded
+        raise Fault("node.running", "this node is running already",
+                    remedy="stop it with 'hanse node stop' first", where=str(folder))  # fmt: skip
     from hanse.node.daemon import Node
     from hanse.node.heap import keep_freed_memory
 

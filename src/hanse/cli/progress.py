@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from shlex import quote
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from hanse.cli.options import HERE
 from hanse.cli.screen import console, note, plain
 
 if TYPE_CHECKING:
@@ -77,9 +82,24 @@ class JobWatch:
         bars.update(self._tasks[who], description=what, completed=share)
 
 
-def say_still_running(watch: JobWatch) -> None:
-    """After Ctrl-C: the job belongs to the nodes, not to this command."""
-    if watch.job:
-        note(f"The job goes on without this command. To stop it: hanse job cancel {watch.job[:12]}")
+@contextmanager
+def watched(node: Path = HERE) -> Iterator[JobWatch]:
+    """A watcher for as long as a command waits for a job; after Ctrl-C it says that the job goes on."""
+    with JobWatch() as watch:
+        try:
+            yield watch
+        except KeyboardInterrupt:
+            _say_still_running(watch.job, node)
+            raise
+
+
+def _say_still_running(job: str, node: Path) -> None:
+    """The job belongs to the nodes, not to the command that was interrupted."""
+    there = "" if node == HERE else f" --node {quote(str(node))}"
+    if job:
+        note("The job is still running at the nodes, without this command.")
+        note(f"  to look at it: hanse job show {job[:12]}{there}")
+        note(f"  to stop it:    hanse job cancel {job[:12]}{there}")
     else:
-        note("The question may still be asked; see 'hanse job list'.")
+        note("The nodes may still agree to the job, and it would then run without this command.")
+        note(f"  to see it:     hanse job list{there}")

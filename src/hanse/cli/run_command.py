@@ -150,14 +150,10 @@ def finish(
 ) -> None:  # fmt: skip
     """Ask, watch, and print the answer; ``drawings`` maps forms ("svg", "html") to files."""
     from hanse.cli.export import write_result
-    from hanse.cli.progress import JobWatch, say_still_running
+    from hanse.cli.progress import watched
 
-    with JobWatch() as watch:
-        try:
-            answer = ask(node, question, watch)
-        except KeyboardInterrupt:
-            say_still_running(watch)
-            raise
+    with watched(node) as watch:
+        answer = ask(node, question, watch)
     if out is not None:
         write_result(out, answer)
     if as_json:

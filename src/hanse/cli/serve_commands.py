@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -34,6 +33,7 @@ def serve(
 
     from hanse.errors import Fault
     from hanse.node.faces import facade
+    from hanse.node.faces.serving import score_one
     from hanse.serving.app import create_app
     from hanse.serving.traces import traced
 
@@ -41,7 +41,12 @@ def serve(
         note("Keys travel in the clear without TLS: give --certificate and --key, or put a proxy in front.",
              style="yellow")  # fmt: skip
     with facade.office_of(node) as office:
-        app = traced(create_app(office.store, webhooks=not no_webhooks))
+        app = traced(
+            create_app(
+                office.store, webhooks=not no_webhooks, scores=office.desk.folder,
+                score_one=lambda model, row: score_one(office, node, model, row),
+            )
+        )  # fmt: skip
         config = uvicorn.Config(
             app, host=host, port=port, access_log=False, log_level="warning", server_header=False,
             ssl_certfile=str(certificate) if certificate else None, ssl_keyfile=str(key) if key else None,
@@ -69,7 +74,9 @@ def add_consumer(
     ],
     product: Annotated[
         list[str] | None,
-        typer.Option(help="Only these products or contracts. Repeat; without it, all."),
+        typer.Option(
+            help="Only these products, contracts (of results), models (of scores). Repeat; without it, all."
+        ),
     ] = None,
     quota: Annotated[int, typer.Option(min=1, help="Values a day.")] = 1_000_000,
     rate: Annotated[float, typer.Option(min=0.01, help="Requests a second.")] = 100.0,
@@ -83,17 +90,15 @@ def add_consumer(
 ) -> None:
     """Let a system read. Its key is printed once and not kept."""
     from hanse.clock import SystemClock
-    from hanse.entropy import SystemEntropy
-    from hanse.node.faces import facade
-    from hanse.node.products.consumers import Consumer
+    from hanse.node.faces import facade, serving
 
-    made = Consumer(name, tuple(scope), tuple(product or ()), quota, rate, _day(expires), contract)
+    document = {
+        "name": name, "scopes": scope, "products": product or (), "quota": quota, "rate": rate,
+        "expires": expires or "", "contract": contract,
+    }  # fmt: skip
     with facade.office_of(node) as office:
-        key = office.store.consumers.add(made, SystemEntropy(), SystemClock().now())
-        office.ledger.append(
-            "consumer", {"name": name, "scopes": list(made.scopes), "state": "live"}
-        )
-    typer.echo(key)
+        made = serving.add_consumer(office, SystemClock(), document)
+    typer.echo(made["key"])
     note(f"The key of {name}; it cannot be shown again. It is void from {expires}." if expires
          else f"The key of {name}; it cannot be shown again.")  # fmt: skip
 
@@ -102,19 +107,10 @@ def add_consumer(
 def list_consumers(node: NodeFolder = HERE, as_json: AsJson = False) -> None:
     """All consumers, and what they have used today."""
     from hanse.clock import SystemClock
-    from hanse.node.faces import facade
+    from hanse.node.faces import facade, serving
 
-    today = SystemClock().now().date()
     with facade.office_of(node) as office:
-        found = office.store.consumers.all().values()
-        usage = office.store.consumers.usage(today, today)
-    used = {c.name: sum(int(u["values"]) for u in usage if u["consumer"] == c.name) for c in found}
-    rows: list[dict[str, Any]] = [
-        {"name": c.name, "state": c.state, "scopes": list(c.scopes), "products": list(c.products),
-         "quota": c.quota, "used_today": used[c.name], "rate": c.rate, "contract": c.contract,
-         "expires": c.expires.isoformat() if c.expires else None}
-        for c in found
-    ]  # fmt: skip
+        rows = serving.consumers(office, SystemClock())
     if as_json:
         write_json(rows)
         return
@@ -132,23 +128,20 @@ def list_consumers(node: NodeFolder = HERE, as_json: AsJson = False) -> None:
 @consumers.command()
 def rekey(name: Name, node: NodeFolder = HERE) -> None:
     """Give a consumer a new key; the old one is void at once."""
-    from hanse.entropy import SystemEntropy
-    from hanse.node.faces import facade
+    from hanse.node.faces import facade, serving
 
     with facade.office_of(node) as office:
-        key = office.store.consumers.rekey(name, SystemEntropy())
-        office.ledger.append("consumer", {"name": name, "state": "rekeyed"})
-    typer.echo(key)
+        made = serving.rekey_consumer(office, name)
+    typer.echo(made["key"])
 
 
 @consumers.command()
 def revoke(name: Name, node: NodeFolder = HERE) -> None:
     """Void a consumer's key."""
-    from hanse.node.faces import facade
+    from hanse.node.faces import facade, serving
 
     with facade.office_of(node) as office:
-        office.store.consumers.revoke(name)
-        office.ledger.append("consumer", {"name": name, "state": "revoked"})
+        serving.revoke_consumer(office, name)
     say(f"Revoked the key of {name}.")
 
 
@@ -162,35 +155,21 @@ def add_webhook(
 ) -> None:
     """Tell an address of every change of a product from now on. The secret is printed once."""
     from hanse.clock import SystemClock
-    from hanse.entropy import SystemEntropy
-    from hanse.errors import Refusal
-    from hanse.node.faces import facade
+    from hanse.node.faces import facade, serving
 
     with facade.office_of(node) as office:
-        if not office.store.consumers.get(consumer).may("crowds", product):
-            raise Refusal("webhook.scope", f"{consumer} may not read crowds of {product}",
-                          remedy="give the consumer the scope and the product first")  # fmt: skip
-        hook = office.store.webhooks.add(
-            name, consumer, url, product, SystemEntropy(), SystemClock().now()
-        )
-        office.ledger.append(
-            "webhook", {"name": name, "consumer": consumer, "product": product, "url": url}
-        )
-    typer.echo(hook.secret)
+        made = serving.add_webhook(office, SystemClock(), name, consumer, product, url)
+    typer.echo(made["secret"])
     note("The secret with which deliveries are signed (header Hanse-Signature).")
 
 
 @webhooks.command("list")
 def list_webhooks(node: NodeFolder = HERE, as_json: AsJson = False) -> None:
     """All webhooks, and how far each has been told."""
-    from hanse.node.faces import facade
+    from hanse.node.faces import facade, serving
 
     with facade.office_of(node) as office:
-        rows = [
-            {"name": h.name, "consumer": h.consumer, "product": h.product, "url": h.url, "sent": h.sent,
-             "tries": h.tries, "due": h.due.isoformat(), "problem": h.problem}
-            for h in office.store.webhooks.all()
-        ]  # fmt: skip
+        rows = serving.webhooks(office)
     if as_json:
         write_json(rows)
         return
@@ -204,11 +183,10 @@ def list_webhooks(node: NodeFolder = HERE, as_json: AsJson = False) -> None:
 @webhooks.command("remove")
 def remove_webhook(name: Name, node: NodeFolder = HERE) -> None:
     """Forget a webhook."""
-    from hanse.node.faces import facade
+    from hanse.node.faces import facade, serving
 
     with facade.office_of(node) as office:
-        office.store.webhooks.remove(name)
-        office.ledger.append("webhook", {"name": name, "removed": True})
+        serving.remove_webhook(office, name)
     say(f"Removed {name}.")
 
 
@@ -220,30 +198,20 @@ def publish(
     ],
     product: Annotated[str, typer.Option(help="The product's name.", show_default=False)],
     title: Annotated[str, typer.Option(help="What it is, in words.")] = "",
-    unit: Annotated[str, typer.Option(help="What is counted.")] = "people a day",
+    unit: Annotated[str, typer.Option(help="What is counted.", show_default="people a day")] = "",
     contract: Annotated[str, typer.Option(help="The contract it comes from.")] = "",
     synthetic: Annotated[bool, typer.Option("--synthetic", help="The figures are made up.")] = False,
     node: NodeFolder = HERE,
 ) -> None:  # fmt: skip
     """Publish figures per place and day. Figures that changed become new versions; nothing is rewritten."""
     from hanse.clock import SystemClock
-    from hanse.node.faces import facade
+    from hanse.node.faces import facade, products
     from hanse.node.products.publishing import read_figures
 
     figures = read_figures(file)
-    about = {"title": title or product, "unit": unit, "contract": contract, "synthetic": synthetic}
+    about = {"title": title, "unit": unit, "contract": contract, "synthetic": synthetic}
     with facade.office_of(node) as office:
-        changed = office.store.publications.publish(product, about, figures, SystemClock().now())
-        office.ledger.append(
-            "publication", {"product": product, "figures": len(figures), "changed": changed}
-        )
-    say(f"Published {changed:,} of {len(figures):,} figures of {product}; the others were known.")
-
-
-def _day(text: str | None) -> date | None:
-    if text is None:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise typer.BadParameter("--expires is a date such as 2026-12-31") from error
+        told = products.publish(office, SystemClock(), product, about, figures)
+    say(
+        f"Published {told['changed']:,} of {told['figures']:,} figures of {product}; the others were known."
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -70,6 +70,93 @@ def statement(
     show_result(console(), made.body())
     if out is not None:
         say(f"Wrote {out}.")
+
+
+@app.command()
+def measure(
+    model: Annotated[str, typer.Argument(help="A model of a contract.", show_default=False)],
+    contract: Annotated[str, typer.Option(help="The contract, if several have such a model.")] = "",
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting as of a training, such as l2=0.001."),
+    ] = None,
+    node: NodeFolder = HERE,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Measure what each party adds to a model: one of every coalition is trained, and only metrics are told."""
+    from hanse.cli.model_command import settings_of
+    from hanse.cli.progress import watched
+    from hanse.cli.report import show_result
+    from hanse.node.faces import facade, value
+
+    with facade.office_of(node) as office:
+        question = value.measuring(office, model, contract, settings_of(setting or []))
+    with watched(node) as watch:
+        answer = facade.ask(node, {"verb": "run", "question": question}, watch)
+    if as_json:
+        write_json(answer)
+        return
+    if answer.get("result") is None:
+        say(f"Measured (job {answer['job'][:12]}). This organisation is told nothing of it.")
+        return
+    show_result(console(), answer["result"])
+
+
+@app.command("crowd")
+def measure_crowd(
+    config: Annotated[Path, typer.Argument(help="The tables as TOML.", show_default=False)],
+    regime: Annotated[str, typer.Option(help="Which figures are judged.")] = "known_lag7",
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    node: NodeFolder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """What each holder of signals adds to a crowd model: back-tests with all of them, and without each."""
+    from hanse.node.faces import value
+
+    found = value.measure_crowd(node, config, regime, workers)
+    if as_json:
+        write_json(found)
+        return
+    _say_crowd(found)
+
+
+@app.command()
+def contributions(
+    model: Annotated[str, typer.Argument(help="Only of this model.", show_default=False)] = "",
+    contract: Annotated[str, typer.Option(help="Only of this contract.")] = "",
+    node: NodeFolder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """What each party adds to models, as it was last measured: Shapley values, shares, what is lost without it."""
+    from hanse.cli.report import show_result
+    from hanse.node.faces import facade, value
+
+    with facade.office_of(node) as office:
+        rows = value.contributions(office, contract, model)
+        allowed = value.measurable(office)
+        crowds = [] if contract or model else value.crowds(office)
+    if as_json:
+        write_json({"rows": rows, "measurable": allowed, "crowds": crowds})
+        return
+    for crowd in crowds:
+        _say_crowd(crowd)
+    for row in rows:
+        say(f"{row['model']} ({row['contract']}), measured {row['at'][:10]}, job {row['job'][:12]}")
+        show_result(console(), row)
+    if not rows:
+        may = ", ".join(sorted({a["model"] for a in allowed})) or "no contract allows it"
+        say(f"Nothing measured yet that this organisation is told. May be measured: {may}.")
+
+
+def _say_crowd(found: dict[str, Any]) -> None:
+    say(f"{found['name']}, {found['regime']}: {found['places']:,} places, {found['days']} days. "
+        f"P30 with all {_percent(found['p30'])}")  # fmt: skip
+    for holder, p30 in found["without"].items():
+        say(f"  without {holder}: {_percent(p30)}")
+
+
+def _percent(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.2f} %"
 
 
 def _days(first: str, last: str) -> tuple[date, date]:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hmac
 import json
+import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -39,6 +41,27 @@ class Figure:
     reason: str
     version: int
     number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreJob:
+    """A scoring job whose scores can be read until ``until``; of ``rows`` rows ``scored`` have one."""
+
+    job: str
+    model: str
+    contract: str
+    rows: int
+    scored: int
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A row's score, or its ``scores`` by class; neither where not all parties of the model have the row."""
+
+    id: str
+    score: float | None
+    scores: dict[str, float] | None
 
 
 class Client:
@@ -98,6 +121,45 @@ class Client:
     def result(self, job: str) -> dict[str, Any]:
         """One result with its tables."""
         return self._get(f"/v1/results/{_part(job)}")
+
+    def scored(self) -> list[ScoreJob]:
+        """Scoring jobs whose scores can be read, newest first."""
+        return [
+            ScoreJob(s["job"], s["model"], s["contract"], s["rows"], s["scored"],
+                     datetime.fromisoformat(s["until"]))
+            for s in self._get("/v1/scores")["scores"]
+        ]  # fmt: skip
+
+    def scores(self, job: str, after: int = 0, limit: int = 1000) -> Iterator[Score]:
+        """The scores of a job from row ``after`` on, ``limit`` at a time."""
+        at: int | None = after
+        while at is not None:
+            asked = {"after": str(at), "limit": str(limit)}
+            page = self._get(f"/v1/scores/{_part(job)}", asked)
+            yield from (Score(r["id"], r["score"], r["scores"]) for r in page["rows"])
+            at = page["next"]
+
+    def score_file(self, job: str, to: Path) -> Path:
+        """All scores of a job as Parquet, into a new file that only its owner may read."""
+        with self._http.stream(
+            "GET", f"/v1/scores/{_part(job)}", params={"form": "parquet"}
+        ) as answer:
+            if not answer.is_success:
+                answer.read()
+                _read(answer)
+            descriptor = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                for part in answer.iter_bytes():
+                    file.write(part)
+        return to
+
+    def score(self, model: str, id: str, *, patience: float = 60.0) -> Score:
+        """The score of one row, asked of all parties of the model now; an `ApiError` rather than a part of it."""
+        answer = self._http.post(
+            f"/v1/models/{_part(model)}/score", json={"id": id}, timeout=patience
+        )
+        found = _read(answer)
+        return Score(id, found["score"], found["scores"])
 
     def close(self) -> None:
         """Close the connection."""

@@ -27,6 +27,7 @@ from hanse.console.areas import (
     products,
     results,
     session,
+    sign_on,
     standing,
     users,
     value,
@@ -36,6 +37,7 @@ from hanse.errors import Fault, Refusal
 
 AREAS = (
     session,
+    sign_on,
     home,
     account,
     users,

@@ -16,7 +16,7 @@ _SAID: Mapping[str, frozenset[str]] = {
         (
             "format", "id", "version", "title", "purpose", "starts", "expires", "maximum_jobs", "seats",
             "independence", "retention_days", "join", "privacy", "parties", "datasets", "computations",
-            "gazetteers", "qualifications",
+            "gazetteers", "qualifications", "models", "crowds", "truths", "prices",
         )
     ),
     "join": frozenset({"id_type", "hash", "epsilon", "delta", "epsilon_budget", "roster_days"}),
@@ -28,6 +28,20 @@ _SAID: Mapping[str, frozenset[str]] = {
     ),
     "columns": frozenset({"name", "kind", "uses", "values", "maximum", "gazetteer"}),
     "computations": frozenset({"name", "recipients", "datasets"}),
+    "models": frozenset(
+        {"name", "kind", "target", "features", "alignment", "authorisation", "evidence", "coefficients", "p_values",
+         "metrics", "contributions", "scores", "online", "maximum_trainings", "least_rows", "expiry_days",
+         "maximum_trees"}
+    ),
+    "crowds": frozenset(
+        {"name", "gazetteer", "owners", "signals", "tables", "recipients", "days_ahead", "history_days",
+         "retrain_days", "maximum_trainings", "expiry_days"}
+    ),
+    "truths": frozenset(
+        {"name", "title", "measures", "provider", "gazetteer", "error", "lateness", "zone", "day_starts",
+         "minimum_stay", "leaves_out"}
+    ),
+    "prices": frozenset({"currency", "terms", "purchases"}),
 }  # fmt: skip
 
 
@@ -49,6 +63,24 @@ class Section:
     clauses: tuple[Clause, ...]
 
 
+# Which section of a contract says what a refusal rests on, by the beginnings of codes; the longest counts.
+_SECTIONS: Mapping[str, str] = {
+    "contract.": "purpose", "contract.analyst": "purpose", "contract.computation": "learns",
+    "contract.recipient": "learns", "contract.dataset": "gives", "contract.column": "gives",
+    "contract.purpose": "gives", "contract.value": "gives", "contract.time": "gives",
+    "contract.qualification": "qualifies", "contract.gazetteer": "places", "places.": "places",
+    "gazetteer.": "places", "contract.noise": "protects", "contract.epsilon": "protects",
+    "contract.join": "seats", "budget.spent": "protects", "budget.join": "seats", "guard.": "protects",
+    "gate.": "protects", "roster.": "seats", "model.": "models", "crowd.": "crowds",
+}  # fmt: skip
+
+
+def clause_of(code: str) -> str:
+    """The key of the section that a refusal's code is about; "" if none says it."""
+    known = [begin for begin in _SECTIONS if code.startswith(begin)]
+    return _SECTIONS[max(known, key=len)] if known else ""
+
+
 def clauses(terms: Terms, t: Words, party: str, trust: str) -> list[Section]:
     """All sections. ``trust`` is the settled English wording of what two seats could do."""
     w = _Writer(terms, t, party)
@@ -58,6 +90,9 @@ def clauses(terms: Terms, t: Words, party: str, trust: str) -> list[Section]:
         Section("places", t("clause.places.title"), w.places()),
         Section("qualifies", t("clause.qualifies.title"), w.qualifications()),
         Section("learns", t("clause.learns.title"), w.learning()),
+        Section("models", t("clause.models.title"), w.models()),
+        Section("crowds", t("clause.crowds.title"), w.crowds()),
+        Section("prices", t("clause.prices.title"), w.prices()),
         Section("protects", t("clause.protects.title"), w.protection()),
         Section("seats", t("clause.seats.title"), w.seats()),
         Section("further", t("clause.further.title"), w.further()),
@@ -156,7 +191,100 @@ class _Writer:
             )
             for c in self.terms.get("computations", [])
         ]  # fmt: skip
-        return (*found, Clause(t("clause.learns.nobody")))
+        more = self.terms.get("models") or self.terms.get("crowds")
+        nobody = t("clause.learns.besides") if more else t("clause.learns.nobody")
+        return (*found, Clause(nobody))
+
+    def models(self) -> tuple[Clause, ...]:
+        return tuple(map(self.model, self.terms.get("models") or []))
+
+    def model(self, model: Terms) -> Clause:
+        t, target, owners = self.t, model["target"], self.owners()
+        parties = sorted(
+            {owners.get(f["dataset"], "") for f in model["features"]}
+            | {owners.get(target["dataset"], "")}
+        )
+        items = [t("clause.models.columns", party=self.who(owners.get(f["dataset"], "")), dataset=f["dataset"],
+                   columns=t("list.comma").join(f["columns"])) for f in model["features"]]  # fmt: skip
+        beside = [target[k] for k in ("weight", "offset") if target.get(k)]
+        if beside:
+            items.append(t("clause.models.beside", columns=t("list.comma").join(beside)))
+        if model["authorisation"] == "authorised-by-people":
+            items.append(t("clause.models.people", evidence=model.get("evidence") or ""))
+        else:
+            items.append(t("clause.models.impersonal"))
+        items.append(t(f"clause.model_rows.{model['alignment']}"))
+        for key in ("coefficients", "metrics", "p_values", "contributions", "scores"):
+            told = model.get(key) or (parties if key == "coefficients" else [])
+            if told:
+                items.append(t(f"clause.model_told.{key}", who=self.all(told)))
+        if not model.get("scores"):
+            items.append(t("clause.models.no_scores"))
+        if model.get("online", "no") != "no":
+            items.append(t(f"clause.model_online.{model['online']}"))
+        if model["kind"] == "boosting":
+            items.append(t("clause.models.trees", count=model.get("maximum_trees", 100)))
+        text = t("clause.models.may", name=model["name"], kind=t.of("model_kind", model["kind"]),
+                 target=f"{target['dataset']}.{target['column']}", times=model["maximum_trainings"],
+                 rows=f"{model['least_rows']:,}", days=model["expiry_days"])  # fmt: skip
+        return Clause(text, tuple(items), self.party in parties)
+
+    def owners(self) -> dict[str, str]:
+        """Who provides each dataset."""
+        return {d["name"]: d["provider"] for d in self.terms["datasets"]}
+
+    def crowds(self) -> tuple[Clause, ...]:
+        t = self.t
+        found = []
+        for truth in self.terms.get("truths") or []:
+            starts, error = truth.get("day_starts", "00:00"), f"{truth['error']:.0%}"
+            items = [
+                t("clause.crowds.truth_day", zone=truth["zone"], starts=starts),
+                t("clause.crowds.truth_error", error=error, days=truth["lateness"]),
+            ]
+            if truth.get("minimum_stay"):
+                items.append(t("clause.crowds.truth_stay", minutes=truth["minimum_stay"]))
+            if truth.get("leaves_out"):
+                left = t("list.comma").join(t.of("left_out", x) for x in truth["leaves_out"])
+                items.append(t("clause.crowds.truth_left", groups=left))
+            text = t("clause.crowds.truth", name=truth["name"], title=truth["title"],
+                     who=self.who(truth["provider"]), measure=t.of("measure", truth["measures"]),
+                     places=truth["gazetteer"])  # fmt: skip
+            found.append(Clause(text, tuple(items), truth["provider"] == self.party))
+        return (*found, *(self.crowd(crowd) for crowd in self.terms.get("crowds") or []))
+
+    def crowd(self, crowd: Terms) -> Clause:
+        t, owners = self.t, self.owners()
+        items = [t("clause.crowds.counts", who=self.who(owners.get(o["dataset"], "")), dataset=o["dataset"],
+                   truth=o["truth"]) for o in crowd["owners"]]  # fmt: skip
+        items += [t("clause.crowds.signal", who=self.who(owners.get(s["dataset"], "")), dataset=s["dataset"],
+                    column=s["value"], days=s["lateness"]) for s in crowd.get("signals") or []]  # fmt: skip
+        items += [t("clause.crowds.table", who=self.who(owners.get(s["dataset"], "")), dataset=s["dataset"],
+                    columns=t("list.comma").join(s["values"])) for s in crowd.get("tables") or []]  # fmt: skip
+        items.append(t("clause.crowds.trained", days=crowd.get("retrain_days", 7), times=crowd["maximum_trainings"],
+                       history=crowd.get("history_days", 800), expiry=crowd["expiry_days"]))  # fmt: skip
+        text = t("clause.crowds.told", name=crowd["name"], places=crowd["gazetteer"],
+                 who=self.all(crowd["recipients"]), days=crowd.get("days_ahead", 7))  # fmt: skip
+        return Clause(text, tuple(items), self.party in crowd["recipients"])
+
+    def prices(self) -> tuple[Clause, ...]:
+        t, prices = self.t, self.terms.get("prices")
+        if not prices:
+            return ()
+        items = []
+        for term in prices["terms"]:
+            payer = t("value.analyst") if term["payer"] == "analyst" else self.who(term["payer"])
+            what = " ".join(
+                x for x in (t.of("unit", term["unit"]), term.get("dataset"), term.get("model")) if x
+            )
+            if term.get("computation"):
+                what += f" ({t.of('computation', term['computation'])})"
+            items.append(t("clause.prices.pays", payer=payer, payee=self.who(term["payee"]),
+                           currency=prices["currency"], amount=term["amount"], what=what))  # fmt: skip
+        items += [t("clause.prices.copy", dataset=p["dataset"], currency=prices["currency"], amount=p["amount"],
+                    source=p["source"]) for p in prices.get("purchases") or []]  # fmt: skip
+        mine = any(self.party in (x["payer"], x["payee"]) for x in prices["terms"])
+        return (Clause(t("clause.prices.owed"), tuple(items), mine),)
 
     def protection(self) -> tuple[Clause, ...]:
         t, privacy = self.t, self.terms["privacy"]
@@ -228,7 +356,10 @@ def _unsaid(terms: Terms) -> Iterator[tuple[str, str, Any]]:
         parts += [
             ("columns", f"{dataset['name']}.{c['name']}", c) for c in dataset.get("columns", [])
         ]
-    parts += [("computations", c["name"], c) for c in terms.get("computations", [])]
+    for kind in ("computations", "models", "crowds", "truths"):
+        parts += [(kind, part["name"], part) for part in terms.get(kind) or []]
+    if terms.get("prices"):
+        parts.append(("prices", "prices", terms["prices"]))
     for kind, where, part in parts:
         for key, value in part.items():
             if key not in _SAID[kind] and value not in (None, [], {}):

@@ -11,7 +11,7 @@ from hanse.console.limits import Buckets
 from hanse.console.settings import Settings
 from hanse.errors import HanseError, Refusal
 from hanse.node.faces import facade
-from hanse.node.faces.users import NodeOffice, UserDesk
+from hanse.node.faces.users import NodeOffice, UserDesk, sign_on
 
 Document = dict[str, Any]
 
@@ -28,6 +28,7 @@ class Desk:
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
         self.users = users or UserDesk(office.store, office.ledger, office.identity, self.clock)
+        self.sign_on = None if folder is None else sign_on(office, folder, self.users, self.clock)
         self.asks = Asks(self.ask)
         self.sign_ins = Buckets(self.clock, burst=20, seconds=6)  # by address
         self.requests = Buckets(self.clock, burst=300, seconds=0.02)  # by session

@@ -26,6 +26,8 @@ LARGER: tuple[tuple[str, int], ...] = (
     ("/evidence/check", 64 << 20),
     ("/api/v1/products/", 16 << 20),
     ("/products/", 16 << 20),
+    ("/api/v1/publications", 16 << 20),
+    ("/publications", 16 << 20),
 )
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "

@@ -76,6 +76,7 @@ MATRIX: Mapping[str, frozenset[str]] = {
     # what is published, and who reads it
     "product.read": _WORK | _only(MANAGER),
     "product.tell": _only(ANALYST),
+    "product.publish": _only(OWNER),
     "product.judge": _only(ANALYST, OWNER, RISK, AUDITOR),
     "consumer.read": _only(OPERATOR, OWNER, RISK, AUDITOR),
     "consumer.change": _only(OPERATOR),

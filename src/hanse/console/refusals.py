@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from hanse.console.pages import page
 from hanse.errors import Fault, Foul, HanseError, Refusal
+from hanse.problems import in_request, told
 
 _log = logging.getLogger("hanse.console")
 API = "/api/"
@@ -22,6 +23,14 @@ _EXACT = {
     "login.failed": 401,
     "login.locked": 429,
     "login.fresh": 403,
+    "login.off": 403,
+    "oidc.state": 401,
+    "oidc.denied": 401,
+    "oidc.token": 401,
+    "oidc.role": 403,
+    "oidc.account": 403,
+    "oidc.provider": 502,
+    "oidc.unreachable": 503,
     "role.missing": 403,
     "form.key": 403,
     "form.origin": 403,
@@ -38,8 +47,9 @@ _ENDS = {".unknown": 404, ".malformed": 422, ".exists": 409, ".syntax": 422}
 # Faults that whoever asks can mend: what they gave is wrong, or lies elsewhere.
 _THEIRS = (
     "file.", "catalog.", "dataset.", "crowd.", "gazetteer.", "config.", "places.", "identity.", "invitation.",
+    "publish.",
 )  # fmt: skip
-_MALFORMED = ("question.", "menu.", "page.", "request.", "power.")
+_MALFORMED = ("question.", "menu.", "page.", "request.", "power.", "publish.")
 _BEGINS = {"store.": 503, "peer.": 502, "node.": 502}
 
 
@@ -112,12 +122,10 @@ def install(app: FastAPI) -> None:
         return answer(request, error)
 
     async def invalid(request: Request, error: Exception) -> Response:
-        problems = error.errors() if isinstance(error, RequestValidationError) else []
-        what = "; ".join(
-            f"{'.'.join(str(p) for p in e['loc'])[:120]}: {e['msg'][:200]}" for e in problems[:10]
-        )
-        refusal = Refusal("request.malformed", f"the request cannot be read: {what}",
-                          remedy="see its form in /openapi.json")  # fmt: skip
+        items = error.errors() if isinstance(error, RequestValidationError) else []
+        found = in_request(items, getattr(error, "body", None))
+        refusal = Refusal("request.malformed", f"the request has {told(found)}",
+                          remedy="see its form in /openapi.json", where=found[0][0] if found else "")  # fmt: skip
         return answer(request, refusal)
 
     async def protocol(request: Request, error: Exception) -> Response:

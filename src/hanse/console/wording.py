@@ -1,6 +1,7 @@
 """The console's words, by key, in English and Simplified Chinese: ``words/en.toml`` and ``words/zh.toml``.
 
-Errors come from the rooms below in English; those that people meet most have a sentence here too, by their code.
+Errors come from the rooms below in English; those that people meet most have a sentence here too, by their code;
+all others are said in the reader's language by `errors_said`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+
+from hanse.console.errors_said import error_in, said
 
 LANGUAGES: Mapping[str, str] = {"en": "English", "zh": "简体中文"}
 USUAL = "en"
@@ -52,6 +55,15 @@ class Words:
     def of(self, group: str, name: object) -> str:
         """The word for a value of ours (a state, a role); the value itself if there is none."""
         return self._found.get(f"{group}.{name}", str(name))
+
+
+    def said(self, text: str) -> str:
+        """A text of the rooms below in this language, where it is one of those that are known."""
+        return said(text, self.language)
+
+    def error(self, error: Mapping[str, str]) -> Mapping[str, str]:
+        """An error's public fields in this language, as far as they are known."""
+        return error_in(error, self.language)
 
 
 def chosen(cookie: str, accepted: str) -> str:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Self
 from pydantic import Field, model_validator
 
 from hanse.contracts.fields import ColumnName, Document, Label, Name, Slug
-from hanse.contracts.problems import ProblemsError
 from hanse.errors import Refusal
+from hanse.problems import ProblemsError
 from hanse.wire.codec import digest
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ CROWD_JOBS = (CROWD_TRAIN, CROWD_DAY)
 LEAST_SIGNALS = 2  # holders whose changes are summed: one alone would be told by the sum
 LEAST_OWNERS = 3  # of counters, where there are several
 MOST_AHEAD = 14
+MOST_VALUES = 16  # columns of one holder's table
 
 
 class CrowdCounts(Document):
@@ -66,9 +67,32 @@ class CrowdSignal(Document):
         return _columns(self, "feature")
 
 
+class CrowdTable(Document):
+    """What one holder (map, operator, payments) knows of places, measured or not: ``values`` by place.
+
+    One row a place; or, with ``date``, one row a place and day, of which the usual working and free day is taken.
+    Trees over these numbers say what to expect of places without counts.
+    """
+
+    dataset: Name
+    place: ColumnName
+    values: Annotated[tuple[ColumnName, ...], Field(min_length=1, max_length=MOST_VALUES)]
+    date: ColumnName | None = None
+    reported: ColumnName | None = None
+
+    @property
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        """(column, use)."""
+        days = tuple((name, "order") for name in (self.date, self.reported) if name is not None)
+        return ((self.place, "place"), *days, *((name, "feature") for name in self.values))
+
+
 def _columns(one: CrowdCounts | CrowdSignal, use: str) -> tuple[tuple[str, str], ...]:
     more = ((one.reported, "order"),) if one.reported is not None else ()
     return ((one.place, "place"), (one.date, "order"), *more, (one.value, use))
+
+
+_Side = CrowdCounts | CrowdSignal | CrowdTable
 
 
 class CrowdHoliday(Document):
@@ -90,6 +114,7 @@ class CrowdClause(Document):
     gazetteer: Name
     owners: Annotated[tuple[CrowdCounts, ...], Field(min_length=1, max_length=16)]
     signals: Annotated[tuple[CrowdSignal, ...], Field(max_length=16)] = ()
+    tables: Annotated[tuple[CrowdTable, ...], Field(min_length=1, max_length=16)] | None = None
     recipients: Annotated[tuple[Slug, ...], Field(min_length=1, max_length=64)]
     days_ahead: Annotated[int, Field(ge=0, le=MOST_AHEAD)] = 7
     history_days: Annotated[int, Field(ge=180, le=1600)] = 800
@@ -111,6 +136,13 @@ class CrowdClause(Document):
         names = self.datasets
         if len(set(names)) < len(names):
             found.append(("signals", "or owners name a dataset twice; name each once"))
+        held = [table.dataset for table in self.tables or ()]
+        if len(set(held)) < len(held):
+            found.append(("tables", "name a dataset twice; name it once, with all its values"))
+        if any(len(set(t.values)) < len(t.values) for t in self.tables or ()):
+            found.append(("tables", "name a value twice; name each once"))
+        if any(t.reported is not None and t.date is None for t in self.tables or ()):
+            found.append(("tables", "have a day of the report but no day; name both or neither"))
         if len(set(self.recipients)) < len(self.recipients):
             found.append(("recipients", "names a party twice; name it once"))
         if len({one.date for one in self.holidays}) < len(self.holidays):
@@ -121,15 +153,14 @@ class CrowdClause(Document):
 
     @property
     def datasets(self) -> tuple[str, ...]:
-        """Every dataset, the owners' first."""
+        """Every dataset of counts and signals, the owners' first."""
         return (*(o.dataset for o in self.owners), *(s.dataset for s in self.signals))
 
     @property
     def digest(self) -> str:
         """What a trained model rests on: recipients and rhythm may change under it, these terms may not."""
-        return digest(
-            self.model_dump(mode="json", include={"name", "gazetteer", "owners", "signals"})
-        )
+        kept = {"name", "gazetteer", "owners", "signals", *(("tables",) if self.tables else ())}
+        return digest(self.model_dump(mode="json", include=kept))
 
     def counts_of(self, contract: Contract, party: str) -> CrowdCounts | None:
         """What ``party`` counts, if it is an owner."""
@@ -139,6 +170,10 @@ class CrowdClause(Document):
         """What ``party`` brings, if it is a holder."""
         return next((s for s in self.signals if _provider(contract, s.dataset) == party), None)
 
+    def table_of(self, contract: Contract, party: str) -> CrowdTable | None:
+        """What ``party`` knows of places, if it holds a table."""
+        return next((t for t in self.tables or () if _provider(contract, t.dataset) == party), None)
+
     def owner_parties(self, contract: Contract) -> tuple[str, ...]:
         """Parties with counters, sorted."""
         return tuple(sorted(_provider(contract, o.dataset) for o in self.owners))
@@ -146,6 +181,14 @@ class CrowdClause(Document):
     def signal_parties(self, contract: Contract) -> tuple[str, ...]:
         """Parties with signals, sorted."""
         return tuple(sorted(_provider(contract, s.dataset) for s in self.signals))
+
+    def table_parties(self, contract: Contract) -> tuple[str, ...]:
+        """Parties with tables, sorted."""
+        return tuple(sorted(_provider(contract, t.dataset) for t in self.tables or ()))
+
+    def helpers(self, contract: Contract) -> tuple[str, ...]:
+        """Parties with signals or tables, sorted: a job goes on without any of them."""
+        return tuple(sorted({*self.signal_parties(contract), *self.table_parties(contract)}))
 
 
 def _provider(contract: Contract, dataset: str) -> str:
@@ -174,21 +217,30 @@ def _clause_problems(contract: Contract, clause: CrowdClause) -> Iterator[tuple[
     for name in clause.recipients:
         if name not in parties:
             yield "recipients", f"there is no party {name!r}; add it or correct the name"
-    providers = []
-    sides: list[tuple[str, CrowdCounts | CrowdSignal]] = [("owners", o) for o in clause.owners]
+    providers: list[str] = []
+    keepers: list[str] = []
+    sides: list[tuple[str, _Side]] = [("owners", o) for o in clause.owners]
     sides += [("signals", s) for s in clause.signals]
+    sides += [("tables", t) for t in clause.tables or ()]
     for kind, one in sides:
         dataset = contract.dataset(one.dataset)
         if dataset is None:
             yield kind, f"there is no dataset {one.dataset!r}; add it or correct the name"
             continue
-        providers.append(dataset.provider)
+        (keepers if kind == "tables" else providers).append(dataset.provider)
         if dataset.personal:
             yield kind, f"{one.dataset!r} is about people; a crowd takes numbers of places"
         for name, use in one.columns:
             yield from _column_problems(clause, kind, one.dataset, dataset.column(name), name, use)
     if len(set(providers)) < len(providers):
         yield "signals", "one party brings two datasets; let it join them at home and register one"
+    if len(set(keepers)) < len(keepers):
+        yield "tables", "one party brings two tables; let it join them at home and register one"
+    if set(keepers) & set(clause.owner_parties(contract)):
+        yield (
+            "tables",
+            "an owner of counters cannot also bring a table; let it add labels to the list of places",
+        )
     for owner in clause.owners:
         yield from _truth_problems(contract, clause, owner)
 
@@ -254,7 +306,7 @@ def check_crowd(contract: Contract, request: JobRequest, *, trainings: int) -> N
         raise _refused(contract, clause, "recipient", "recipients",
                        f"{', '.join(strangers)} may not receive anything of this job of {clause.name!r}",
                        "name only " + ", ".join(sorted(allowed)))  # fmt: skip
-    sides: tuple[CrowdCounts | CrowdSignal, ...] = (*clause.owners, *clause.signals)
+    sides: tuple[_Side, ...] = (*clause.owners, *clause.signals, *(clause.tables or ()))
     wanted = {(one.dataset, name, use) for one in sides for name, use in one.columns}
     for use in request.uses:
         if (use.dataset, use.column, use.purpose) not in wanted:
@@ -297,6 +349,13 @@ def _in_words(contract: Contract, clause: CrowdClause) -> Iterable[str]:
         f"  Counts stay with their owner. Of the others' numbers the owners read, per place and day, the sum over "
         f"at least {LEAST_SIGNALS} parties of how far the day is from usual; seats read nothing."
     )
+    if clause.tables:
+        keepers = ", ".join(clause.table_parties(contract))
+        yield (
+            f"  For places without counts trees are grown over columns of {keepers}. Owners read sums of their own "
+            f"errors over groups of at least 20 places of unnamed columns, and which places each split parts; the "
+            f"columns themselves stay with their holders."
+        )
     yield (
         f"  Figures go to {', '.join(clause.recipients)}. A model is trained at most {clause.maximum_trainings} "
         f"times, again after {clause.retrain_days} days, and ends {clause.expiry_days} days after its training."
@@ -312,6 +371,7 @@ __all__ = [
     "CrowdCounts",
     "CrowdHoliday",
     "CrowdSignal",
+    "CrowdTable",
     "check_crowd",
     "crowd_called",
     "crowd_problems",

@@ -3,6 +3,7 @@
 Pure, like the rest of the room. Clauses of their own, all named in ``where``:
 
     model.unknown     model.authorisation  model.column     model.recipient  model.trainings
+    model.contributions
     model.scores      model.online         model.price      model.missing    model.expired    model.changed
 """
 
@@ -14,6 +15,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 from hanse.contracts.models import (
+    CONTRIBUTIONS,
     LINEAR_KINDS,
     MODEL_JOBS,
     SCORE,
@@ -37,6 +39,7 @@ __all__ = [
     "clause_called",
     "clause_of",
     "expiry_of",
+    "trainings_of",
 ]
 
 
@@ -101,6 +104,9 @@ def check_model(
                 "score with a model that was trained, or agree on a larger maximum_trainings",
             )  # fmt: skip
         return
+    if request.computation == CONTRIBUTIONS:
+        _check_contributions(contract, clause, request, trainings)
+        return
     if len(request.recipients) != 1:
         raise _refused(contract, clause, "recipient", "scores", "scores go to exactly one party",
                        "ask for one recipient")  # fmt: skip
@@ -123,6 +129,33 @@ def check_model(
                            "ask in the receiver's own name")  # fmt: skip
     if holder:
         check_held_model(contract, clause, request, note, now, party=holder)
+
+
+def trainings_of(contract: Contract, request: JobRequest) -> int:
+    """How many of a model's trainings a job uses: one, or one for every coalition of its parties."""
+    if request.computation != CONTRIBUTIONS:
+        return int(request.computation == TRAIN)
+    return int(1 << (len(parties_of(contract, clause_of(contract, request))) - 1))
+
+
+def _check_contributions(
+    contract: Contract, clause: ModelClause, request: JobRequest, trainings: int
+) -> None:
+    if not clause.contributions:
+        raise _refused(
+            contract, clause, "contributions", "contributions",
+            f"what each party adds to {clause.name!r} may not be measured: the contract tells it to nobody",
+            "agree on a version whose clause names in contributions who is told",
+        )  # fmt: skip
+    _check_recipients(contract, clause, request, clause.contributions, "contributions")
+    wanted, left = trainings_of(contract, request), clause.maximum_trainings - trainings
+    if wanted > left:
+        raise _refused(
+            contract, clause, "trainings", "maximum_trainings",
+            f"it takes {wanted} trainings, one for every coalition, and {max(0, left)} of "
+            f"{clause.maximum_trainings} are left of {clause.name!r}",
+            "agree on a larger maximum_trainings",
+        )  # fmt: skip
 
 
 def _check_people(contract: Contract, clause: ModelClause) -> None:
@@ -164,7 +197,7 @@ def _check_uses(contract: Contract, clause: ModelClause, request: JobRequest) ->
                 use.purpose == "target"
                 and use.column == clause.target.column
                 and use.dataset in targets
-                and request.computation == TRAIN
+                and request.computation in (TRAIN, CONTRIBUTIONS)
             )
         )
         dataset = contract.dataset(use.dataset)

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from hanse.contracts.fields import ColumnName, Document, Name, Slug, Text
-from hanse.contracts.problems import ProblemsError
+from hanse.problems import ProblemsError
 from hanse.wire.codec import digest
 
 if TYPE_CHECKING:
     from hanse.contracts.terms import Column, Contract, Dataset
 
 TRAIN, SCORE, SCORE_ONE = "train", "score", "score-one"
-MODEL_JOBS = (TRAIN, SCORE, SCORE_ONE)
+CONTRIBUTIONS = "contributions"  # what each party adds: a model of every coalition, of which only metrics are told
+MODEL_JOBS = (TRAIN, SCORE, SCORE_ONE, CONTRIBUTIONS)
 
 LINEAR_KINDS = ("linear", "logistic", "multinomial", "poisson", "gamma", "tweedie")
 BOOSTING_KINDS = ("boosting",)
@@ -79,6 +80,7 @@ class ModelClause(Document):
     coefficients: tuple[Slug, ...] = ()
     p_values: tuple[Slug, ...] = ()
     metrics: tuple[Slug, ...] = ()
+    contributions: tuple[Slug, ...] = ()  # who is told what each party adds to the model
     scores: tuple[Slug, ...] = ()
     online: Literal["no", "open-query", "hidden"] = "no"
     maximum_trainings: Annotated[int, Field(ge=1, le=10_000)]
@@ -207,6 +209,7 @@ def _clause_problems(contract: Contract, clause: ModelClause) -> Iterator[tuple[
         ("coefficients", clause.coefficients, own, "a party that brings columns"),
         ("p_values", clause.p_values, own, "a party that brings columns"),
         ("metrics", clause.metrics, parties, "a party of the contract"),
+        ("contributions", clause.contributions, parties, "a party of the contract"),
         ("scores", clause.scores, own, "a party that brings rows: scores are told by row"),
     ):
         for name in names:
@@ -229,6 +232,8 @@ def _clause_problems(contract: Contract, clause: ModelClause) -> Iterator[tuple[
             "coefficients",
             f"leaves out {missing}, which reads every sum and so the whole model all the same",
         )
+    if clause.contributions and clause.kind not in LINEAR_KINDS:
+        yield "contributions", f"are not measured of a model of kind {clause.kind}; leave them out"
     if clause.p_values and clause.kind not in LINEAR_KINDS:
         yield "p_values", f"a model of kind {clause.kind} has none; leave it out"
 
@@ -305,6 +310,12 @@ def in_words(contract: Contract, clause: ModelClause) -> list[str]:
         f"  Metrics go to {', '.join(clause.metrics) or 'nobody'}, p-values of own columns to "
         f"{', '.join(clause.p_values) or 'nobody'}. What is told is exact, without noise.",
     ]
+    if clause.contributions:
+        lines.append(
+            f"  What each party adds is told to {', '.join(clause.contributions)}: how good a model is that every "
+            f"coalition of the parties reaches, exact. There are {1 << (len(parties) - 1)}; it counts as so "
+            "many trainings."
+        )
     if clause.horizontal:
         lines[-1] = "  Each party judges the model on its own rows; nobody else is told."
         return lines

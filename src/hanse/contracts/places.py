@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Self
 from pydantic import Field, model_validator
 
 from hanse.contracts.fields import Document, Hash, Label, Name
-from hanse.contracts.problems import ProblemsError
 from hanse.errors import Refusal
+from hanse.problems import ProblemsError
 
 if TYPE_CHECKING:
     from hanse.catalog.gazetteers import Gazetteer

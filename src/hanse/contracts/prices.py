@@ -6,7 +6,7 @@ API's usage, so that every party can make the same statement by itself (`hanse.n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -16,15 +16,18 @@ from hanse.contracts.fields import Document, Name, Slug, Text
 
 # job: a job whose results were opened. dataset-use: a job that read the dataset. epsilon: one unit of privacy
 # budget of the payee's people. training: a model's training. thousand-values: a thousand values that the API served
-# on the contract's account. month: a month that began within the contract.
-Unit = Literal["job", "dataset-use", "epsilon", "training", "thousand-values", "month"]
+# on the contract's account. month: a month that began within the contract. contribution: the payee's share of what
+# all parties add to a model, as it was last measured, times months: the amount is what all of them share a month.
+Unit = Literal[
+    "job", "dataset-use", "epsilon", "training", "thousand-values", "month", "contribution"
+]
 Amount = Annotated[str, Field(pattern=r"^[0-9]{1,12}(\.[0-9]{1,4})?$")]
 
 
 class Price(Document):
     """``payer`` pays ``payee`` the ``amount`` per unit; of one computation or dataset only, if named.
 
-    ``payer`` "analyst" is whoever asked for the job.
+    ``model`` is the one that contributions are to. ``payer`` "analyst" is whoever asked for the job.
     """
 
     payer: Slug
@@ -33,6 +36,7 @@ class Price(Document):
     amount: Amount
     computation: Name | None = None
     dataset: Name | None = None
+    model: Name | None = None
 
     @property
     def value(self) -> Decimal:
@@ -66,9 +70,10 @@ _ANALYST_PAYS = ("job", "dataset-use", "epsilon", "training")
 
 
 def price_problems(
-    prices: Prices | None, parties: set[str], datasets: Iterable[str], computations: set[str]
-) -> Iterator[tuple[str, str]]:
-    """What does not fit the rest of the contract."""
+    prices: Prices | None, parties: set[str], datasets: Iterable[str], computations: set[str],
+    models: Mapping[str, tuple[Collection[str], Collection[str]]],
+) -> Iterator[tuple[str, str]]:  # fmt: skip
+    """What does not fit the rest of the contract. ``models``: (who may be paid for what it adds, who is told)."""
     if prices is None:
         return
     known = set(datasets)
@@ -89,6 +94,7 @@ def price_problems(
             )
         if (price.unit == "dataset-use") != (price.dataset is not None):
             yield f"{where}.dataset", "is given for the unit dataset-use, and only for it"
+        yield from _contribution_problems(price, where, models)
         if price.computation is not None and price.computation not in computations:
             yield (
                 f"{where}.computation",
@@ -99,4 +105,29 @@ def price_problems(
             yield (
                 "prices.purchases",
                 f"there is no dataset {purchase.dataset!r}; add it or correct the name",
+            )
+
+
+def _contribution_problems(
+    price: Price, where: str, models: Mapping[str, tuple[Collection[str], Collection[str]]]
+) -> Iterator[tuple[str, str]]:
+    if (price.unit == "contribution") != (price.model is not None):
+        yield f"{where}.model", "is given for the unit contribution, and only for it"
+        return
+    if price.model is None:
+        return
+    if price.model not in models:
+        yield (
+            f"{where}.model",
+            f"there is no model {price.model!r} whose contributions are measured; correct the name",
+        )
+        return
+    paid, told = models[price.model]
+    if price.payee not in paid:
+        yield f"{where}.payee", f"{price.payee!r} adds nothing to {price.model!r} that is measured"
+    for name in (price.payer, price.payee):
+        if name not in told:  # whoever pays or is paid can reckon it by itself
+            yield (
+                f"{where}.model",
+                f"{name!r} is not told what the parties add; name it in the model's contributions",
             )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 from pydantic import Field, model_validator
 
 from hanse.contracts.fields import ColumnName, Document, Label, Name
-from hanse.contracts.problems import ProblemsError
+from hanse.problems import ProblemsError
 
 if TYPE_CHECKING:
     from hanse.contracts.terms import Column, Dataset

@@ -32,9 +32,9 @@ from hanse.contracts.fields import (
     Slug,
     SlugOrEmpty,
 )
-from hanse.contracts.problems import ProblemsError, refusal
 from hanse.contracts.terms import Contract
 from hanse.errors import Refusal
+from hanse.problems import ProblemsError, refusal
 from hanse.wire.codec import canonical, digest
 
 Purpose = Literal["filter", "segment", "order", "value", "place", "membership", "feature", "target"]

@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from pydantic import ValidationError
 
 from hanse.contracts.fields import Document, Hash, Signature, Slug
-from hanse.contracts.problems import refusal
 from hanse.contracts.terms import Contract
 from hanse.errors import Foul, Refusal
+from hanse.problems import refusal
 
 CONTRACT_PREFIX = b"hanse-contract-v1|"
 PERMIT_PREFIX = b"hanse-permit-v1|"
@@ -88,7 +88,7 @@ class Bundle:
         if missing:
             raise Refusal(
                 "contract.unsigned",
-                f"{_list(missing)} has not signed the contract",
+                f"{_list(missing)} {'has' if len(missing) == 1 else 'have'} not signed the contract",
                 remedy="send them the bundle to review and sign, then import what they return",
                 where=where,
             )

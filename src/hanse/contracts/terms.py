@@ -48,14 +48,15 @@ from hanse.contracts.models import (
     ModelFeatures,
     ModelTarget,
     model_problems,
+    parties_of,
 )
 from hanse.contracts.places import GazetteerClause
 from hanse.contracts.prices import Price, Prices, Purchase, price_problems
-from hanse.contracts.problems import ProblemsError, refusal
 from hanse.contracts.qualifications import Qualification, QualifyingTest, problems_of
 from hanse.contracts.tomltext import write
 from hanse.contracts.truths import TruthClause, truth_problems
 from hanse.errors import Refusal
+from hanse.problems import ProblemsError, refusal
 from hanse.wire.codec import canonical, digest
 
 ColumnKind = Literal["category", "integer", "amount", "time", "boolean", "place", "number"]
@@ -300,6 +301,9 @@ class Contract(Document):
         for later in ("gazetteers", "qualifications", "models", "truths", "crowds"):
             if not fields[later]:  # contracts from before there were any keep their hash
                 del fields[later]
+        for model in fields.get("models", ()):
+            if not model["contributions"]:
+                del model["contributions"]
         if not fields["join"]["roster_days"]:
             del fields["join"]["roster_days"]
         if fields["privacy"]["similar_questions"] == USUAL_SIMILAR_QUESTIONS:
@@ -400,7 +404,12 @@ def _contract_problems(contract: Contract) -> Iterator[tuple[str, str]]:
     yield from model_problems(contract)
     yield from crowd_problems(contract)
     names = {item.name for item in contract.computations} | {*MODEL_JOBS, *CROWD_JOBS}
-    yield from price_problems(contract.prices, parties, datasets, names)
+    shared = {
+        m.name: (parties_of(contract, m)[1:], m.contributions)
+        for m in contract.models
+        if m.contributions
+    }
+    yield from price_problems(contract.prices, parties, datasets, names, shared)
     yield from _join_delta_problems(contract)
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from hanse.contracts.fields import Document, Label, Name, Slug, TimeOfDay, TimeZone
-from hanse.contracts.problems import ProblemsError
+from hanse.problems import ProblemsError
 
 Measure = Literal["arrivals", "people", "dwell"]
 LeftOut = Literal["residents", "staff", "passers-by"]

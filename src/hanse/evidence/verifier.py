@@ -1,6 +1,6 @@
 """Verify an evidence pack of Hanse. One file, the standard library only: copy it to any machine with Python 3.11.
 
-    python verifier.py PACK.zip [--key PARTY=HEX]
+    python verifier.py PACK.zip [--key PARTY=HEX] [--every-signature]
 
 It checks that the container holds exactly what its signed manifest lists, byte for byte; that all parties signed
 the contract; that the party's ledger is an unbroken signed chain up to the manifest's head; that every job's
@@ -17,12 +17,15 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import sys
+import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Protocol
 
 FORMAT = "hanse-evidence-1"
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
@@ -31,7 +34,8 @@ CONTRACT_PREFIX = b"hanse-contract-v1|"
 PERMIT_PREFIX = b"hanse-permit-v1|"
 LEDGER_PREFIX = b"hanse-ledger-v2|"
 GENESIS = "0" * 64
-MAX_BYTES = 4 << 30
+MAX_BYTES = 16 << 30
+_PIECE = 1 << 17
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -47,17 +51,37 @@ class Report:
         return not self.problems
 
 
-def verify(data: bytes, keys: Mapping[str, str] | None = None) -> Report:
-    """Check a pack. ``keys``: signing keys (hexadecimal) that the reader knows by another way."""
+def verify(
+    pack: bytes | Path | BinaryIO,
+    keys: Mapping[str, str] | None = None,
+    *,
+    every: bool | None = None,
+) -> Report:
+    """Check a pack: its bytes, its path, or an open file that can be sought in. It is read in pieces.
+
+    ``keys``: signing keys (hexadecimal) that the reader knows by another way. ``every``: whether the signature of
+    each ledger entry is checked beside the last one's, which covers all before it through their hashes; by default
+    where the package cryptography is installed, as plain Python takes milliseconds for one.
+    """
     report = Report()
     try:
-        parts = _parts(data)
-        _check(parts, report, dict(keys or {}))
+        if isinstance(pack, Path):
+            with pack.open("rb") as opened:
+                _verify(opened, report, dict(keys or {}), every)
+        else:
+            given = io.BytesIO(pack) if isinstance(pack, bytes) else pack
+            _verify(given, report, dict(keys or {}), every)
     except _Broken as broken:
         report.problems.append(str(broken))
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         report.problems.append(f"a part of the pack is malformed ({type(error).__name__})")
     return report
+
+
+def _verify(file: BinaryIO, report: Report, keys: dict[str, str], every: bool | None) -> None:
+    with _opened(file) as archive:
+        hashes = _hashes(file, archive)
+        _check(_Parts(archive, hashes), report, keys, every)
 
 
 class _Broken(Exception):
@@ -72,78 +96,134 @@ def packed(parts: Mapping[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(parts):
-            info = zipfile.ZipInfo(name, _DATE)
-            info.create_system, info.external_attr = 3, 0o100644 << 16
-            archive.writestr(info, parts[name])
+            add(archive, name, io.BytesIO(parts[name]), len(parts[name]))
     return buffer.getvalue()
 
 
-def _parts(data: bytes) -> dict[str, bytes]:
-    if len(data) > MAX_BYTES:
+class Source(Protocol):
+    """Anything that bytes can be read from."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+def add(archive: zipfile.ZipFile, name: str, source: Source, size: int) -> str:
+    """Write a part of ``size`` bytes into a container, the one way there is; SHA-256 of it. Parts come sorted."""
+    info = zipfile.ZipInfo(name, _DATE)
+    info.create_system, info.external_attr, info.file_size = 3, 0o100644 << 16, size
+    seen = hashlib.sha256()
+    with archive.open(info, "w") as target:
+        while piece := source.read(_PIECE):
+            seen.update(piece)
+            target.write(piece)
+    return seen.hexdigest()
+
+
+@contextmanager
+def _opened(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
+    if file.seek(0, io.SEEK_END) > MAX_BYTES:
         raise _Broken("the file is too large to be an evidence pack")
+    file.seek(0)
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with zipfile.ZipFile(file) as archive:
             names = archive.namelist()
             if len(set(names)) < len(names) or any(i.compress_type for i in archive.infolist()):
                 raise _Broken("the container is not one that an evidence pack has")
-            parts = {name: archive.read(name) for name in names}
-    except (
-        zipfile.BadZipFile,
-        zipfile.LargeZipFile,
-        EOFError,
-        OSError,
-        NotImplementedError,
-        RuntimeError,
-    ) as error:
+            yield archive
+    except _ZIP_ERRORS as error:
         raise _Broken("the file is not an evidence pack, or it was changed") from error
-    # Bytes outside the parts (dates, flags, comments) are covered too: they must be the canonical ones.
-    if packed(parts) != data:
-        raise _Broken("the container was changed outside its parts")
-    return parts
+
+
+_ZIP_ERRORS = (
+    zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, NotImplementedError, RuntimeError,
+)  # fmt: skip
+
+
+def _hashes(file: BinaryIO, archive: zipfile.ZipFile) -> dict[str, str]:
+    """SHA-256 of every part. Bytes outside the parts (dates, flags, comments) are covered too: the container is
+    written once more, to a file that is gone afterwards, and must come out the same."""
+    hashes = {}
+    with tempfile.TemporaryFile() as again:
+        with zipfile.ZipFile(again, "w", zipfile.ZIP_STORED) as copy:
+            for info in sorted(archive.infolist(), key=lambda i: i.filename):
+                with archive.open(info) as source:
+                    hashes[info.filename] = add(copy, info.filename, source, info.file_size)
+        file.seek(0)
+        again.seek(0)
+        while True:
+            one, other = file.read(_PIECE), again.read(_PIECE)
+            if one != other:
+                raise _Broken("the container was changed outside its parts")
+            if not one:
+                return hashes
+
+
+class _Parts:
+    """The parts of a container: read one at a time, none kept."""
+
+    def __init__(self, archive: zipfile.ZipFile, hashes: Mapping[str, str]) -> None:
+        self._archive = archive
+        self.hashes = hashes
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.hashes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self.hashes))
+
+    def __getitem__(self, name: str) -> bytes:
+        return self._archive.read(name)
+
+    def lines(self, name: str) -> Iterator[bytes]:
+        """Lines with their breaks."""
+        with self._archive.open(name) as file:
+            yield from file
 
 
 # --- what must hold ---------------------------------------------------------------------------------
 
 
-def _check(parts: dict[str, bytes], report: Report, keys: dict[str, str]) -> None:
-    for name in (MANIFEST, SIGNATURE):
+def _check(parts: _Parts, report: Report, keys: dict[str, str], every: bool | None) -> None:
+    for name in (MANIFEST, SIGNATURE, "ledger.jsonl", "reviews.json"):
         if name not in parts:
             raise _Broken(f"{name} is missing")
-    manifest = json.loads(parts[MANIFEST])
+    data = parts[MANIFEST]
+    manifest = json.loads(data)
     if manifest["format"] != FORMAT:
         raise _Broken(f"the manifest is not {FORMAT}; use the verifier of its version")
     listed = manifest["files"]
-    for name in sorted(set(listed) | (set(parts) - {MANIFEST, SIGNATURE})):
+    for name in sorted(set(listed) | (set(parts.hashes) - {MANIFEST, SIGNATURE})):
         if name not in parts:
             report.problems.append(f"{name} is listed and missing")
         elif name not in listed:
             report.problems.append(f"{name} is not listed in the manifest")
-        elif hashlib.sha256(parts[name]).hexdigest() != listed[name]:
+        elif parts.hashes[name] != listed[name]:
             report.problems.append(f"{name} was changed")
     contracts = _contracts(parts, report, keys)
     party = manifest["party"]
     contract = contracts[manifest["contract"]["hash"]]
     parties = {p["name"]: p for p in contract["parties"]}
     key = parties[party]["signing_key"]
-    seal = hashlib.sha256(parts[MANIFEST]).digest()
+    seal = hashlib.sha256(data).digest()
     if not _signed(key, PACK_PREFIX + seal, parts[SIGNATURE].decode()):
         report.problems.append(f"the manifest is not signed by {party}")
     report.facts.append(
         f"{party} made this pack at {manifest['made']} with Hanse {manifest['hanse']}"
     )
-    entries = _ledger(parts["ledger.jsonl"], key, manifest["ledger"], report)
-    _reviews(parts, entries, report)
-    _jobs(parts, contracts, entries, report)
+    noted = _Noted()
+    for entry in _ledger(parts.lines("ledger.jsonl"), key, manifest["ledger"], report, every):
+        noted.take(entry)
+    if json.loads(parts["reviews.json"]) != noted.reviews:
+        report.problems.append("reviews.json does not say what the ledger says")
+    report.facts.append(f"{len(noted.reviews)} reviews by departments")
+    _jobs(parts, contracts, noted, report)
     for name, one in sorted(parties.items()):
         report.facts.append(f"key of {name} ({one['organisation']}): {one['signing_key']}")
 
 
-def _contracts(
-    parts: dict[str, bytes], report: Report, keys: dict[str, str]
-) -> dict[str, dict[str, Any]]:
+def _contracts(parts: _Parts, report: Report, keys: dict[str, str]) -> dict[str, dict[str, Any]]:
     """Contract texts by hash; signatures are checked."""
     found = {}
-    for name in sorted(parts):
+    for name in parts:
         if not (name.startswith("contract/") and name.endswith(".json")):
             continue
         bundle = json.loads(parts[name])
@@ -175,82 +255,131 @@ def _contracts(
     return found
 
 
-def _ledger(data: bytes, key: str, head: Mapping[str, Any], report: Report) -> list[dict[str, Any]]:
-    """The open entries of a chain that was followed to its end."""
-    previous, shown = GENESIS, []
-    lines = data.decode().split("\n")
-    if lines.pop() != "":
-        raise _Broken("the ledger's last line is cut off")
-    valid = _verifier(key)
-    for sequence, line in enumerate(lines):
-        entry = json.loads(line)
-        if _canonical(entry).decode() != line:
-            raise _Broken(f"ledger entry {sequence} is not in canonical form")
-        commitment = entry.get("commitment")
-        if commitment is None:
-            commitment = _digest({name: entry[name] for name in ("time", "kind", "body", "salt")})
-            shown.append(entry)
-        place = {"sequence": sequence, "previous": previous, "commitment": commitment}
-        good = (
-            entry["sequence"] == sequence
-            and entry["previous"] == previous
-            and entry["hash"] == _digest(place)
-            and valid(LEDGER_PREFIX + bytes.fromhex(entry["hash"]), entry["signature"])
-        )
-        if not good:
-            raise _Broken(f"the ledger is broken at entry {sequence}")
-        previous = entry["hash"]
-    if (len(lines), previous) != (head["entries"], head["head"]):
+# A line of the ledger in canonical form: keys sorted, so what is committed to lies in it piece by piece.
+_OPEN = re.compile(
+    rb'\{"body":(\{.*\}),"hash":"([0-9a-f]{64})","kind":"([a-z][a-z0-9-]{1,39})","previous":"([0-9a-f]{64})",'
+    rb'"salt":"([0-9a-f]{32})","sequence":([0-9]{1,18}),"signature":"([0-9a-f]{128})","time":"([0-9T:.+-]{10,40})"\}'
+)
+_SEALED = re.compile(
+    rb'\{"commitment":"([0-9a-f]{64})","hash":"([0-9a-f]{64})","previous":"([0-9a-f]{64})",'
+    rb'"sequence":([0-9]{1,18}),"signature":"([0-9a-f]{128})"\}'
+)
+
+
+def _ledger(
+    lines: Iterable[bytes], key: str, head: Mapping[str, Any], report: Report, every: bool | None
+) -> Iterator[dict[str, Any]]:
+    """The open entries of a chain, as it is followed to its end.
+
+    Every hash is computed anew, so the last entry's signature holds for all of them.
+    """
+    previous, count, shown, signature = GENESIS.encode(), 0, 0, b""
+    fast, valid = _verifier(key)
+    each = fast if every is None else every
+    for line in lines:
+        if not line.endswith(b"\n"):
+            raise _Broken("the ledger's last line is cut off")
+        sealed = _SEALED.fullmatch(line, 0, len(line) - 1)
+        opened = None if sealed is not None else _OPEN.fullmatch(line, 0, len(line) - 1)
+        if sealed is not None:
+            commitment, own, before, number, signature = sealed.groups()
+        elif opened is not None:
+            body, own, kind, before, salt, number, signature, moment = opened.groups()
+            content = b'{"body":%s,"kind":"%s","salt":"%s","time":"%s"}' % (
+                body,
+                kind,
+                salt,
+                moment,
+            )
+            commitment = hashlib.sha256(content).hexdigest().encode()
+        else:
+            raise _Broken(f"ledger entry {count} is not in canonical form")
+        place = b'{"commitment":"%s","previous":"%s","sequence":%d}' % (commitment, previous, count)
+        good = number == b"%d" % count and before == previous
+        good = good and own == hashlib.sha256(place).hexdigest().encode()
+        if not good or (each and not _valid(valid, own, signature)):
+            raise _Broken(f"the ledger is broken at entry {count}")
+        if opened is not None:
+            entry = {"kind": kind.decode(), "time": moment.decode(), "body": json.loads(body)}
+            if _canonical(entry["body"]) != body:
+                raise _Broken(f"ledger entry {count} is not in canonical form")
+            shown += 1
+            yield entry
+        previous, count = own, count + 1
+    if (count, previous.decode()) != (head["entries"], head["head"]):
         raise _Broken("the ledger does not end where the manifest says")
+    if count and not each and not _valid(valid, previous, signature):
+        raise _Broken("the ledger's last entry is not signed by the party")
+    how = "every signature checked" if each else "the last one's signature covers all"
     report.facts.append(
-        f"ledger: {len(lines):,} entries in an unbroken signed chain, {len(shown):,} of this contract shown, "
-        f"the others sealed; head {previous}"
+        f"ledger: {count:,} entries in an unbroken signed chain ({how}), {shown:,} of this contract shown, "
+        f"the others sealed; head {previous.decode()}"
     )
-    return shown
 
 
-def _reviews(parts: dict[str, bytes], entries: list[dict[str, Any]], report: Report) -> None:
-    noted = [{"time": e["time"], **e["body"]} for e in entries if e["kind"] == "review"]
-    if json.loads(parts["reviews.json"]) != noted:
-        report.problems.append("reviews.json does not say what the ledger says")
-    report.facts.append(f"{len(noted)} reviews by departments")
+def _valid(valid: Callable[[bytes, str], bool], own: bytes, signature: bytes) -> bool:
+    return valid(LEDGER_PREFIX + bytes.fromhex(own.decode()), signature.decode())
+
+
+@dataclass
+class _OfJob:
+    """What the ledger says of a job: kinds of entries, permits, and hashes of what was opened."""
+
+    kinds: set[str] = field(default_factory=set)
+    permits: dict[str, bytes] = field(default_factory=dict)
+    record: str = ""
+    openings: str = ""
+
+
+class _Noted:
+    """What is kept of the entries that were seen: reviews, and of each job a few words and hashes."""
+
+    def __init__(self) -> None:
+        self.reviews: list[dict[str, Any]] = []
+        self.jobs: dict[str, _OfJob] = {}
+
+    def take(self, entry: Mapping[str, Any]) -> None:
+        kind, body = sys.intern(entry["kind"]), entry["body"]
+        if kind == "review":
+            self.reviews.append({"time": entry["time"], **body})
+        if "job" not in body:
+            return
+        note = self.jobs.setdefault(body["job"], _OfJob())
+        note.kinds.add(kind)
+        if kind == "permits":
+            note.permits = {sys.intern(p): bytes.fromhex(s) for p, s in body["signatures"].items()}
+        if kind == "disclosure":
+            note.record, note.openings = body["record"], _digest(body["openings"])
 
 
 def _jobs(
-    parts: dict[str, bytes],
-    contracts: dict[str, dict[str, Any]],
-    entries: list[dict[str, Any]],
-    report: Report,
+    parts: _Parts, contracts: dict[str, dict[str, Any]], noted: _Noted, report: Report
 ) -> None:
-    of_job: dict[str, dict[str, dict[str, Any]]] = {}
-    for entry in entries:
-        if "job" in entry["body"]:
-            of_job.setdefault(entry["body"]["job"], {})[entry["kind"]] = entry["body"]
     count, epsilon = 0, 0.0
-    for name in sorted(parts):
+    for name in parts:
         if not name.startswith("jobs/"):
             continue
         job = json.loads(parts[name])
         count += 1
         short = job["job"][:12]
-        notes = of_job.pop(job["job"], {})
+        note = noted.jobs.pop(job["job"], _OfJob())
         if _digest(job["request"]) != job["job"] or name != f"jobs/{job['job']}.json":
             report.problems.append(f"job {short} does not have the name of its request")
         contract = contracts.get(job["request"]["contract_hash"])
         if contract is None:
             report.problems.append(f"job {short} is under a contract that is not in the pack")
             continue
-        _permits(job, contract, notes, report)
-        disclosed = notes.get("disclosure")
-        if disclosed is not None and _digest(disclosed["openings"]) != disclosed["record"]:
+        _permits(job, contract, note, report)
+        disclosed, paid = "disclosure" in note.kinds, "commit" in note.kinds
+        if disclosed and note.openings != note.record:
             report.problems.append(f"job {short}: the ledger's openings do not fit their digest")
-        if job["openings"] != (disclosed or {}).get("openings", job["openings"]):
+        if disclosed and _digest(job["openings"]) != note.openings:
             report.problems.append(f"job {short}: its openings are not those in the ledger")
-        if disclosed is None and "commit" in notes:
+        if not disclosed and paid:
             report.problems.append(f"job {short} was paid for and the ledger tells no openings")
-        epsilon += job["request"]["epsilon"] if "commit" in notes else 0.0
-    for job, notes in of_job.items():
-        if set(notes) - {"refusal"}:
+        epsilon += job["request"]["epsilon"] if paid else 0.0
+    for job, note in noted.jobs.items():
+        if note.kinds - {"refusal"}:
             report.problems.append(f"job {job[:12]} is in the ledger and not in the pack")
     report.facts.append(
         f"{count} jobs; epsilon {epsilon:g} spent towards recipients in all (simple sum)"
@@ -258,16 +387,12 @@ def _jobs(
 
 
 def _permits(
-    job: Mapping[str, Any],
-    contract: Mapping[str, Any],
-    notes: Mapping[str, Mapping[str, Any]],
-    report: Report,
+    job: Mapping[str, Any], contract: Mapping[str, Any], note: _OfJob, report: Report
 ) -> None:
     """Where the job began, every seat and provider must have permitted it."""
     short = job["job"][:12]
-    given = notes.get("permits")
-    if given is None:
-        if "commit" in notes:
+    if "permits" not in note.kinds:
+        if "commit" in note.kinds:
             report.problems.append(f"job {short} ran and its permits are missing")
         return
     if contract["unsigned"]:
@@ -279,7 +404,7 @@ def _permits(
     keys = {p["name"]: p["signing_key"] for p in contract["parties"]}
     message = PERMIT_PREFIX + bytes.fromhex(job["job"])
     for party in sorted({*contract["seats"], *providers}):
-        if not _signed(keys[party], message, given["signatures"].get(party, "")):
+        if not _signed(keys[party], message, note.permits.get(party, b"").hex()):
             report.problems.append(f"job {short}: the permit of {party} is missing or not theirs")
 
 
@@ -298,13 +423,14 @@ def _digest(value: Any) -> str:
 
 def _signed(key: str, message: bytes, signature: str) -> bool:
     try:
-        return _verifier(key)(message, signature)
+        return _verifier(key)[1](message, signature)
     except ValueError:
         return False
 
 
-def _verifier(key: str) -> Callable[[bytes, str], bool]:
-    """Checks signatures under a public key: with `cryptography` where it is installed, else in plain Python."""
+def _verifier(key: str) -> tuple[bool, Callable[[bytes, str], bool]]:
+    """(whether it is fast, a check of signatures under a public key): with `cryptography` where it is installed,
+    else in plain Python."""
     public = bytes.fromhex(key)
     try:
         from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - it may not be there
@@ -312,7 +438,7 @@ def _verifier(key: str) -> Callable[[bytes, str], bool]:
             Ed25519PublicKey,
         )
     except ImportError:
-        return lambda message, signature: ed25519(public, message, bytes.fromhex(signature))
+        return False, lambda message, signature: ed25519(public, message, bytes.fromhex(signature))
     fast = Ed25519PublicKey.from_public_bytes(public)
 
     def valid(message: bytes, signature: str) -> bool:
@@ -322,7 +448,7 @@ def _verifier(key: str) -> Callable[[bytes, str], bool]:
             return False
         return True
 
-    return valid
+    return True, valid
 
 
 # Ed25519 after RFC 8032, section 5.1: verification only, so nothing here is secret and time does not matter.
@@ -404,23 +530,27 @@ def told(report: Report) -> Iterator[str]:
 
 def main(arguments: list[str]) -> int:
     """The command line of the file on its own."""
-    keys, files, rest = {}, [], list(arguments)
+    keys, files, every, rest = {}, [], None, list(arguments)
     while rest:
         word = rest.pop(0)
         if word == "--key" and rest and "=" in rest[0]:
             party, _, key = rest.pop(0).partition("=")
             keys[party] = key.lower()
+        elif word == "--every-signature":
+            every = True
         else:
             files.append(word)
     if len(files) != 1 or files[0].startswith("-"):
-        sys.stderr.write("usage: python verifier.py PACK.zip [--key PARTY=HEX]\n")
+        sys.stderr.write(
+            "usage: python verifier.py PACK.zip [--key PARTY=HEX] [--every-signature]\n"
+        )
         return 2
     try:
-        data = Path(files[0]).read_bytes()
+        with Path(files[0]).open("rb") as file:
+            report = verify(file, keys, every=every)
     except OSError as error:
         sys.stderr.write(f"{files[0]} cannot be read: {error.strerror}\n")
         return 2
-    report = verify(data, keys)
     sys.stdout.write("\n".join(told(report)) + "\n")
     return 0 if report.ok else 1
 

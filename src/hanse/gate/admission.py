@@ -31,17 +31,19 @@ from hanse.contracts import (
 from hanse.contracts import Spend as Spent
 from hanse.contracts.accounting import period_of
 from hanse.contracts.crowds import CROWD_JOBS, CROWD_TRAIN
-from hanse.contracts.models import MODEL_JOBS, SCORE, SCORE_ONE, TRAIN
+from hanse.contracts.model_check import trainings_of
+from hanse.contracts.models import CONTRIBUTIONS, MODEL_JOBS, SCORE, SCORE_ONE, TRAIN
 from hanse.contracts.requests import providers_of
 from hanse.contracts.similarity import Sketch, similar, sketch_of
 from hanse.errors import HanseError, Refusal
 from hanse.gate.plan import ReleasePlan
 from hanse.gate.record import Record
 from hanse.gate.scores import ModelRelease
-from hanse.ledger import Answer, Answers, Ledger, Spend, Standing, answer_key
+from hanse.ledger import Answer, Answers, Ledger, Refusals, Spend, Standing, answer_key
 from hanse.wire.codec import digest
 
 MOST_OUTPUTS_IN_LEDGER = 4000
+_TRAININGS = (TRAIN, CONTRIBUTIONS, CROWD_TRAIN)
 
 
 class Planned(Protocol):
@@ -58,7 +60,8 @@ class Gate:
 
     ``rosters`` gives what the party holds of the roster that a job uses: None unless it has all its parts.
     ``models`` gives what it holds of the model that a job scores with.
-    ``spend`` and ``answers`` are the ledger's, kept between jobs so that it need not be read from its start again.
+    ``spend``, ``answers`` and ``refusals`` are the ledger's, kept between jobs so that it need not be read from its
+    start again.
     """
 
     def __init__(
@@ -75,12 +78,14 @@ class Gate:
         models: Callable[[JobRequest], ModelNote | None] = lambda _request: None,
         spend: Spend | None = None,
         answers: Answers | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
         self.party = party
         self.bundle = bundle
         self._ledger = ledger
         self._spend = spend or Spend(ledger)
         self._answers = answers or Answers(ledger)
+        self._refusals = refusals or Refusals(ledger, clock)
         self._key = key
         self._clock = clock
         self._suspended = suspended
@@ -133,10 +138,7 @@ class Gate:
         try:
             return self._admit(request, planned)
         except Refusal as refusal:
-            self._ledger.append(
-                "refusal",
-                {"job": request.job_hash, "analyst": request.analyst, **refusal.public()},
-            )
+            self._refusals.note(request.analyst, request.job_hash, refusal)
             raise
 
     def _admit(self, request: JobRequest, planned: Planned) -> Grant:
@@ -163,7 +165,8 @@ class Gate:
             epsilon_join=request.epsilon_join,
             limit=limit,
             asked=sketch_of(request).body(),
-            model=_model_of(request) if request.computation in (TRAIN, CROWD_TRAIN) else "",
+            model=_model_of(request) if request.computation in _TRAININGS else "",
+            trainings=max(1, trainings_of(contract, request)),
         )
         return grants[0]
 

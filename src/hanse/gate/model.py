@@ -7,7 +7,7 @@ Assumes: semi-honest seats, honest majority.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hanse.engine.boolean import all_rows
 from hanse.engine.reveal import open_bits, receive_ring, send_ring
@@ -33,6 +33,12 @@ def note_keys(record: Record, step: str, parties: Sequence[str], rows: int) -> N
     """That parties showed one another the keys of their rows: no share is opened, but it is seen."""
     what = "the keys of their rows, by all parties to one another, and so which rows match"
     record.write(Opening(step, what, tuple(parties), rows, seen={"rows in common": rows}))
+
+
+def note_places(record: Record, step: str, sizes: Mapping[str, int]) -> None:
+    """That seats are told how many rows each party has and which of them match, by their places in its list."""
+    what = "how many rows each party has, and the places in its list of those that match"
+    record.write(Opening(step, what, SEATS_SEE, sum(sizes.values()), seen=dict(sizes)))
 
 
 def send_numbers(

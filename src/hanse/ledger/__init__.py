@@ -11,6 +11,7 @@ from hanse.ledger.chain import (
 )
 from hanse.ledger.entries import GENESIS, Entry, Signer
 from hanse.ledger.redaction import redact
+from hanse.ledger.refusals import Refusals
 from hanse.ledger.spend import Balance, Reservation, Spend, Standing
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Ledger",
     "LedgerStore",
     "MemoryStore",
+    "Refusals",
     "Reservation",
     "Signer",
     "Spend",

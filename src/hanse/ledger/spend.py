@@ -57,7 +57,7 @@ class Standing:
 class Reservation:
     """One job's price and what became of it. ``joined``: seats may have seen an alignment before its release.
 
-    ``model`` is the model that it trains, "" if none.
+    ``model`` is the model that it trains, "" if none, and ``trainings`` how often.
     """
 
     job: str
@@ -70,6 +70,7 @@ class Reservation:
     asked: Mapping[str, Any] | None = None
     joined: bool = False
     model: str = ""
+    trainings: int = 1
 
 
 class Spend:
@@ -97,11 +98,12 @@ class Spend:
         limit: Callable[[Standing], object],
         asked: Mapping[str, Any] | None = None,
         model: str = "",
+        trainings: int = 1,
     ) -> Entry:
         """Charge the full price to each provider, if ``limit`` lets it.
 
         ``asked`` says what was asked, in a form that may stay; ``model`` which model it trains, if
-        any. ``limit`` is shown the standing before the
+        any, as ``trainings`` trainings. ``limit`` is shown the standing before the
         charge and raises to refuse; it is called again if another writer came between. It must not write to the
         ledger. Raises `Fault` ``budget.reserved`` for a job that the ledger knows already, also a released one:
         a rerun is a new attempt with a new hash.
@@ -122,6 +124,8 @@ class Spend:
             body["asked"] = dict(asked)
         if model:
             body["model"] = model
+            if trainings != 1:
+                body["trainings"] = trainings
 
         def allowed() -> None:
             if job in self._jobs:
@@ -192,8 +196,18 @@ class Spend:
             self._refresh()
             return self._trained(contract, model)
 
+    def trained(self, contract: str = "") -> tuple[Reservation, ...]:
+        """Committed jobs that count as trainings of a model, of one contract or of all, oldest first."""
+        with self._lock:
+            self._refresh()
+            return tuple(
+                r for r in self._jobs.values()
+                if r.model and r.state == "committed" and contract in ("", r.contract)
+            )  # fmt: skip
+
     def _trained(self, contract: str, model: str) -> int:
-        return sum(1 for r in self._charged(contract) if r.model == model) if model else 0
+        mine = [r for r in self._charged(contract) if r.model == model] if model else []
+        return sum(r.trainings for r in mine)
 
     def _decide(self, kind: str, body: Mapping[str, Any], allowed: Callable[[], None]) -> Entry:
         """Append if ``allowed`` does not raise on exactly the state that the entry will follow."""

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from hanse.contracts import Column, Contract, Dataset, Use, check_value
 from hanse.errors import Refusal
+from hanse.problems import keys_of, refusal
 
 MOST_STAGES = 8
 MOST_SOURCES = 4
@@ -32,15 +33,8 @@ class Question(BaseModel):
         try:
             return cls.model_validate(parameters)
         except ValidationError as error:
-            problems = "; ".join(
-                f"{'.'.join(str(p) for p in e['loc']) or 'question'}: {e['msg'].removeprefix('Value error, ')}"
-                for e in error.errors(include_input=False, include_url=False)[:10]
-            )
-            raise Refusal(
-                "question.malformed",
-                f"the question cannot be read: {problems}",
-                remedy="correct these fields; the guide shows a complete question",
-            ) from error
+            keys = keys_of(cls)
+            raise refusal("question.malformed", "the question", error, parameters, keys) from error
 
 
 class Condition(Question):

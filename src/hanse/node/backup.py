@@ -13,8 +13,10 @@ in every partner's ledger, and a joint question needs all of them, so nothing ca
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
 import struct
 import tarfile
 import tempfile
@@ -26,12 +28,14 @@ from typing import IO, Any, cast
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+from pydantic import ValidationError
 from sqlalchemy import func, select
 
+from hanse import problems
 from hanse.clock import Clock
 from hanse.entropy import Entropy
 from hanse.errors import Fault, HanseError, Refusal
-from hanse.node.config import CONFIG_FILE, load_config, parse_config
+from hanse.node.config import CONFIG_FILE, Store, load_config, parse_config
 from hanse.node.disk import writing_to
 from hanse.node.identity.keys import IDENTITY_CARD, KEY_FOLDER
 from hanse.node.storage import tables
@@ -64,7 +68,7 @@ def back_up(folder: Path, to: Path, passphrase: str, clock: Clock, entropy: Entr
     header = canonical({"format": FORMAT, "party": config.party, "made": clock.now().isoformat(),
                         "salt": salt.hex(), "cost": _COST, "nonce": prefix.hex()})  # fmt: skip
     data = config.data_folder
-    with tempfile.TemporaryDirectory(prefix=".backup-", dir=data) as work, writing_to(to.parent):
+    with _writing(to.parent), tempfile.TemporaryDirectory(prefix=".backup-", dir=data) as work:
         source = open_url(config.store.url) if config.store.url else open_sqlite(config.data_folder)
         copy = open_sqlite(Path(work))
         try:
@@ -72,46 +76,74 @@ def back_up(folder: Path, to: Path, passphrase: str, clock: Clock, entropy: Entr
         finally:
             source.close()
             copy.close()
-        try:
-            with to.open("xb") as file:
-                to.chmod(0o600)
-                file.write(MAGIC + _LENGTH.pack(len(header)) + header)
-                sealing = _Sealing(file, _cipher(passphrase, salt, _COST), prefix, header)
-                with tarfile.open(fileobj=cast(IO[bytes], sealing), mode="w|") as archive:
-                    for path, name in _files(folder, data):
-                        archive.add(path, name, recursive=False, filter=_bare)
-                    archive.add(Path(work) / STORE_FILE, STORE_FILE, filter=_bare)
-                sealing.close()
-        except FileExistsError as error:
-            raise Refusal("file.exists", "the file for the backup exists already",
-                          remedy="choose another name", where=str(to)) from error  # fmt: skip
+        with _new_file(to) as file:
+            file.write(MAGIC + _LENGTH.pack(len(header)) + header)
+            sealing = _Sealing(file, _cipher(passphrase, salt, _COST), prefix, header)
+            with tarfile.open(fileobj=cast(IO[bytes], sealing), mode="w|") as archive:
+                for path, name in _files(folder, data):
+                    archive.add(path, name, recursive=False, filter=_bare)
+                archive.add(Path(work) / STORE_FILE, STORE_FILE, filter=_bare)
+            sealing.close()
     return to.stat().st_size
+
+
+@contextlib.contextmanager
+def _new_file(to: Path) -> Iterator[IO[bytes]]:
+    """The new file to write a backup to, on the disk when this ends; gone again if anything fails."""
+    try:
+        file = to.open("xb")
+    except FileExistsError as error:
+        raise Refusal("file.exists", "the file for the backup exists already",
+                      remedy="choose another name", where=str(to)) from error  # fmt: skip
+    try:
+        with file:
+            to.chmod(0o600)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        to.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """As `writing_to`, and any other trouble with files becomes `Fault` ``backup.files``."""
+    try:
+        with writing_to(folder):
+            yield
+    except OSError as error:
+        raise Fault("backup.files", f"a file could not be read or written: {error.strerror}",
+                    remedy="check that the folder is there and yours, and the disk",
+                    where=str(error.filename or folder)) from error  # fmt: skip
 
 
 def restore(file: Path, folder: Path, passphrase: str) -> str:
     """Make the node in the new folder ``folder`` from a backup; its party name.
 
-    Raises `Refusal` ``node.exists``, ``backup.malformed`` or ``backup.wrong`` (passphrase, or a changed file).
+    Raises `Refusal` ``node.exists``, ``backup.malformed`` or ``backup.wrong`` (passphrase, or a changed file), and
+    `Fault` ``file.unreadable``, ``backup.files`` or ``disk.full``.
     """
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Refusal("node.exists", "the folder for the restored node is not empty",
                       remedy="choose a new folder", where=str(folder))  # fmt: skip
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".restore-", dir=folder.parent) as work:
-        try:
-            with file.open("rb") as source:
+    try:
+        source = file.open("rb")
+    except OSError as error:
+        raise Fault("file.unreadable", f"the backup cannot be read: {error.strerror}",
+                    remedy="check the path and its permissions", where=str(file)) from error  # fmt: skip
+    with source, _writing(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".restore-", dir=folder.parent) as work:
+            try:
                 opening = _Opening(source, passphrase)
                 with tarfile.open(fileobj=cast(IO[bytes], opening), mode="r|") as archive:
                     _unpack(archive, Path(work))
                 opening.end()
-        except (tarfile.TarError, KeyError) as error:
-            raise _malformed("its content is not an archive") from error
-        except OSError as error:
-            raise Fault("file.unreadable", f"the backup cannot be read: {error.strerror}",
-                        remedy="check path, permissions and disk", where=str(file)) from error  # fmt: skip
-        inside = Path(work) / "node"
-        config = parse_config((inside / CONFIG_FILE).read_text(encoding="utf-8"), folder)
-        with writing_to(folder.parent):
+            except (tarfile.TarError, KeyError) as error:
+                raise _malformed("its content is not an archive") from error
+            inside = Path(work) / "node"
+            config = parse_config((inside / CONFIG_FILE).read_text(encoding="utf-8"), folder)
             _put(inside, folder)
             config.data_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _put(inside / "data", config.data_folder)
@@ -125,6 +157,10 @@ def move_store(folder: Path, url: str) -> dict[str, int]:
     The node must be stopped, and is told to use the new place by ``store.url`` in hanse.toml.
     """
     config = load_config(folder)
+    try:
+        Store(url=url)
+    except ValidationError as error:
+        raise problems.fault("store.url", "the new place", error, {"url": url}) from error
     source = open_url(config.store.url) if config.store.url else open_sqlite(config.data_folder)
     try:
         target = open_url(url)

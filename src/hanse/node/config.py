@@ -7,11 +7,14 @@ the node folder is used unless its absolute path was written down.
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -23,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from hanse import problems
 from hanse.errors import Fault
 from hanse.node.identity.cards import PARTY_PATTERN
 
@@ -33,6 +37,12 @@ DEFAULT_PORT = 7470
 def _party(text: str) -> str:
     if PARTY_PATTERN.fullmatch(text) is None:
         raise ValueError("must be 3 to 64 lower-case letters, digits and hyphens")
+    return text
+
+
+def _database(text: str) -> str:
+    if re.match(r"postgresql(\+[a-z0-9]+)?://.", text) is None:
+        raise ValueError("must be the address of a PostgreSQL database, such as postgresql+psycopg://user@host/database")
     return text
 
 
@@ -59,7 +69,50 @@ class Limits(_Section):
 class Store(_Section):
     """Where the node remembers: by default SQLite in the data folder, else a database by URL."""
 
-    url: str | None = Field(default=None, repr=False, pattern=r"^postgresql(\+[a-z0-9]+)?://.+")
+    url: Annotated[str, AfterValidator(_database)] | None = Field(default=None, repr=False)
+
+
+def web_address(text: str) -> str:
+    """An https address (http on this machine only) without a name, query or part in it."""
+    try:
+        parts = urlsplit(text)
+        host, _port = parts.hostname or "", parts.port
+        local = host == "localhost" or (host[:1].isdigit() and ip_address(host).is_loopback)
+    except ValueError:
+        raise ValueError("is not an address") from None
+    bare = not (parts.username or parts.password or parts.query or parts.fragment)
+    if not host or not bare or parts.scheme not in (("https", "http") if local else ("https",)):
+        raise ValueError("must be https://... (http:// on this machine only), without ? and #")
+    return text
+
+
+WebAddress = Annotated[str, AfterValidator(web_address)]
+Role = Literal[
+    "analyst", "data-owner", "legal", "risk", "operator", "manager", "auditor", "admin"
+]
+
+
+class Oidc(_Section):
+    """Signing in to the console at an OpenID Connect provider (`hanse.node.people.sign_on`)."""
+
+    issuer: WebAddress
+    client_id: str = Field(min_length=1, max_length=256)
+    address: WebAddress  # the console's own; the provider must know ADDRESS/sign-in/oidc/back
+    client_secret_file: Path | None = None  # mode 0600; without it HANSE_OIDC_CLIENT_SECRET, or no secret
+    title: str = Field(default="OpenID", min_length=1, max_length=64)
+    scopes: tuple[str, ...] = ("openid", "profile")
+    roles_claim: str = Field(default="groups", min_length=1)
+    roles: dict[str, tuple[Role, ...]] = Field(min_length=1)  # a value of the claim: roles here
+    name_claim: str = Field(default="preferred_username", min_length=1)
+    department_claim: str = Field(default="department", min_length=1)
+    department: str = Field(default="not stated", min_length=1, max_length=64)  # without the claim
+    create_users: bool = Field(default=False, strict=True)
+
+
+class ConsoleSection(_Section):
+    """The console of this node."""
+
+    oidc: Oidc | None = None
 
 
 class NodeConfig(_Section):
@@ -77,6 +130,7 @@ class NodeConfig(_Section):
     reviews: tuple[Literal["legal", "data-owner", "risk", "government-affairs"], ...] = ()
     limits: Limits = Limits()
     store: Store = Store()
+    console: ConsoleSection = ConsoleSection()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -111,9 +165,10 @@ def load_config(folder: Path) -> NodeConfig:
             where=str(path),
         ) from error
     except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise Fault(
             "config.unreadable",
-            f"{CONFIG_FILE} cannot be read: {error}",
+            f"{CONFIG_FILE} cannot be read: {why}",
             remedy="check the file's owner and permissions; it must be UTF-8 text",
             where=str(path),
         ) from error
@@ -137,7 +192,7 @@ def parse_config(text: str, folder: Path) -> NodeConfig:
     try:
         return NodeConfig.model_validate({**document, "folder": folder.absolute()})
     except ValidationError as error:
-        raise _config_fault(error) from error
+        raise _config_fault(error, document) from error
 
 
 def config_text(party: str, organisation: str, listen: Listen | None) -> str:
@@ -173,19 +228,14 @@ def _quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-def _config_fault(error: ValidationError) -> Fault:
-    """The first problem pydantic found, in our words; unknown keys come before values."""
-    problems = error.errors(include_url=False, include_input=False)
-    unknown = [problem for problem in problems if problem["type"] == "extra_forbidden"]
-    problem = (unknown or problems)[0]
-    path = [str(part) for part in problem["loc"] if part not in _UNION_TAGS]
-    if unknown:
-        return _unknown(path, _names_at(path[:-1]))
-    where = ".".join(path)
-    what = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "missing":
-        what = "is required"
-    elif where == "listen":
+def _config_fault(error: ValidationError, document: dict[str, Any]) -> Fault:
+    """The first problem of the document; unknown keys come before values."""
+    for item in error.errors(include_url=False, include_input=False):
+        if item["type"] == "extra_forbidden":
+            path = [str(part) for part in item["loc"] if part not in _UNION_TAGS]
+            return _unknown(path, _names_at(path[:-1]))
+    where, what = problems.of(error, document)[0]
+    if where == "listen":
         what = 'must be false, or { host = "...", port = ... }'
     return Fault(
         "config.value",
@@ -195,7 +245,7 @@ def _config_fault(error: ValidationError) -> Fault:
     )
 
 
-# pydantic adds the name of the tried alternative to a union's path: `listen.Listen.port`.
+# The validator adds the name of the tried alternative to a union's path: `listen.Listen.port`.
 _UNION_TAGS = ("Listen", "literal[False]")
 
 

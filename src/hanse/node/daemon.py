@@ -90,7 +90,9 @@ class Node:
         self.ask = DayAsker(self.office, clock, self.runner.ask)
         self.timetable = Timetable(self.store.standing, self.office, clock, self.ask)
         self._times = threading.Thread(
-            target=lambda: self.timetable.keep_time(self._stopping),
+            target=lambda: self.timetable.keep_time(
+                self._stopping, chore=self.office.refusals.settle
+            ),
             name="hanse-timetable",
             daemon=True,
         )
@@ -111,7 +113,7 @@ class Node:
         try:
             self.office.end_rosters()
             end_scores(self.office, self._clock.now())
-            released = self.office.recover()
+            released = self.office.book.recover()
             if released:
                 _log.warning("%d jobs were under way when the node stopped", len(released))
             self.exchange.start()
@@ -133,6 +135,10 @@ class Node:
             self._times.join(_PUSH_PATIENCE)
         for pool in (self._askers, self._watchers):
             pool.shutdown(wait=False, cancel_futures=True)
+        try:
+            self.office.refusals.settle(everything=True)
+        except HanseError as problem:
+            _log.error("refusals could not be written down: %s", problem)
         self.store.close()
         _log.info("node %s stopped", self.office.party)
 
@@ -164,7 +170,7 @@ class Node:
             now = self._clock.now().timestamp()
             return {"party": self.office.party, "version": __version__, "time": now}
         if ask == "progress":
-            return self.office.progress_for(party, str(document.get("job", "")))
+            return self.office.book.progress_for(party, str(document.get("job", "")))
         return self.runner.answer(party, document)
 
     def _card_from(self, party: str, document: Document) -> Document:
@@ -278,7 +284,7 @@ class Node:
         def watch(step: str, _share: float) -> None:
             phase[0] = step
 
-        before = self.office.newest_job()
+        before = self.office.book.newest()
         asked = self._askers.submit(self.ask, question, watch)
         while True:
             outcome = _result_within(asked, _TELL_SECONDS)
@@ -286,7 +292,7 @@ class Node:
                 return {"job": outcome.job, "state": outcome.state, "result": outcome.result,
                         "recorded": outcome.recorded}  # fmt: skip
             if not phase[1] and phase[0] == "running":
-                phase[1] = self.office.newest_job(question.contract, after=before)
+                phase[1] = self.office.book.newest(question.contract, after=before)
             roles = self._progress_everywhere(phase[1]) if phase[1] else {}
             tell({"progress": {"step": phase[0], "job": phase[1], "roles": roles}})
 
@@ -298,10 +304,10 @@ class Node:
                 self.exchange.request, party, {"ask": "progress", "job": job},
                 patience=_PROGRESS_PATIENCE,
             )
-            for party in self.office.seats_of(job)
+            for party in self.office.book.seats_of(job)
             if party != own
         }  # fmt: skip
-        said: dict[str, Document] = {own: self.office.progress_for(own, job)}
+        said: dict[str, Document] = {own: self.office.book.progress_for(own, job)}
         for party, answer in waiting.items():
             error = answer.exception()
             said[party] = {} if error is not None else answer.result()
@@ -326,7 +332,9 @@ class Node:
 
     def _progress(self, document: Document, _tell: Tell) -> Document:
         job = self.office.job(str(document.get("job", ""))).job
-        return {role: [step, share] for role, (step, share) in self.office.progress(job).items()}
+        return {
+            role: [step, share] for role, (step, share) in self.office.book.progress(job).items()
+        }
 
     def _facts(self, document: Document, _tell: Tell) -> Document:
         """What this node measured of a finished job: rounds, bytes by step, openings."""

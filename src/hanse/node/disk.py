@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from hanse.errors import Fault
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_LEAST_ROOM = 128 << 10  # a store cannot even be opened with less
 
 
 @contextlib.contextmanager
@@ -27,7 +29,15 @@ def disk_full(where: str) -> Fault:
     """The error when the disk under the folder (or database) ``where`` is full."""
     return Fault(
         "disk.full",
-        "the disk of this node is full; nothing was lost that had been written",
-        remedy=f"make room on the disk that holds {where}, then run the job again",
+        "the disk is full; nothing was lost that had been written",
+        remedy=f"make room on the disk that holds {where}, then do it again",
         where=where,
     )
+
+
+def has_no_room(folder: str) -> bool:
+    """Whether the disk of the folder has too little room to open a store; False if that cannot be told."""
+    try:
+        return shutil.disk_usage(folder).free < _LEAST_ROOM
+    except OSError:
+        return False

@@ -1,33 +1,28 @@
-"""The node's records put to use: contracts, datasets, partners, jobs; what runners and faces ask of it."""
+"""The node's records put to use: partners, contracts, rosters; and the shelves and books beside them."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
-import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
 from hanse.align import Part
-from hanse.catalog import Dataset, PackageSource, Profile, parse_dataset, read_rows, register
+from hanse.catalog import Dataset, Profile, read_rows
 from hanse.clock import Clock
-from hanse.contracts import Bundle, Contract, JobRequest, Library, contract_signed
-from hanse.contracts import Dataset as ContractDataset
+from hanse.contracts import Bundle, Contract, Library, contract_signed
 from hanse.entropy import SystemEntropy
 from hanse.errors import Fault, Refusal
 from hanse.gate import Gate
-from hanse.ledger import Answer, Answers, Ledger, Spend
+from hanse.ledger import Answers, Ledger, Refusals, Spend
 from hanse.node.crowd_days.home import FOLDER, CrowdDesk
-from hanse.node.crowds import CrowdShelf
+from hanse.node.datasets import DatasetShelf
 from hanse.node.identity.cards import IdentityCard
 from hanse.node.identity.invitations import same_digits
 from hanse.node.identity.keys import Identity
 from hanse.node.identity.partners import Directory, Partner
+from hanse.node.jobs.book import JobBook
 from hanse.node.jobs.roles import Job
 from hanse.node.jobs.rosters import (
     FolderRosters,
@@ -42,13 +37,13 @@ from hanse.node.models.desk import ModelDesk
 from hanse.node.models.parts import ModelShelf, SqlModels
 from hanse.node.people.reviews import Review, record_review, require_approvals
 from hanse.node.places import PlaceShelf
+from hanse.node.storage.contracts import ENDED, LIVE, PENDING, SUSPENDED, bundle_of
 from hanse.node.storage.jobs import Job as StoredJob
 from hanse.node.storage.store import Store, StoredContract
-from hanse.wire.codec import digest
 
 Document = dict[str, Any]
-OPEN_STATES = ("admitted", "running")
-LIVE, PENDING, SUSPENDED, ENDED = "live", "pending", "suspended", "ended"
+
+__all__ = ["ENDED", "LIVE", "PENDING", "SUSPENDED", "NodeOffice", "bundle_of"]
 
 
 class NodeOffice:
@@ -64,23 +59,24 @@ class NodeOffice:
         self.store = store
         self.ledger = Ledger(store.ledger, identity.signing_key, clock)
         self._spend, self._answers = Spend(self.ledger), Answers(self.ledger)
+        self.refusals = Refusals(self.ledger, clock)
         self._shelf = shelf
         self.rosters: Rosters = MemoryRosters() if rosters is None else rosters
         self._clock = clock
-        self.crowds = CrowdShelf(store, self.ledger, clock, self._registered)
+        self.book = JobBook(self.party, store, self.ledger, clock)
+        self.datasets = DatasetShelf(identity, store, self.ledger, clock)
+        self.crowds = self.datasets.crowds
         self.models = ModelShelf(
             self.party, SqlModels(store.database), self.ledger, identity.signing_key, clock
         )
         self.desk = ModelDesk(
             self.party, self.models, self.dataset, clock, SystemEntropy(), scores,
-            lambda request, line: self.log(request, "info", line),
+            lambda request, line: self.book.log(request, "info", line),
         )  # fmt: skip
         self.desk.crowds = CrowdDesk(
             self.party, self.models, self.dataset, self.library, lambda: store.publications, clock, SystemEntropy(),
             None if scores is None else scores.parent / FOLDER, self.desk.tell,
         )  # fmt: skip
-        self._progress: dict[str, dict[str, tuple[str, float]]] = {}
-        self._lock = threading.Lock()
 
     @property
     def spend(self) -> Spend:
@@ -157,6 +153,8 @@ class NodeOffice:
         if card.x509().not_valid_before_utc < known.card.x509().not_valid_before_utc:
             raise Refusal("partner.renewal", f"{party} sent an older certificate than the one known here",
                           remedy="send the card of the certificate in use")  # fmt: skip
+        if card == known.card:  # it is sent again: nothing to take in, and nothing to write
+            return known
         partner = replace(known, card=card, confirmed=card.spoken if known.is_confirmed else "")
         self.add_partner(partner)
         return partner
@@ -178,119 +176,18 @@ class NodeOffice:
     # --- datasets -------------------------------------------------------------------------------
 
     def register_dataset(self, document: Document) -> Profile:
-        """Check, profile and remember a dataset. Raises what `catalog.register` raises."""
-        dataset = parse_dataset(document)
-        if dataset.name in self.crowds.names():
-            raise Refusal("dataset.name", f"there is a crowd package {dataset.name!r}; contracts could not "
-                          "tell them apart", remedy="give the dataset another name")  # fmt: skip
-        profile = register(dataset)
-        registration = {"dataset": dataset.model_dump(mode="json"),
-                        "profile": profile.model_dump(mode="json")}  # fmt: skip
-        self.store.datasets.put(dataset.name, registration, self._clock.now())
-        self.ledger.append(
-            "dataset",
-            {"name": dataset.name, "classification": dataset.classification,
-             "columns": [c.name for c in dataset.columns], "legal_basis": dataset.legal_basis},
-        )  # fmt: skip
-        return profile
+        """Check, profile and remember a dataset; see `DatasetShelf.register`."""
+        return self.datasets.register(document)
 
     def dataset(self, name: str) -> Dataset:
-        """A registered dataset, or the members of a crowd package; `Fault` naming those there are.
+        """A registered dataset, or the members of a crowd package; see `DatasetShelf.get`."""
+        return self.datasets.get(name)
 
-        `Refusal` ``crowd.expired`` or ``crowd.changed`` for a package that cannot serve now.
-        """
-        return self.crowds.dataset(name) if name in self.crowds.names() else self._registered(name)
+    # --- jobs -----------------------------------------------------------------------------------
 
-    def _registered(self, name: str) -> Dataset:
-        found = self.store.datasets.get(name)
-        if found is None:
-            known = ", ".join(d.name for d in self.store.datasets.all()) or "none"
-            raise Fault(
-                "dataset.unregistered",
-                f"{self.party} has not registered the dataset {name!r}",
-                remedy=f"register it with 'hanse dataset add' under this name (registered: {known})",
-                where=f"dataset {name}",
-            )
-        return parse_dataset(found.registration["dataset"])
-
-    def prepare(self, dataset: ContractDataset, bundle: Bundle) -> str:
-        """Check that the contract's dataset is here and fits; its commitment ("" for a database)."""
-        return self._commitment(self.fitting(dataset, bundle))
-
-    def fitting(self, dataset: ContractDataset, bundle: Bundle) -> Dataset:
-        """The registered dataset, checked to fit the contract's."""
-        mine = self.dataset(dataset.name)
-        for column in dataset.columns:
-            have = next((c for c in mine.columns if c.name == column.name), None)
-            if have is None or have.kind != column.kind:
-                found = "missing" if have is None else f"a column of kind {have.kind}"
-                raise Fault(
-                    "dataset.column",
-                    f"column {column.name!r} of {dataset.name!r} is {found} at {self.party}, "
-                    f"the contract says {column.kind}",
-                    remedy="register the dataset again with this column, or agree on the contract",
-                    where=f"dataset {dataset.name}, column {column.name}",
-                )
-        join = bundle.contract.join.id_type
-        if all(i.type != join for i in mine.ids):
-            raise Fault(
-                "dataset.id-type",
-                f"{dataset.name!r} has no id column of type {join!r}, on which the contract joins",
-                remedy="register the dataset again with such a column",
-                where=f"dataset {dataset.name}",
-            )
-        self._check_capacity(dataset, join)
-        return mine
-
-    def _check_capacity(self, dataset: ContractDataset, id_type: str) -> None:
-        """A dataset must fit its capacity whatever is asked of it.
-
-        Else a question fails exactly if more people meet it than the capacity, and that is a count.
-        """
-        found = self.store.datasets.get(dataset.name)
-        ids = found.registration["profile"]["ids"] if found is not None else {}
-        people = [int(p["distinct"]) for p in ids.values() if p["type"] == id_type]
-        if people and min(people) > dataset.capacity:
-            raise Fault(
-                "catalog.capacity",
-                f"dataset {dataset.name!r} was registered with more people than its declared capacity of "
-                f"{dataset.capacity}",
-                remedy="sign a contract version with a larger capacity, or register a smaller dataset",
-                where=f"dataset {dataset.name}",
-            )
-
-    def _commitment(self, dataset: Dataset) -> str:
-        """A keyed hash of the source's bytes: equal data, equal commitment; tells others nothing else."""
-        below = ""
-        if isinstance(dataset.source, PackageSource):  # its definition, over all that it is made of
-            below = self._commitment(dataset.source.of)
-        path = getattr(dataset.source, "path", None)
-        if path is None and not below:
-            return ""
-        secret = self.identity.signing_key.private_bytes(
-            Encoding.Raw, PrivateFormat.Raw, NoEncryption()
-        )
-        mac = hmac.new(
-            hashlib.sha256(b"hanse-commitment-v1|" + secret).digest(), digestmod="sha256"
-        )
-        mac.update(json.dumps(dataset.model_dump(mode="json"), sort_keys=True).encode())
-        mac.update(below.encode())
-        files = [w.path for w in dataset.withdrawals]
-        if dataset.derive is not None:
-            files.append(dataset.derive.schedule)
-        for file in (*(_files(Path(path)) if path is not None else ()), *files):
-            try:
-                with Path(file).open("rb") as stream:
-                    mac.update(hashlib.file_digest(stream, "sha256").digest())
-            except OSError as error:
-                raise Fault(
-                    "catalog.missing-file",
-                    f"a file of dataset {dataset.name!r} cannot be read at {self.party}",
-                    remedy=f"{self.party} must put the file back or register the dataset again",
-                    where=f"dataset {dataset.name}",
-                    detail=str(error),
-                ) from error
-        return mac.hexdigest()
+    def job(self, prefix: str) -> StoredJob:
+        """The job whose hash starts with ``prefix``; see `JobBook.get`."""
+        return self.book.get(prefix)
 
     def rows(self, job: Job) -> list[Part]:
         """This provider's people for the job; what was dropped is told in this node's own log."""
@@ -301,7 +198,7 @@ class NodeOffice:
         def read(dataset: Dataset, request: Any) -> Any:
             people = read_rows(dataset, request)
             report = people.report
-            self.log(
+            self.book.log(
                 job.request, "info",
                 f"{dataset.name}: {report.source_rows} rows read, {report.people} people shared, "
                 f"{sum(report.ids.invalid.values())} invalid and {report.ids.empty} empty ids, "
@@ -323,7 +220,7 @@ class NodeOffice:
             return all_ids(job.contract, job.request, datasets, read_rows)
 
         def tell(line: str) -> None:
-            self.log(job.request, "info", line)
+            self.book.log(job.request, "info", line)
 
         return Keeper(self.party, self.rosters, self._clock, everybody, tell)
 
@@ -433,7 +330,7 @@ class NodeOffice:
                 self.rosters, bundle.contract, request, self.party, self._clock.now()
             ),
             models=lambda request: self.models.note(str(request.parameters.get("training", ""))),
-            spend=self._spend, answers=self._answers,
+            spend=self._spend, answers=self._answers, refusals=self.refusals,
         )  # fmt: skip
 
     def set_state(self, contract_id: str, state: str, reason: str) -> None:
@@ -464,125 +361,3 @@ class NodeOffice:
                 remedy="put this node's identity card into the contract and let all sign again",
                 where=f"party {self.party}",
             )
-
-    # --- jobs -----------------------------------------------------------------------------------
-
-    def job_started(self, request: JobRequest, roles: list[str]) -> None:
-        """Remember an admitted job."""
-        self.store.jobs.create(
-            request.job_hash, request.attempt, contract=request.contract_hash,
-            request=request.fields(), state="admitted", at=self._clock.now(),
-        )  # fmt: skip
-        self.log(request, "info", f"admitted as {', '.join(roles)}; asked by {request.analyst}")
-
-    def job_progress(self, job: str, role: str, step: str, share: float) -> None:
-        """Note where a role is. In memory only: progress is not history."""
-        with self._lock:
-            self._progress.setdefault(job, {})[role] = (step, share)
-
-    def progress(self, job: str) -> dict[str, tuple[str, float]]:
-        """(step, share done) by role."""
-        with self._lock:
-            return dict(self._progress.get(job, {}))
-
-    def progress_for(self, party: str, job: str) -> Document:
-        """`progress` for a party of the job's contract; nothing for anybody else."""
-        stored = self.store.jobs.get(job)
-        contract = self.store.contracts.by_hash(stored.contract) if stored is not None else None
-        if contract is None or bundle_of(contract).contract.party(party) is None:
-            return {}
-        return {role: [step, share] for role, (step, share) in self.progress(job).items()}
-
-    def seats_of(self, job: str) -> tuple[str, ...]:
-        """Who holds the seats of a job that this node knows."""
-        contract = self.store.contracts.by_hash(self.job(job).contract)
-        return bundle_of(contract).contract.seats if contract is not None else ()
-
-    def newest_job(self, contract: str = "", after: str = "") -> str:
-        """The last job that this node asked for (under ``contract``), "" if there is none after ``after``."""
-        for stored in self.store.jobs.all(limit=20):
-            if stored.job == after:
-                return ""
-            request = stored.request
-            if request["analyst"] == self.party and contract in ("", request["contract_id"]):
-                return stored.job
-        return ""
-
-    def job_ended(self, job: str, state: str, **facts: Any) -> None:
-        """Write down how the job ended."""
-        stored = self.job(job)
-        request = JobRequest.from_fields(stored.request)
-        now = self._clock.now()
-        result = {
-            "result": facts.get("result"),
-            "facts": facts.get("facts"),
-            "spent": facts.get("spent"),
-            "opened": facts.get("opened"),
-        }
-        self.store.jobs.move(
-            stored.job, stored.attempt, of=OPEN_STATES, to=state, finished=now, result=result,
-            error=facts.get("error"),
-        )  # fmt: skip
-        error = facts.get("error")
-        note = (
-            f"ended: {state}"
-            if not error
-            else f"ended: {state} [{error['code']}] {error['message']}"
-        )
-        self.log(request, "info" if state == "done" else "error", note)
-        self.ledger.append(
-            "job",
-            {"job": job, "state": state, "spent": bool(facts.get("spent")),
-             "analyst": request.analyst, "computation": request.computation,
-             "error": error["code"] if error else ""},
-        )  # fmt: skip
-        with self._lock:
-            self._progress.pop(job, None)
-
-    def outputs_of(self, answer: Answer) -> list[int | None] | None:
-        """The opened outputs of a recorded answer; None if the store has lost those of a long one."""
-        outputs = answer.value.get("outputs")
-        if outputs is None:
-            stored = self.store.jobs.get(answer.job)
-            outputs = ((stored.result if stored else None) or {}).get("opened")
-        if outputs is None or digest(list(outputs)) != answer.value.get("digest"):
-            return None
-        return list(outputs)
-
-    def job(self, prefix: str) -> StoredJob:
-        """The job whose hash starts with ``prefix`` (at least 6 digits, or all of a shorter list)."""
-        found = self.store.jobs.get(prefix)
-        if found is not None:
-            return found
-        matching = [j for j in self.store.jobs.all() if j.job.startswith(prefix)] if prefix else []
-        if len({j.job for j in matching}) != 1:
-            raise Refusal(
-                "job.unknown",
-                f"{'no job' if not matching else 'more than one job'} starts with {prefix!r}",
-                remedy="see 'hanse job list'",
-            )
-        return matching[0]
-
-    def log(self, request: JobRequest, level: str, message: str) -> None:
-        """Add to the job's log at this node. Never an id or a share."""
-        self.store.jobs.log(request.job_hash, request.attempt, level, message, self._clock.now())
-
-    def recover(self) -> tuple[str, ...]:
-        """After a restart: jobs that were under way have failed, and unspent budget is given back."""
-        released = Spend(self.ledger).release_dead()
-        for stored in self.store.jobs.all(states=OPEN_STATES):
-            error = Fault("node.restarted", f"the node of {self.party} stopped while the job ran",
-                          remedy="rerun the job").public()  # fmt: skip
-            self.job_ended(stored.job, "failed", error=error, spent=stored.job not in released)
-        return released
-
-
-def _files(path: Path) -> Iterable[Path]:
-    if path.is_dir():
-        return sorted(p for p in path.rglob("*") if p.is_file())
-    return [path]
-
-
-def bundle_of(stored: StoredContract) -> Bundle:
-    """The bundle of a stored contract."""
-    return Bundle.from_json(json.dumps(stored.bundle))

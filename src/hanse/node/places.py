@@ -44,6 +44,9 @@ class PlaceShelf:
 
         from hanse.catalog.gazetteers import read_gazetteer  # noqa: PLC0415
 
+        if not path.exists():
+            raise Fault("file.missing", "there is no such file for the list of places",
+                        remedy="check the path", where=str(path))  # fmt: skip
         found = read_gazetteer(path)
         try:
             with writing_to(self._folder):

@@ -67,6 +67,14 @@ def median(values: Floats) -> Floats:
     return np.asarray(np.where(count > 0, pair.mean(axis=-1), np.nan))
 
 
+def _quartile(values: list[float]) -> float:
+    """The lower one, as `numpy.quantile` has it, which takes a hundred times longer for a few numbers."""
+    ordered = sorted(values)
+    at = 0.25 * (len(ordered) - 1)
+    low = int(at)
+    return ordered[low] + (at - low) * (ordered[min(low + 1, len(ordered) - 1)] - ordered[low])
+
+
 def grain(values: Floats) -> Floats:
     """The step [places] in which values [places, days] come: twenty, where one person of a panel stands for twenty.
 
@@ -88,7 +96,20 @@ def flagged(values: Floats, dates: Days, daily: bool) -> Flags:
     watch = _Watch(values, dates, daily)
     for day in range(dates.size):
         watch.judge(day, found)
+    if "stuck" in found.cells:
+        _since_it_stuck(found.cells["stuck"], values)
     return found
+
+
+def _since_it_stuck(cells: Mask, values: Floats) -> None:
+    """A repeated count shows at its fifth day or so; it was wrong since its first."""
+    for place, day in zip(*np.nonzero(cells), strict=True):
+        before = day - 1
+        while (
+            before >= 0 and not cells[place, before] and values[place, before] == values[place, day]
+        ):
+            cells[place, before] = True
+            before -= 1
 
 
 class _Watch:
@@ -166,13 +187,12 @@ class _Watch:
         if not big.any():
             return -1
         first = max(0, day - COPIES)
-        for before in range(day - 1, first - 1, -1):
-            then = self._values[:, before]
-            both = big & np.isfinite(then)
-            same = both & (now == then)
-            count = int(both.sum())
-            if int(same.sum()) < max(2, 0.6 * count):
-                continue
+        past = self._values[:, first:day]
+        known = big[:, None] & np.isfinite(past)
+        equal = known & (past == now[:, None])
+        enough = equal.sum(axis=0) >= np.maximum(2, 0.6 * known.sum(axis=0))
+        for before in map(int, first + np.flatnonzero(enough)[::-1]):
+            both, same = known[:, before - first], equal[:, before - first]
             # The chance that so many counts are equal: about one over the root of each.
             if 0.5 * float(np.log(now[same]).sum()) > np.log(1e7) and self._differ(both, before):
                 return before
@@ -193,7 +213,7 @@ class _Watch:
         shift = float(np.median(ratio))
         spread = float(np.median(np.abs(ratio - shift)))
         # Of a quiet day: in a long shock places move apart, which must not make the rule laxer.
-        quiet = float(np.quantile(self._spreads[-90:], 0.25)) if len(self._spreads) >= 14 else 0.0
+        quiet = _quartile(self._spreads[-90:]) if len(self._spreads) >= 14 else 0.0
         if abs(shift) >= np.log(_SUNK):
             return "unit", shift
         if ratio.size >= MANY and 0 < spread <= max(_QUIET, _TOGETHER * quiet):

@@ -141,6 +141,17 @@ def checked(
     )
 
 
+def rows_checked(feed: Feed, as_of: Any) -> tuple[Feed, tuple[Finding, ...]]:
+    """(the reports up to ``as_of`` without rows that cannot be true whatever their values, what was found).
+
+    For a feed on its way into a store, which keeps one value a place, day and report day. `checked` is for what
+    the store gives.
+    """
+    known = feed.as_known(as_of)
+    found = _of_rows(feed, known)
+    return _possible(known, as_of, found), tuple(found)
+
+
 # --- rows and reports ---------------------------------------------------------------------------------
 
 
@@ -159,11 +170,7 @@ def _of_reports(
 ) -> tuple[Feed, list[Finding]]:
     """Rows that contradict, restate or foretell are taken out; a late feed is told."""
     found: list[Finding] = []
-    if not ahead and len(known):
-        future = known.date > day(as_of)
-        known = _taken(known, future, "future", found)
-    bad, _ = check_reports.contradictions(known)
-    known = _taken(known, bad, "contradiction", found)
+    known = _possible(known, as_of, found, ahead=ahead)
     again = check_reports.restated(known)
     for report, factor in zip(again.days, again.factors.tolist(), strict=True):
         rows = again.rows & (known.reported == report)
@@ -175,6 +182,14 @@ def _of_reports(
         found.append(_finding(known.name, "late", (), newest + ONE_DAY, day(as_of), age=f"{late.age}",
                               late=f"{late.late}"))  # fmt: skip
     return known, found
+
+
+def _possible(known: Feed, as_of: Any, found: list[Finding], *, ahead: bool = False) -> Feed:
+    """Without days to come and without rows that contradict each other."""
+    if not ahead and len(known):
+        known = _taken(known, known.date > day(as_of), "future", found)
+    bad, _ = check_reports.contradictions(known)
+    return _taken(known, bad, "contradiction", found)
 
 
 def _taken(known: Feed, rows: NDArray[np.bool_], kind: str, found: list[Finding]) -> Feed:

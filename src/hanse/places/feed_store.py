@@ -101,7 +101,7 @@ class FeedStore:
 
     def versions(self) -> tuple[Version, ...]:
         """All versions, the oldest first."""
-        return tuple(_version(pq.read_schema(path).metadata, path) for path in self._files())
+        return tuple(_version(_metadata(path), path) for path in self._files())
 
     def verify(self) -> None:
         """Check that no version but the newest (see `head`) was changed or taken out.
@@ -193,6 +193,15 @@ def _feed(table: Any, name: str) -> Feed:
         table.column("reported").to_numpy(), table.column("value").to_numpy(), name,
     )  # fmt: skip
     return made.over(sorted(made.places))
+
+
+def _metadata(path: Path) -> dict[bytes, bytes] | None:
+    """Of a version's file; nothing of one that is no longer a Parquet file."""
+    try:
+        found: dict[bytes, bytes] | None = pq.read_schema(path).metadata
+    except pa.ArrowException:
+        return None
+    return found
 
 
 def _version(metadata: dict[bytes, bytes] | None, path: Path) -> Version:

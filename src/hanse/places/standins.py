@@ -156,11 +156,12 @@ def _newest_whole_day(feed: Feed, as_of: Any) -> np.datetime64:
 
 def _reason(findings: Sequence[Finding], feed: Feed, newest: np.datetime64, as_of: Any) -> str:
     """The findings about most places that explain why there is no whole day after ``newest``; "" if none does."""
+    most = 0.4 * np.unique(feed.place).size
     told = [
         f"{one.kind}: {one.what}"
         for one in findings
         if (one.removed or one.kind in ("late", "missing-day"))
-        and (not one.places or len(one.places) >= 0.4 * len(feed.places))
+        and (not one.places or len(one.places) >= most)
         and one.last > newest
         and one.first <= day(as_of)
     ]
@@ -168,10 +169,12 @@ def _reason(findings: Sequence[Finding], feed: Feed, newest: np.datetime64, as_o
 
 
 def _median_days(feed: Feed, as_of: Any) -> float:
-    """Days with a value in the last `_RECENT`, the median of the places."""
+    """Days with a value in the last `_RECENT`, the median of the places that ever had one: a list of places is of
+    all owners' places."""
     last = day(as_of)
+    reported = np.unique(feed.as_known(as_of).place)
     dates = np.arange(last - np.timedelta64(_RECENT + 60, "D"), last + np.timedelta64(1, "D"))
-    return float(np.median(np.isfinite(feed.known(as_of, dates)).sum(axis=1)))
+    return float(np.median(np.isfinite(feed.known(as_of, dates)[reported]).sum(axis=1)))
 
 
 def _at(source: Source, feed: Feed | None, name: str, why: str) -> Standing:

@@ -7,11 +7,14 @@ from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from pydantic import ValidationError
+
 from hanse.catalog import Dataset, EventFilter, Package, Profile, parse_package
 from hanse.catalog.packages import members_of, room_for
 from hanse.contracts import Qualification
 from hanse.errors import Fault, HanseError
 from hanse.node.crowds import completed, count_members
+from hanse.problems import refusal
 from hanse.rehearsal.description import Described
 from hanse.rehearsal.questions import source
 
@@ -86,7 +89,10 @@ class Crowds:
         made = {"name": name, "version": before.get("version", 0) + 1, "dataset": dataset,
                 "title": title, "where": tests}  # fmt: skip
         self._qualifications[name, dataset] = made
-        return Qualification.model_validate_json(json.dumps(made))
+        try:
+            return Qualification.model_validate_json(json.dumps(made))
+        except ValidationError as error:
+            raise refusal("contract.malformed", "the qualification", error, made) from error
 
     def qualifications(self) -> list[dict[str, Any]]:
         """The contract's clauses."""
@@ -138,4 +144,7 @@ def filter_of(
             conditions.append(c.model_dump(exclude_none=True))
     fields = {"of": of, "where": conditions, "at_least": at_least, "starts": starts, "ends": ends,
               "days": days}  # fmt: skip
-    return EventFilter.model_validate(fields)
+    try:
+        return EventFilter.model_validate(fields)
+    except ValidationError as error:
+        raise refusal("crowd.malformed", "the crowd", error, fields) from error

@@ -21,7 +21,7 @@ from hanse import menu
 from hanse.catalog.scan import id_expression
 from hanse.catalog.sources import open_source
 from hanse.contracts import permitting_parties
-from hanse.contracts.models import SCORE, TRAIN, ModelClause
+from hanse.contracts.models import CONTRIBUTIONS, SCORE, TRAIN, ModelClause
 from hanse.contracts.requests import providers_of
 from hanse.entropy import Entropy
 from hanse.errors import Fault, HanseError, Refusal
@@ -119,6 +119,17 @@ class Model:
         told = [card["metrics"] for card in self.cards.values() if card["metrics"]]
         self.metrics = dict(told[0]) if told else {}
         return self
+
+    def contributions(self, *, analyst: str = "", **settings: Any) -> dict[str, Any]:
+        """What each party adds, from models of all coalitions (`learn.jobs.contributions`), as plain values.
+
+        The clause says in ``contributions`` who is told; settings are those of `fit`.
+        """
+        made, _, self.seconds = _asked(
+            self.federation, CONTRIBUTIONS, {"model": self.name, **settings}, analyst
+        )
+        body: dict[str, Any] = next(iter(made.values())).body()
+        return body
 
     def predict_table(self, receiver: str = "") -> pa.Table:
         """Ids and scores of every row of the receiver's dataset, null where not all parties have the row.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from datetime import date
+from typing import Any
 
 from fastapi import Request
 from starlette.responses import Response
@@ -20,12 +23,12 @@ def key_of(request: Request) -> str:
     return said[len(_BEARER) :].strip() if said[: len(_BEARER)].lower() == _BEARER else ""
 
 
-def given(
+def respond(
     desk: Desk, request: Request, consumer: Consumer, product: str, answer: Answer
 ) -> Response:
     """The answer, or 304 for whoever has it; metered either way (a 304 counts no values)."""
     headers = {"ETag": answer.tag, "Cache-Control": "private, no-cache"}
-    if _has(request.headers.get("if-none-match", ""), answer.tag):
+    if has_it(request, answer.tag):
         desk.count(consumer, product, 0)
         return Response(status_code=304, headers=headers)
     desk.count(consumer, product, answer.values)
@@ -33,9 +36,16 @@ def given(
     return Response(answer.body, media_type="application/json", headers=headers)
 
 
-def _has(header: str, tag: str) -> bool:
+def has_it(request: Request, tag: str) -> bool:
+    """Whether whoever asks has the answer of this tag already."""
+    header = request.headers.get("if-none-match", "")
     tags = [part.strip().removeprefix("W/") for part in header.split(",")]
     return tag in tags or "*" in tags
+
+
+def text_of(body: Mapping[str, Any]) -> bytes:
+    """A body as it is sent."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def day_of(text: str | None, name: str) -> date | None:

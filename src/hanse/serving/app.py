@@ -1,4 +1,4 @@
-"""The API as an application: routes, errors, keys, metrics. One file an area: `crowds`, `results`."""
+"""The API as an application: routes, errors, keys, metrics. One file an area: `crowds`, `results`, `scores`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
+from pathlib import Path as FilePath
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -18,27 +19,39 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hanse import __version__
 from hanse.clock import Clock, SystemClock
-from hanse.errors import Fault, HanseError, Refusal
+from hanse.errors import Fault, Foul, HanseError, Refusal
+from hanse.node.products.scores import ScoreFiles
 from hanse.node.storage.store import Store
+from hanse.problems import in_request, told
 from hanse.serving import crowds, results
 from hanse.serving.bodies import Problem
 from hanse.serving.desk import Desk
+from hanse.serving.scores import ScoreOne
+from hanse.serving.scores import routes as routes_of_scores
 from hanse.serving.webhooks import Courier
 
 _log = logging.getLogger("hanse.serving")
 MOST_BODY_BYTES = 1 << 20
 _STATUS = {
     "api.key": 401, "api.expired": 401, "api.scope": 403, "api.unknown": 404, "api.quota": 429, "api.rate": 429,
-    "api.value": 422, "api.size": 413, "api.method": 405, "api.streams": 429,
+    "api.value": 422, "api.size": 413, "api.method": 405, "api.streams": 429, "api.busy": 429, "node.stopped": 503,
+    "model.unknown": 404, "model.no-row": 404, "model.scores": 404, "model.online": 403, "model.missing": 409,
+    "model.expired": 409,
 }  # fmt: skip
+_CONTRACT_SAYS_NO = ("contract.", "budget.", "permit.")
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 ERRORS: dict[int | str, dict[str, object]] = {
-    code: {"model": Problem} for code in (401, 403, 404, 405, 413, 422, 429, 503)
+    code: {"model": Problem} for code in (401, 403, 404, 405, 409, 413, 422, 429, 502, 503)
 }
 
 
-def create_app(store: Store, clock: Clock | None = None, *, webhooks: bool = True) -> FastAPI:
-    """The API over a node's store. ``webhooks``: whether this process also delivers them."""
+def create_app(
+    store: Store, clock: Clock | None = None, *, webhooks: bool = True, scores: FilePath | None = None,
+    score_one: ScoreOne | None = None,
+) -> FastAPI:  # fmt: skip
+    """The API over a node's store. ``webhooks``: whether this process also delivers them; ``scores``: the folder of
+    scores; ``score_one``: asks the running node for the score of a row, by model and id.
+    """
     clock = clock or SystemClock()
     desk = Desk(store, clock)
     courier = Courier(store, clock) if webhooks else None
@@ -58,7 +71,7 @@ def create_app(store: Store, clock: Clock | None = None, *, webhooks: bool = Tru
     app = FastAPI(
         title="Hanse: results for other systems",
         version="1",
-        description="Figures per place and day, and results of questions, that this organisation's node publishes. "
+        description="Figures per place and day, results of questions and scores of models, from this node. "
         "Every figure has an interval or says why there is none. Send the key as 'Authorization: Bearer KEY'.",
         lifespan=life,
         docs_url=None,
@@ -70,6 +83,8 @@ def create_app(store: Store, clock: Clock | None = None, *, webhooks: bool = Tru
     keyed = [Depends(HTTPBearer(auto_error=False, description="The key of a consumer"))]
     app.include_router(crowds.routes(desk), dependencies=keyed)
     app.include_router(results.routes(desk), dependencies=keyed)
+    files = ScoreFiles(store, scores, clock)
+    app.include_router(routes_of_scores(desk, files, score_one), dependencies=keyed)
     _plain_routes(app, gauge)
     _errors(app)
     app.add_middleware(_Measured, gauge=gauge)
@@ -105,13 +120,10 @@ def _errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        found = in_request(error.errors(), error.body)
         return problem(
-            Refusal(
-                "api.value", f"{where}: {first['msg']}", remedy="see /openapi.json", where=where
-            )
-        )
+            Refusal("api.value", f"the request has {told(found)}", remedy="see /openapi.json", where=found[0][0])
+        )  # fmt: skip
 
     @app.exception_handler(HTTPException)
     async def other(_request: Request, error: HTTPException) -> Response:
@@ -130,12 +142,14 @@ def _errors(app: FastAPI) -> None:
 
 def problem(error: HanseError, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """An error as an answer: its public words, and a status that programs know."""
-    usual = 503 if isinstance(error, Fault) else 422
+    usual = 503 if isinstance(error, Fault) else 502 if isinstance(error, Foul) else 422
+    if error.code.startswith(_CONTRACT_SAYS_NO) and not error.code.endswith(".malformed"):
+        usual = 403
     status = 500 if error.code == "api.internal" else _STATUS.get(error.code, usual)
     more = dict(headers or {})
     if status == 401:
         more["WWW-Authenticate"] = "Bearer"
-    if error.code == "api.rate":
+    if error.code in ("api.rate", "api.busy"):
         more["Retry-After"] = "1"
     body = {
         "code": error.code,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Problem(BaseModel):
@@ -91,6 +91,57 @@ class ResultBody(BaseModel):
     computation: str
     finished: str
     result: dict[str, object]
+
+
+class ScoreHead(BaseModel):
+    """A scoring job whose scores are here: of ``rows`` rows ``scored`` have one; read until ``until``."""
+
+    job: str
+    model: str
+    contract: str
+    rows: int
+    scored: int
+    made: str
+    until: str
+
+
+class ScoreHeads(BaseModel):
+    """Scoring jobs, newest first."""
+
+    scores: list[ScoreHead]
+
+
+class ScoreRow(BaseModel):
+    """A row's score, or its scores by class; neither where not all parties have the row."""
+
+    id: str
+    score: float | None
+    scores: dict[str, float] | None
+
+
+class ScorePage(BaseModel):
+    """Rows in the file's order; ``next`` is where the page after this one begins, or null."""
+
+    job: str
+    model: str
+    rows: list[ScoreRow]
+    next: int | None
+
+
+class OneRow(BaseModel):
+    """Which row, by its id as this organisation writes it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str = Field(min_length=1, max_length=200)
+
+
+class OneScore(BaseModel):
+    """The score of the row, or its scores by class."""
+
+    model: str
+    score: float | None
+    scores: dict[str, float] | None
 
 
 class Usage(BaseModel):

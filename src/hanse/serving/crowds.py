@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
 import threading
 from collections.abc import AsyncIterator, Iterable
 from datetime import date
@@ -18,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 
 from hanse.errors import Refusal
 from hanse.node.products.publications import Change, Product
-from hanse.serving.access import day_of, given, key_of
+from hanse.serving.access import day_of, key_of, respond, text_of
 from hanse.serving.bodies import Batch, Figures, Products, Usage
 from hanse.serving.desk import Answer, Desk
 
@@ -52,10 +51,10 @@ def routes(desk: Desk) -> APIRouter:
 
     @router.get("/usage", response_model=Usage, summary="What this key has used today")
     async def usage(request: Request) -> Response:
-        consumer = desk.admit(key_of(request), "crowds")
+        consumer = desk.admit(key_of(request), "")
         body = {"consumer": consumer.name, "day": desk.today.isoformat(), "quota": consumer.quota,
                 "left": desk.left(consumer)}  # fmt: skip
-        return given(desk, request, consumer, "", _ready(body, 0, ""))
+        return respond(desk, request, consumer, "", _ready(body, 0, ""))
 
     @router.get("/products", response_model=Products, summary="The products that this key may read")
     async def products(request: Request) -> Response:
@@ -63,7 +62,7 @@ def routes(desk: Desk) -> APIRouter:
         found = await run_in_threadpool(shelf.products)
         mine = [_product(p) for p in found if consumer.may("crowds", p.name)]
         tag = "-".join(str(p["version"]) for p in mine)
-        return given(desk, request, consumer, "", _ready({"products": mine}, len(mine), tag))
+        return respond(desk, request, consumer, "", _ready({"products": mine}, len(mine), tag))
 
     @router.get("/crowds/{product}/places/{place}", response_model=Figures,
                 summary="The days of one place, newest version each")  # fmt: skip
@@ -84,7 +83,7 @@ def routes(desk: Desk) -> APIRouter:
         if not answer.values:
             raise Refusal("api.unknown", "the product has no figure of this place in these days",
                           remedy="see GET /v1/crowds/{product}/days/{date} for its places")  # fmt: skip
-        return given(desk, request, consumer, product, answer)
+        return respond(desk, request, consumer, product, answer)
 
     @router.get("/crowds/{product}/places/{place}/{day}/versions", response_model=Figures,
                 summary="Every version of one place and day, oldest first")  # fmt: skip
@@ -95,7 +94,7 @@ def routes(desk: Desk) -> APIRouter:
         asked = _day(day)
         desk.version(product)
         found = await run_in_threadpool(shelf.history, product, place, asked)
-        return given(desk, request, consumer, product, _figures(desk, product, found))
+        return respond(desk, request, consumer, product, _figures(desk, product, found))
 
     @router.post("/crowds/{product}/batch", response_model=Figures,
                  summary=f"The days of up to {MOST_PLACES:,} places at once")  # fmt: skip
@@ -117,7 +116,7 @@ def routes(desk: Desk) -> APIRouter:
             ]
 
         found = await run_in_threadpool(read)
-        return given(desk, request, consumer, product, _figures(desk, product, found))
+        return respond(desk, request, consumer, product, _figures(desk, product, found))
 
     @router.get("/crowds/{product}/days/{day}", response_model=Figures,
                 summary="All places on one day, as JSON or Parquet (?form=parquet)")  # fmt: skip
@@ -130,7 +129,7 @@ def routes(desk: Desk) -> APIRouter:
         desk.version(product)
         found = await run_in_threadpool(lambda: list(shelf.day(product, asked)))
         if form == "json":
-            return given(desk, request, consumer, product, _figures(desk, product, found))
+            return respond(desk, request, consumer, product, _figures(desk, product, found))
         desk.count(consumer, product, len(found))
         name = f"{product}-{asked.isoformat()}.parquet"
         return Response(
@@ -149,7 +148,7 @@ def routes(desk: Desk) -> APIRouter:
         desk.version(product)
         found = await run_in_threadpool(shelf.changes, product, after, limit)
         more = found[-1].number if len(found) == limit else None
-        return given(desk, request, consumer, product, _figures(desk, product, found, more))
+        return respond(desk, request, consumer, product, _figures(desk, product, found, more))
 
     @router.get("/crowds/{product}/stream", summary="Changes as they come: server-sent events",
                 response_class=StreamingResponse)  # fmt: skip
@@ -173,7 +172,7 @@ def routes(desk: Desk) -> APIRouter:
                     found = await run_in_threadpool(shelf.changes, product, at, 500)
                     for change in found:
                         at = change.number
-                        yield f"id: {at}\nevent: figure\ndata: {_text(change.body())}\n\n"
+                        yield f"id: {at}\nevent: figure\ndata: {text_of(change.body()).decode()}\n\n"
                     desk.count(consumer, product, len(found))
                     if not found:
                         yield ": nothing new\n\n"
@@ -216,11 +215,7 @@ def _figures(desk: Desk, product: str, found: Iterable[Change], more: int | None
 
 
 def _ready(body: dict[str, Any], values: int, tag: str) -> Answer:
-    return Answer(_text(body).encode(), f'"{tag or "0"}"', values)
-
-
-def _text(body: dict[str, Any]) -> str:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return Answer(text_of(body), f'"{tag or "0"}"', values)
 
 
 def _parquet(found: list[Change]) -> bytes:

@@ -127,7 +127,7 @@ class Desk:
     # --- who may read ---------------------------------------------------------------------------
 
     def admit(self, key: str, scope: str, product: str = "") -> Consumer:
-        """The consumer that holds ``key``, if it may read ``product`` now.
+        """The consumer that holds ``key``, if it may read ``product`` now; any scope will do for "".
 
         Raises `Refusal` ``api.key``, ``api.expired``, ``api.scope``, ``api.rate`` or ``api.quota``.
         """
@@ -143,7 +143,7 @@ class Desk:
         if consumer.expires is not None and self._day >= consumer.expires:
             raise Refusal("api.expired", f"the key of {consumer.name} ended on {consumer.expires}",
                           remedy="ask the operator of this node for a new one")  # fmt: skip
-        if not consumer.may(scope, product):
+        if scope and not consumer.may(scope, product):
             what = f"{scope} of {product[:64]}" if product else scope
             raise Refusal("api.scope", f"{consumer.name} may not read {what}",
                           remedy="ask the operator of this node for the scope")  # fmt: skip

@@ -29,20 +29,26 @@ def demo(
         Path | None, typer.Option(help="An empty or new folder for the four nodes; it is kept.")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the temporary folder.")] = False,
+    daily: Annotated[
+        bool, typer.Option("--daily", help="Instead: three owners of street counters, every day.")
+    ] = False,
 ) -> None:
     """Four organisations on this machine measure a campaign together, on simulated shopping data."""
+    from hanse.cli.demo.daily import DailyStory
     from hanse.cli.demo.data import reader
     from hanse.cli.demo.federation import ended_by_signals, undisturbed
     from hanse.cli.screen import console
     from hanse.errors import Refusal
 
-    reader()  # without data there is no need to begin
+    if not daily:
+        reader()  # without data there is no need to begin
     if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Refusal("demo.folder", "the demo needs an empty folder",
                       remedy="name a new one, or leave --folder out", where=str(folder))  # fmt: skip
     root = folder.absolute() if folder is not None else Path(tempfile.mkdtemp(prefix="hanse-demo-"))
     root.mkdir(parents=True, exist_ok=True)
-    story = Story(console(), root, animated=not headless)
+    told = DailyStory if daily else Story
+    story = told(console(), root, animated=not headless)
     kept = keep or folder is not None
     try:
         with ended_by_signals():

@@ -1,4 +1,4 @@
-"""Four nodes on this machine, each a process with its own keys, store and data, and nobody left behind.
+"""Some nodes on this machine, each a process with its own keys, store and data, and nobody left behind.
 
 Set-up goes through the command line itself: what the demo runs is what a user would type.
 """
@@ -45,15 +45,18 @@ class Member:
 
 @dataclass
 class Federation:
-    """The four members; ``tell`` hears of every command before it runs."""
+    """The members; ``tell`` hears of every command before it runs."""
 
     folder: Path
     tell: Told
     members: dict[str, Member] = field(default_factory=dict)
+    organisations: tuple[Organisation, ...] = ORGANISATIONS
 
     def found(self) -> None:
         """Make the nodes' folders and exchange their identity cards. Nothing runs yet."""
-        for about, port in zip(ORGANISATIONS, _free_ports(len(ORGANISATIONS)), strict=True):
+        for about, port in zip(
+            self.organisations, _free_ports(len(self.organisations)), strict=True
+        ):
             member = Member(about, self.folder / about.name, f"127.0.0.1:{port}")
             self.members[about.name] = member
             run("init", str(member.folder), "--party", about.name, "--organisation", about.organisation,
@@ -72,7 +75,7 @@ class Federation:
         return run(*words, "--node", str(member.folder), tell=self.tell)
 
     def start(self) -> None:
-        """Start the four processes; `wait` until they are linked."""
+        """Start the processes; `wait` until they are linked."""
         for member in self.all():
             self.tell(f"hanse node start --node {member.folder}")
             member.starting = launch(member.folder, lifeline=True)

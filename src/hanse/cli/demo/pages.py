@@ -41,12 +41,16 @@ def shown(node: Path) -> Iterator[Shown]:
 
 def check(node: Path, url: str, job: str, figure: str) -> str:
     """Read the job's page as a person would; its address. `Fault` ``demo.console`` if ``figure`` is not on it."""
-    path = f"/jobs/{job}"
+    return read(node, url, f"/jobs/{job}", figure)
+
+
+def read(node: Path, url: str, path: str, figure: str) -> str:
+    """Read a page as a person would; its address. `Fault` ``demo.console`` if ``figure`` is not on it."""
     with httpx2.Client(base_url=url, timeout=_PATIENCE, follow_redirects=True) as browser:
         browser.headers["Authorization"] = f"Bearer {_session(node, browser)}"
         page = browser.get(path)
     if page.status_code != 200 or figure not in page.text:
-        raise Fault("demo.console", f"the console does not show the job's result (status {page.status_code})",
+        raise Fault("demo.console", f"the console does not show the result (status {page.status_code})",
                     remedy="report it as a defect, with the folder", where=path)  # fmt: skip
     return url + path
 

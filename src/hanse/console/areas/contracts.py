@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from hanse.console.area import Area, about, desk_of, user_of
-from hanse.console.clauses import clauses
+from hanse.console.clauses import clause_of, clauses
 from hanse.console.matrix import REVIEW_ROLES
 from hanse.console.pages import go, in_path, page, words_of
 from hanse.console.refusals import status_of
@@ -327,6 +327,7 @@ def _contract(
         request, "contracts/contract.html", status=status_of(error) if error else 200,
         error=error.public() if error else None, found=found, newest=newest, pushed=pushed,
         sections=clauses(found["terms"], words_of(request), desk.party, contracts.TRUST),
+        refusals=[{**r, "clause": clause_of(r["code"])} for r in contracts.refusals(desk.office, contract_id)],
         speaks_for=speaks_for, budget=contracts.budgets(desk.office, contract_id, desk.clock),
     )  # fmt: skip
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from tempfile import TemporaryFile
 from typing import Annotated, Any
 
 from fastapi import File, Form, Request, UploadFile
-from starlette.responses import Response
+from starlette.background import BackgroundTask
+from starlette.responses import Response, StreamingResponse
 
 from hanse.console.area import Area, about, desk_of
 from hanse.console.hardening import policy_of
@@ -24,6 +26,7 @@ _WORKING = (
     threading.Lock()
 )  # a pack reads the whole ledger, a check verifies every signature: one at a time
 _MOST_KEYS = 64
+_PIECE = 1 << 20
 
 
 @api.get("/evidence/{contract_id}/pack", "evidence.make", record=True, tags=["evidence"])
@@ -52,11 +55,21 @@ def check_pack(request: Request, file: Annotated[UploadFile, File()]) -> dict[st
 
 def _pack(request: Request, contract_id: str) -> Response:
     desk = desk_of(request)
-    with _alone():
-        data = evidence.make_pack(desk.office, contract_id, desk.clock.now())
+    file = TemporaryFile()  # noqa: SIM115 - closed when it is sent
+    try:
+        with _alone():
+            evidence.write_pack(desk.office, contract_id, desk.clock.now(), file)
+    except BaseException:
+        file.close()
+        raise
+    size = file.tell()
+    file.seek(0)
     name = f"{in_path(contract_id)}-{desk.party}.zip"
-    return Response(data, media_type="application/zip",
-                    headers={"Content-Disposition": f'attachment; filename="{name}"'})  # fmt: skip
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Content-Length": str(size)}
+    return StreamingResponse(
+        iter(lambda: file.read(_PIECE), b""), media_type="application/zip", headers=headers,
+        background=BackgroundTask(file.close),
+    )  # fmt: skip
 
 
 def _impact(request: Request, contract_id: str) -> Response:
@@ -72,7 +85,7 @@ def _verifier() -> Response:
 
 def _checked(request: Request, file: UploadFile, keys: dict[str, str]) -> dict[str, Any]:
     with _alone():
-        told = evidence.verified(file.file.read(), keys)
+        told = evidence.verified(file.file, keys)
     about(request, ok=told["ok"])
     return told
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from hanse.console.area import Area, about, desk_of, user_of
 from hanse.console.pages import go, page
 from hanse.console.refusals import status_of
-from hanse.errors import HanseError
+from hanse.errors import HanseError, Refusal
 from hanse.node.faces import crowd_day_pages as crowd_days
 from hanse.node.faces import products
 
@@ -65,6 +65,28 @@ def _judged(request: Request, product: str, file: UploadFile) -> dict[str, Any]:
     name = (file.filename or "truth.csv")[-80:]
     made = products.scoreboard(desk_of(request).office, product, name, file.file.read())
     about(request, first=made["first"], last=made["last"], places=made["places"])
+    return made
+
+
+@api.post("/publications", "product.publish", tags=["products"], status_code=201)
+def publish(
+    request: Request, product: Annotated[str, Form(max_length=64)], file: Annotated[UploadFile, File()],
+    title: Annotated[str, Form(max_length=200)] = "", unit: Annotated[str, Form(max_length=200)] = "",
+    contract: Annotated[str, Form(max_length=64)] = "", synthetic: Annotated[bool, Form()] = False,
+) -> dict[str, Any]:  # fmt: skip
+    """Publish the figures of a file (CSV or Parquet: place, date, value, and low, high, confidence, reason)."""
+    facts = {"title": title, "unit": unit, "contract": contract, "synthetic": synthetic}
+    return _publish(request, product, facts, file)
+
+
+def _publish(
+    request: Request, product: str, facts: dict[str, Any], file: UploadFile
+) -> dict[str, Any]:
+    desk = desk_of(request)
+    name = (file.filename or "figures.csv")[-80:]
+    about(request, product=product, file=name)
+    made = products.publish_file(desk.office, desk.clock, product, facts, name, file.file.read())
+    about(request, figures=made["figures"], changed=made["changed"])
     return made
 
 
@@ -160,10 +182,36 @@ def tell_on_page(
     return go(f"/asks/{asked['ask']}")
 
 
-def _all(request: Request, error: HanseError | None) -> Response:
+@pages.post("/publications", "product.publish")
+def publish_on_page(
+    request: Request, product: Annotated[str, Form()] = "", title: Annotated[str, Form()] = "",
+    unit: Annotated[str, Form()] = "", contract: Annotated[str, Form()] = "",
+    synthetic: Annotated[str, Form()] = "", file: Annotated[UploadFile | None, File()] = None,
+) -> Response:  # fmt: skip
+    """Publish a file; the page says how many figures are new."""
+    facts = {
+        "title": title[:201],
+        "unit": unit[:201],
+        "contract": contract[:64],
+        "synthetic": bool(synthetic),
+    }
+    try:
+        if file is None or not file.filename:
+            raise Refusal(
+                "publish.file", "no file was given", remedy="choose a CSV or Parquet file"
+            )
+        made = _publish(request, product[:64], facts, file)
+    except HanseError as error:
+        return _all(request, error)
+    return _all(request, None, made)
+
+
+def _all(
+    request: Request, error: HanseError | None, made: dict[str, Any] | None = None
+) -> Response:
     office = desk_of(request).office
     return page(
-        request, "products/products.html", status=status_of(error) if error else 200,
+        request, "products/products.html", status=status_of(error) if error else 200, made=made,
         error=error.public() if error else None, products=products.products(office),
         crowds=crowd_days.listed(office),
     )  # fmt: skip

@@ -73,7 +73,7 @@ def sign_in_page(request: Request) -> Response:
     """The form."""
     if request.state.session is not None:
         return go("/")
-    return page(request, "session/sign_in.html", error=None, name="")
+    return page(request, "session/sign_in.html", error=None, name="", provider=provider_of(request))
 
 
 @pages.post("/sign-in", "session.open")
@@ -91,6 +91,7 @@ def sign_in(
             status=status_of(error),
             error=error.public(),
             name=name[:64],
+            provider=provider_of(request),
         )
     response = go("/")
     give_cookie(response, desk_of(request), session)
@@ -135,11 +136,23 @@ def give_cookie(response: HTMLResponse | RedirectResponse, desk: Desk, session: 
     )
 
 
+def provider_of(request: Request) -> str:
+    """What the sign-on provider is called, "" without one."""
+    found = desk_of(request).sign_on
+    return "" if found is None else found.settings.title
+
+
+def end_brought(request: Request) -> None:
+    """End the session whose handle the browser brought: signing in never goes on with it."""
+    desk = desk_of(request)
+    old = desk.users.session(handle_of(desk, request)[0])
+    if old is not None:
+        desk.users.sign_out(old)
+
+
 def _sign_in(request: Request, name: str, password: str, code: str) -> Session:
     desk = desk_of(request)
     desk.sign_ins.take(client_of(desk, request))
     session = desk.users.sign_in(name, password, code)
-    old = desk.users.session(handle_of(desk, request)[0])
-    if old is not None:
-        desk.users.sign_out(old)
+    end_brought(request)
     return session

@@ -10,11 +10,12 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from hanse.console.area import Area, desk_of, user_of
-from hanse.console.areas.session import user_body
+from hanse.console.areas.session import provider_of, user_body
 from hanse.console.matrix import MATRIX, ROLES
 from hanse.console.pages import go, page
 from hanse.console.refusals import status_of
-from hanse.errors import HanseError
+from hanse.errors import HanseError, Refusal
+from hanse.node.faces import users
 
 api = Area("/api/v1", api=True)
 pages = Area()
@@ -37,12 +38,16 @@ class ChangedUser(BaseModel):
     off: bool | None = None
 
 
+class Account(BaseModel):
+    """Who somebody is at the sign-on provider: the claim ``sub`` of its ID token."""
+
+    subject: str = Field(min_length=1, max_length=255)
+
+
 @api.get("/users", "user.read", tags=["users"])
 def list_users(request: Request) -> dict[str, Any]:
-    """Everybody, with how many sessions each has open."""
-    users = desk_of(request).users
-    opened = users.open_sessions()
-    return {"rows": [{**user_body(u), "sessions": opened.get(u.name, 0)} for u in users.all()]}
+    """Everybody: how many sessions each has open, and who may sign in at the provider."""
+    return {"rows": _rows(request)}
 
 
 @api.get("/roles", "user.read", tags=["users"])
@@ -73,6 +78,37 @@ def change_user(request: Request, name: str, body: ChangedUser) -> dict[str, Any
 def reset_user(request: Request, name: str) -> dict[str, Any]:
     """A new password to hand over; codes and lock-outs are taken off, sessions end."""
     return {"name": name, "password": desk_of(request).users.reset(name, user_of(request).name)}
+
+
+@api.post("/users/{name}/account", "user.change", tags=["users"])
+def link_user(request: Request, name: str, body: Account) -> dict[str, Any]:
+    """Let a user sign in at the provider."""
+    return _link(request, name, body.subject)
+
+
+@api.delete("/users/{name}/account", "user.change", tags=["users"])
+def unlink_user(request: Request, name: str) -> dict[str, Any]:
+    """Take a user's account at the provider off; the user's sessions end."""
+    users.unlink_user(desk_of(request).office, name, user_of(request).name)
+    return {"name": name, "provider": False}
+
+
+def _link(request: Request, name: str, subject: str) -> dict[str, Any]:
+    found = desk_of(request).sign_on
+    if found is None:
+        raise Refusal("oidc.none", "this console has no sign-on provider",
+                      remedy="write [console.oidc] into hanse.toml first")  # fmt: skip
+    found.link(name, subject, user_of(request).name)
+    return {"name": name, "provider": True}
+
+
+def _rows(request: Request) -> list[dict[str, Any]]:
+    desk = desk_of(request)
+    opened, elsewhere = desk.users.open_sessions(), users.linked(desk.office)
+    return [
+        {**user_body(u), "sessions": opened.get(u.name, 0), "provider": u.name in elsewhere}
+        for u in desk.users.all()
+    ]
 
 
 # --- pages ------------------------------------------------------------------------------------------
@@ -124,15 +160,28 @@ def reset_on_page(request: Request, name: str) -> Response:
     return _page(request, made=(name, password))
 
 
+@pages.post("/users/{name}/account", "user.change")
+def account_on_page(
+    request: Request, name: str, subject: Annotated[str, Form()] = "", off: Annotated[str, Form()] = ""
+) -> Response:  # fmt: skip
+    """The user's account at the provider: which one, or none any more."""
+    try:
+        if off:
+            users.unlink_user(desk_of(request).office, name, user_of(request).name)
+        else:
+            _link(request, name, subject.strip())
+    except HanseError as error:
+        return _page(request, error=error)
+    return go("/users")
+
+
 def _page(
     request: Request, error: HanseError | None = None, made: tuple[str, str] | None = None
 ) -> Response:
-    desk = desk_of(request)
-    opened = desk.users.open_sessions()
-    rows = [{**user_body(u), "sessions": opened.get(u.name, 0)} for u in desk.users.all()]
+    rows = _rows(request)
     departments = [(name, list(found)) for name, found in groupby(rows, lambda r: r["department"])]
     return page(
         request, "users/users.html", status=status_of(error) if error else 200, departments=departments,
         roles=ROLES, actions=list(MATRIX), matrix=MATRIX, made=made,
-        error=error.public() if error else None,
+        error=error.public() if error else None, provider=provider_of(request),
     )  # fmt: skip

@@ -5,17 +5,30 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any
 
-from fastapi import Query, Request
+from fastapi import Form, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from hanse.console.area import Area, about, desk_of
-from hanse.console.pages import in_path, page
+from hanse.console.area import Area, about, desk_of, user_of
+from hanse.console.pages import go, in_path, page
 from hanse.console.refusals import status_of
 from hanse.errors import HanseError
 from hanse.node.faces import value
 
 api = Area("/api/v1", api=True)
 pages = Area()
+
+
+class Measuring(BaseModel):
+    """Whose contributions: the model, its contract (if several have it), settings as of a training."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str = Field(max_length=80)
+    contract: str = Field(default="", max_length=64)
+    settings: dict[str, str | int | float | bool] = Field(default_factory=dict, max_length=64)
+
+
 Day = Annotated[str, Query(max_length=10, alias="from")]
 Last = Annotated[str, Query(max_length=10, alias="to")]
 Short = Annotated[str, Query(max_length=80)]
@@ -53,6 +66,29 @@ def statement_file(
     return _file(request, contract_id, form, first, last)
 
 
+@api.get("/value/contributions", "value.read", tags=["value"])
+def read_contributions(request: Request, contract: Short = "") -> dict[str, Any]:
+    """What each party adds to models, as last measured and told to us; and which models it may be measured of."""
+    office = desk_of(request).office
+    return {"rows": value.contributions(office, contract), "measurable": value.measurable(office),
+            "crowds": value.crowds(office)}  # fmt: skip
+
+
+@api.post("/value/contributions", "model.train", tags=["value"], status_code=202)
+def measure_contributions(request: Request, body: Measuring) -> dict[str, Any]:
+    """Measure what each party adds to a model. The answer says where to see how far it is."""
+    return _measure(request, body.model, body.contract, dict(body.settings))
+
+
+def _measure(
+    request: Request, model: str, contract: str, settings: dict[str, Any]
+) -> dict[str, Any]:
+    desk = desk_of(request)
+    question = value.measuring(desk.office, model, contract, settings)
+    about(request, model=model, contract=question["contract"])
+    return desk.asks.start(user_of(request).name, question).body()
+
+
 def _period(request: Request, first: str, last: str) -> tuple[date, date]:
     return value.period(first, last, desk_of(request).clock.now().date())
 
@@ -73,13 +109,29 @@ def _file(request: Request, contract_id: str, form: str, first: str, last: str) 
 def value_page(
     request: Request, first: Day = "", last: Last = "", contract: Short = "",
 ) -> Response:  # fmt: skip
-    """Use, prices, and the statement of one contract."""
+    """Use, prices, the statement of one contract, and what each party adds to models."""
+    return _page(request, first, last, contract, None)
+
+
+@pages.post("/value/contributions", "model.train")
+def measure_on_page(request: Request, model: Annotated[str, Form()] = "") -> Response:
+    """Measure what each party adds; ``model`` is "contract/model" as the form offers it."""
+    contract, _, name = model[:160].partition("/")
+    try:
+        asked = _measure(request, name, contract, {})
+    except HanseError as error:
+        return _page(request, "", "", "", error)
+    return go(f"/asks/{asked['ask']}")
+
+
+def _page(
+    request: Request, first: str, last: str, contract: str, error: HanseError | None
+) -> Response:
     desk = desk_of(request)
     today = desk.clock.now().date()
-    error: HanseError | None = None
     begin, end = value.period("", "", today)
     used = statement = None
-    priced = value.prices(desk.office)
+    priced, added = value.prices(desk.office), value.contributions(desk.office)
     try:
         begin, end = value.period(first, last, today)
         used = value.usage(desk.office, begin, end, contract)
@@ -91,6 +143,7 @@ def value_page(
         request, "value/value.html", status=status_of(error) if error else 200,
         error=error.public() if error else None, first=begin.isoformat(), last=end.isoformat(),
         contract=contract, used=used, statement=statement, prices=priced,
+        added=added, measurable=value.measurable(desk.office), crowds=value.crowds(desk.office),
     )  # fmt: skip
 
 

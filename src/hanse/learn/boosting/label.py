@@ -31,6 +31,7 @@ from hanse.learn.boosting.splits import (
     Offer,
     best,
     decision,
+    left_sum,
     offers,
     sent,
     weight,
@@ -40,6 +41,7 @@ from hanse.wire import Channel
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 _U1, _U4 = np.dtype("u1"), np.dtype("<u4")
+SURE = 12.0  # deviations of the noise of sums: beyond, other rows were added up
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,9 @@ class LabelHolder:
             raise Foul("learn.order", "a training without partners encrypts nothing")
         numbers, step = round_.numbers, f"t{round_.tree}"
         round_.scales = scales(np.abs(numbers[:, sampled]).sum(axis=1))
-        whole = np.rint(numbers * round_.scales[:, None]).astype(np.int64)
+        scaled = numbers * round_.scales[:, None]
+        whole = np.rint(scaled).astype(np.int64)
+        round_.rounding = np.abs(scaled - whole)[:, sampled].sum(axis=1) / round_.scales
         whole[:, ~sampled] = 0
         round_.secret, rows = encrypt(self._public, whole, self._entropy)
         self._tell(f"{step}.go", np.full(1, -1, np.int64))
@@ -207,9 +211,27 @@ class LabelHolder:
         exchange_directions(self._channel, roles, grown, owners, lefts, step)
         if not chosen:
             return False
+        self._compare(round_, chosen, lefts)
         grown.split(lefts)
         self._note(round_, chosen)
         return True
+
+    def _compare(
+        self, round_: _Round, chosen: dict[int, Candidate], lefts: dict[int, Flags]
+    ) -> None:
+        """`Foul` ``learn.directions`` where a partner sends other rows left than its sums were of."""
+        for node, candidate in chosen.items():
+            given = round_.offers.get(candidate.owner, {}).get(node)
+            if given is None:  # own columns, or sums that nobody reads
+                continue
+            rows = round_.grown.sampled_left(node, lefts[node])
+            offered, deviation = left_sum(given, candidate)
+            apart = np.abs(round_.numbers[:, rows].sum(axis=1) - offered)
+            if (apart > SURE * deviation + round_.rounding).any():
+                party = round_.partners[candidate.owner - 1].party
+                raise Foul("learn.directions", f"{party} sends other rows left than its sums were of",
+                           where=f"party {party}",
+                           remedy=f"{party} must check its node; then the job can be asked again")  # fmt: skip
 
     def _decided(self, round_: _Round, step: str) -> dict[int, Candidate]:
         """Which nodes are split now, and by what; told to the partners."""
@@ -365,6 +387,7 @@ class _Round:
     columns: I64  # own columns of this tree
     partners: list[Partner]
     scales: F64 = field(default_factory=lambda: np.zeros(0))  # [outputs]
+    rounding: F64 = field(default_factory=lambda: np.zeros(0))  # of all numbers together, at most
     secret: Secret | None = None
     kinds: list[NDArray[np.int8]] = field(default_factory=list)  # of the partners' columns
     totals: dict[int, F64] = field(default_factory=dict)

@@ -47,6 +47,10 @@ class Partition:
         """The rows of a node that this tree learns from, rising."""
         return self._used[node]
 
+    def sampled_left(self, node: int, left: Flags) -> I64:
+        """Those of a node's rows that this tree learns from and that ``left`` [rows of the node] sends left."""
+        return self._learned(self._rows[node][left])
+
     def _pairs(self) -> list[Pair]:
         """(node to sum, its sibling) of fresh nodes of which one is large enough to be split; the smaller is
         summed."""

@@ -214,6 +214,20 @@ def _mask(
     return mask
 
 
+def left_sum(given: Offer, candidate: Candidate) -> tuple[F64, F64]:
+    """(the sum of the rows that a split sends left [outputs], its standard deviation [outputs]), as was offered."""
+    column = candidate.column
+    if not candidate.mask:
+        left = given.prefix[column, candidate.position]
+        if given.ends[column, 0] and not candidate.missing_left:
+            left = left - given.prefix[column, 0]
+        return left, given.noise * np.sqrt(2)
+    at = np.flatnonzero(given.ends[column])
+    each = np.diff(given.prefix[column, at], axis=0, prepend=0.0)
+    chosen = np.array([candidate.mask >> int(end) & 1 for end in at], np.bool_)
+    return each[chosen].sum(axis=0), given.noise * np.sqrt(2 * max(1, int(chosen.sum())))
+
+
 def decision(node: int, chosen: Candidate | None) -> list[int]:
     """A row of what parties are told: node, owner, column, position, missing left, and four words of the mask."""
     if chosen is None:

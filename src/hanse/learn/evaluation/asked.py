@@ -36,6 +36,7 @@ class Asked:
     l1: float = 0.0  # of linear models, as the two below
     alignment: str = "hidden"  # or "open": parties see which rows they share
     errors: bool = False  # whether parties get standard errors of their coefficients
+    batch_rows: int | None = None  # rows in memory at a time; None: all
 
     def check(self) -> None:
         """`Refusal` where it makes no sense."""
@@ -142,7 +143,9 @@ def _check_leaks(matched: Matched) -> None:
         return  # refused by the model, which names the party
     centred = matched.y - matched.y.mean()
     for party, block in matched.blocks.items():
-        moved = np.nan_to_num(block - np.nan_to_num(block).mean(axis=0))
+        largest = np.maximum(np.abs(np.nan_to_num(block)).max(axis=0, initial=0.0), 1e-300)
+        moved = np.nan_to_num(block) / largest  # of any size: squares must not overflow
+        moved = np.where(np.isnan(block), 0.0, moved - moved.mean(axis=0))
         size = np.sqrt((moved**2).sum(axis=0) * (centred**2).sum())
         same = np.abs(moved.T @ centred) > (1 - 1e-12) * size
         copies = np.flatnonzero(same & (size > 0))

@@ -32,6 +32,7 @@ from hanse.learn.evaluation.ranking import RANKING_SUMS, absolute, gains, rankin
 from hanse.learn.evaluation.report import Curve
 
 BANDS = 10
+AT_ONCE = 1 << 17  # rows whose losses are taken at a time: more take gigabytes
 LOSS_BITS = 20  # fraction bits of a sum of log-losses
 Metrics = dict[str, float | None]
 
@@ -79,10 +80,15 @@ def sums_of(*, classes: bool, deviance: bool) -> int:
 
 def _losses(s: Session, rows: Judged, label: Bits) -> list[Ring]:
     """[log-losses], [right guesses]: log(1 + exp(eta)) - y eta, and whether eta >= 0 where y is 1."""
-    full = softplus(s, rows.eta, ETA, LOSS_BITS, "softplus")
+    size = rows.eta.size
+    full = join_elements(
+        [
+            softplus(s, rows.eta[first : first + AT_ONCE], ETA, LOSS_BITS, f"softplus{first}")
+            for first in range(0, max(1, size), AT_ONCE)
+        ]
+    )
     flag = ring_bits(s, label.reshape(1, -1), "label.flag")[0]
     both = multiply(s, join_elements([rows.here, flag]), join_elements([full, rows.eta]), "losses")
-    size = rows.eta.size
     loss = both[:size].sum() - both[size:].sum()
     below = sign_bit(s, rows.eta, "guess")
     wrong = s.invert(below) ^ label  # guessed 1 where it is 0, or the reverse

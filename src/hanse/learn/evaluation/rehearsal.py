@@ -7,12 +7,14 @@ Small sets are learned from too, with a note: what a contract would refuse, a re
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from hanse.errors import Refusal
 from hanse.learn.evaluation.asked import Asked, check_matched, matched_rows
 from hanse.learn.evaluation.linear_report import linear
+from hanse.learn.evaluation.options import check_used
 from hanse.learn.evaluation.report import Report
 from hanse.learn.features.files import party_names, split_label
 from hanse.learn.features.reading import Prepared, Preparing, check_without, read_party
@@ -23,18 +25,25 @@ __all__ = ["Asked", "rehearse_files", "train"]
 def rehearse_files(
     label: str, features: Sequence[str | Path], *, id: str = "id", model: str = "logistic",
     horizontal: bool = False, missing: Literal["indicator", "refuse"] = "indicator",
-    without: Sequence[str] = (), **more: Any,
+    without: Sequence[str] = (), weight: str | None = None, offset: str | None = None, **more: Any,
 ) -> Report:  # fmt: skip
     """Train over Parquet or CSV files: ``label`` is FILE:COLUMN, ``features`` are the other parties' files.
 
-    ``more`` are fields of `Asked`: l2, holdout, minimum_rows, iterations, power, trees, depth, seed. `Fault` and
-    `Refusal` name the file and the column that cannot serve.
+    ``weight`` and ``offset`` are columns of the label's file. ``more`` are fields of `Asked`: l2, holdout,
+    minimum_rows, iterations, power, trees, depth, seed and so on. `Fault` and `Refusal` name the file and the
+    column that cannot serve, or the option that this kind of model does not use.
     """
     asked = Asked(model, **more)
     asked.check()
+    named = {"weight": weight, "offset": offset}
+    given = [*more, *(option for option, column in named.items() if column is not None)]
+    check_used(model, given, horizontal=horizontal)
     file, column = split_label(label)
     paths = [file, *map(Path, features)]
-    how = preparing(model, missing, asked.holdout, frozenset(without), horizontal=horizontal)
+    how = replace(
+        preparing(model, missing, asked.holdout, frozenset(without), horizontal=horizontal),
+        weight=weight, offset=offset,
+    )  # fmt: skip
     check_without(paths, how)
     parties = [
         read_party(path, id, column if number == 0 or horizontal else None, name, how)

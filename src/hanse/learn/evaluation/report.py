@@ -230,11 +230,16 @@ class Report:
             key=lambda n: (n != self.decisive, _ORDER.index(n) if n in _ORDER else len(_ORDER))
         )
         rows = [
-            (name, self._joint_figure(name), *("" if n not in c else figure(_number(c[n])) for c in columns[1:]
-             for n in (name,)))
+            (self._named(name), self._joint_figure(name),
+             *("" if name not in c else figure(_number(c[name])) for c in columns[1:]))
             for name in names
         ]  # fmt: skip
         return Table("", heads, tuple(rows), tuple(range(1, len(heads))))
+
+    def _named(self, metric: str) -> str:
+        """A metric as the table names it: of several classes an AUC is a mean over them."""
+        several = "multinomial" in (self.model, self.extra.get("loss"))
+        return "auc, mean of each class against the rest" if several and metric == "auc" else metric
 
     def _joint_figure(self, name: str) -> str:
         if name not in self.joint:

@@ -92,8 +92,9 @@ def mark_of(
     else:
         mark, notes = _two_kinds(column, name, where, what)
     if mark.all() or not mark.any():
-        raise Refusal("learn.label", f"all rows are of one kind by the column {name!r}", where=where,
-                      remedy="name a column of two kinds, or part it with --since")  # fmt: skip
+        which = "every row" if mark.all() else "no row"
+        raise Refusal("learn.label", f"{which} is {what} by the column {name!r}, so there is nothing to tell apart",
+                      where=where, remedy="choose another --since, or another column")  # fmt: skip
     return mark, notes
 
 
@@ -105,7 +106,10 @@ def _two_kinds(
         mark = np.asarray(pc.equal(column, values[1]).to_numpy(), np.bool_)
         return mark, [f"{what} are rows with {name!r} = {values[1]}"]
     numeric = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
-    if len(values) < 2 or not numeric:
+    if len(values) < 2:
+        raise Refusal("learn.label", f"the column {name!r} has one value only in all rows", where=where,
+                      remedy="name a column that takes two values or more")  # fmt: skip
+    if not numeric:
         raise Refusal("learn.label", f"the column {name!r} has {len(values)} values, not two", where=where,
                       remedy="part it with --since VALUE: rows from that value on are the second kind")  # fmt: skip
     numbers = np.asarray(column.to_numpy(), np.float64)

@@ -27,6 +27,7 @@ from hanse.learn.linear.home import Columns
 from hanse.learn.linear.tables import Table
 
 MOST_VALUES = 32  # of a text column; rarer ones are put together
+FEW_MISSING = 5  # missing values that are filled in without a mark
 OTHER, MISSING = "(other)", "(missing)"
 UNNAMED = re.compile(r"__index_level_\d+__|Unnamed: 0|")  # an index of pandas that has no name
 Missing = Literal["indicator", "keep", "refuse"]
@@ -37,13 +38,14 @@ Column = NDArray[np.float64]
 @dataclass(frozen=True)
 class Prepared:
     """A party's table; what was done to its columns, in words; the names of a label's classes, if it has some;
-    of text columns that were read as codes the values, by name.
+    of text columns that were read as codes the values, by name; ``empty``: columns without any value, left out.
     """
 
     table: Table
     notes: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    empty: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,14 @@ class Preparing:
     without: frozenset[str] = frozenset()
     codes: bool = False
     rows_apart: bool = False
+    weight: str | None = None  # columns of the file with the label: what a row counts,
+    offset: str | None = None  # and what is added to its predictor
+
+    def beside(self, label: str | None) -> tuple[str, ...]:
+        """Columns that belong to the label and are no features."""
+        if label is None:
+            return ()
+        return tuple(name for name in (self.weight, self.offset) if name is not None)
 
 
 def read_party(
@@ -137,19 +147,21 @@ def prepared(
     learning = lots >= how.holdout
     notes: list[str] = []
     names: list[str] = []
+    empty: list[str] = []
     coded: dict[str, tuple[str, ...]] = {}
     values: list[Column] = []
     for column in table.column_names:
-        if column in (id_column, label) or column in how.without:
+        if column in (id_column, label, *how.beside(label)) or column in how.without:
             continue
         if UNNAMED.fullmatch(column):  # it would tell the order of the rows
             notes.append(
                 f"the column {column!r} holds row numbers that pandas stored, and is left out"
             )
             continue
-        for made, array in _features(
-            column, table.column(column), where, how, learning, notes, coded
-        ):
+        found = _features(column, table.column(column), where, how, learning, notes, coded)
+        if not found:
+            empty.append(column)
+        for made, array in found:
             names.append(made)
             values.append(array)
     y: Column | None = None
@@ -157,20 +169,33 @@ def prepared(
     if label is not None:
         y, classes = _label(table.column(label), label, where, how, notes)
     matrix = np.stack(values, axis=1) if values else np.empty((ids.size, 0))
-    made_table = Table(name, ids, lots, Columns(tuple(names), matrix), y)
-    return Prepared(made_table, tuple(f"{name}: {note}" for note in notes), classes, coded)
+    beside = {
+        kind: _own_numbers(table.column(column), column, kind, where)
+        for kind, column in (("weight", how.weight), ("offset", how.offset))
+        if column in how.beside(label)
+    }
+    made_table = Table(name, ids, lots, Columns(tuple(names), matrix), y, **beside)
+    told = tuple(f"{name}: {note}" for note in notes)
+    return Prepared(made_table, told, classes, coded, tuple(empty))
 
 
 def _check_names(
     table: Any, id_column: str | None, label: str | None, where: str, how: Preparing
 ) -> None:
-    for wanted, what in ((id_column, "id"), (label, "label")):
+    beside = how.beside(label)
+    others = [(how.weight, "weight"), (how.offset, "offset")] if beside else []
+    for wanted, what in ((id_column, "id"), (label, "label"), *others):
         if wanted is not None and wanted not in table.column_names:
             raise Fault("learn.column", f"there is no column {wanted!r}, which is to be the {what}", where=where,
                         remedy=f"its columns are {', '.join(table.column_names[:20])}")  # fmt: skip
     if label is not None and label == id_column:
         raise Refusal("learn.column", f"the column {label!r} cannot be both id and label", where=where,
                       remedy="name another label, or another id with --id")  # fmt: skip
+    used = [id_column, label, *beside]
+    twice = sorted({name for name in used if name is not None and used.count(name) > 1})
+    if twice:
+        raise Refusal("learn.column", f"the column {twice[0]!r} cannot serve twice", where=where,
+                      remedy="name another column with --weight or --offset")  # fmt: skip
     if label is not None and label in how.without:
         raise Refusal("learn.column", f"the label {label!r} cannot be left out", where=where,
                       remedy="do not name it with --without")  # fmt: skip
@@ -278,6 +303,10 @@ def _features(
                       remedy="fill them in at home, or let them be marked with --missing indicator")  # fmt: skip
     known = values[learning & ~gone]
     middle = float(known.mean()) if known.size else float(values[~gone].mean())
+    if min(gone.sum(), (~gone).sum()) < FEW_MISSING and not how.rows_apart:
+        # A mark of a few rows would tell their labels, and have no coefficient that ends.
+        notes.append(f"{int(gone.sum())} missing values of {name!r} are filled with its mean")
+        return [(name, np.where(gone, middle, values))]
     notes.append(
         f"{int(gone.sum())} missing values of {name!r} are filled with its mean and marked by "
         f"'{name}={MISSING}'"
@@ -330,11 +359,24 @@ def _ranked(name: str, column: Any, where: str, how: Preparing) -> tuple[Any, li
     found = pc.value_counts(words)
     values, counts = found.field("values").to_pylist(), found.field("counts").to_pylist()
     if len(values) > MOST_VALUES and 2 * len(values) > len(column):
-        raise Refusal("learn.text", f"the text column {name!r} has {len(values)} values in {len(column)} rows",
-                      where=where, remedy=f"group its values, or leave it out with --without {name}")  # fmt: skip
+        numbers = sum(_is_number(value) for value in values)
+        mostly = f"; {numbers} of them are numbers" if 2 * numbers > len(values) else ""
+        remedy = "turn the others into numbers or leave them empty" if mostly else "group its values"
+        raise Refusal(
+            "learn.text", f"the text column {name!r} has {len(values)} values in {len(column)} rows{mostly}",
+            where=where, remedy=f"{remedy}, or leave it out with --without {name}",
+        )  # fmt: skip
     return words, [
         v for _, v in sorted(zip(counts, values, strict=True), key=lambda pair: (-pair[0], pair[1]))
     ]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _blanks_missing(column: Any) -> Any:
@@ -353,7 +395,18 @@ def _numbers(column: Any, name: str, where: str) -> Column:
             remedy=("turn dates into numbers, such as days before a fixed day" if dated
                     else "turn it into numbers or text") + f", or leave it out with --without {name}",
         )  # fmt: skip
-    return np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
+    return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), np.float64)
+
+
+def _own_numbers(column: Any, name: str, kind: str, where: str) -> Column:
+    """A column of weights or offsets; what they must be is checked where the family is known."""
+    try:
+        return _numbers(column, name, where)
+    except Refusal as refused:
+        raise Refusal(
+            "learn.type", f"the {kind} {name!r} does not hold numbers", where=where,
+            remedy=f"turn it into numbers, or name another column with --{kind}",
+        ) from refused  # fmt: skip
 
 
 # --- the label --------------------------------------------------------------------------------------

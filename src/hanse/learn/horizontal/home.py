@@ -20,6 +20,7 @@ from hanse.wire import digest
 
 Flags = NDArray[np.bool_]
 MOST_ROWS = 1 << 30  # of one party
+MOST = 1e20  # of a value: the scale that parties share has orders up to 16**19
 _ORDERS = 32  # 16**-12 .. 16**19
 _LOWEST = -12
 
@@ -51,7 +52,17 @@ class Home:
         if np.isinf(self.x).any():
             raise Refusal("learn.column", "a column has infinite values", where=self.party,
                           remedy="replace them by a number, or by nothing for missing")  # fmt: skip
+        large = [n for n, size in zip(self.columns, _largest(self.x), strict=True) if size > MOST]
+        if large or _largest(self.y.reshape(-1, 1))[0] > MOST:
+            what = f"the column {large[0]!r}" if large else "the label"
+            raise Refusal("learn.column", f"{what} has values beyond {MOST:g}", where=self.party,
+                          remedy="choose a larger unit, or mend the values")  # fmt: skip
         kind.check(self.y, f"{self.party}, label")
+
+
+def _largest(x: F64) -> F64:
+    """By column, the largest absolute value; 0 without any."""
+    return np.asarray(np.abs(np.where(np.isfinite(x), x, 0.0)).max(axis=0, initial=0.0))
 
 
 @dataclass(frozen=True)

@@ -83,14 +83,19 @@ def tallied(party: Summing, chosen: Chosen) -> dict[str, int]:
     return dict(zip((OWN, MIXED, COMMON), np.rint(told).astype(int).tolist(), strict=True))
 
 
+def in_units_of(scaling: Scaling, own: Fitted, x: F64) -> F64:
+    """Predictors of raw columns by ``own``, in the units of another model's ``scaling``."""
+    mine = own.predictor(x)
+    if scaling.kind.name == "linear":
+        mine = (mine * own.scaling.stretch + own.scaling.shift - scaling.shift) / scaling.stretch
+    elif scaling.kind.log_link:
+        mine = mine + np.log(own.scaling.stretch / scaling.stretch)
+    return np.asarray(mine)
+
+
 def _mixed(own: Fitted, common: Fitted, x: F64, share: float) -> F64:
     """(1 - share) own + share common, both as predictors in the common model's units."""
     if share == 1:
         return common.predictor(x)
-    kind, scaling = common.scaling.kind, common.scaling
-    mine = own.predictor(x)
-    if kind.name == "linear":
-        mine = (mine * own.scaling.stretch + own.scaling.shift - scaling.shift) / scaling.stretch
-    elif kind.log_link:
-        mine = mine + np.log(own.scaling.stretch / scaling.stretch)
+    mine = in_units_of(common.scaling, own, x)
     return mine if share == 0 else np.asarray((1 - share) * mine + share * common.predictor(x))

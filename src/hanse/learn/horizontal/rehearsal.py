@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from hanse.errors import Refusal
 from hanse.gate.record import Record
 from hanse.learn.evaluation.plain import BEST_LOW, MAIN, judged
+from hanse.learn.evaluation.rivals import Rivals, judged_means
 from hanse.learn.horizontal.home import Home
 from hanse.learn.horizontal.kinds import F64, Kind
 from hanse.learn.horizontal.own import Fitted
 from hanse.learn.horizontal.roles import Maker, Plan, Result, own_model, take_part, trained
 from hanse.learn.horizontal.seats import Patience
 from hanse.learn.horizontal.stage import Dropout, Played, together
+from hanse.learn.horizontal.standing import Standing
 from hanse.learn.horizontal.sums import Alone, Summed, SummingParty
 from hanse.learn.linear.tables import Table, read
 
@@ -48,6 +50,8 @@ class Outcome:
     plaintext: dict[str, float]
     alone: dict[str, float]  # the first party's own model
     ensemble: dict[str, float]  # the average of all own models
+    rivals: Rivals  # each party's own model on all held-out rows, with the standard errors of the lead over it
+    standing: Standing | None  # of the common model, by the sums that parties are told
     each: dict[str, dict[str, Any]]
     tally: dict[str, int]
     privacy: tuple[float, float]
@@ -72,7 +76,8 @@ class Outcome:
         ):  # fmt: skip
             found |= {prefix + name: _finite(value) for name, value in metrics.items()}
         found |= {
-            "each": self.each, "choices": self.tally, "epsilon": self.privacy[0], "delta": self.privacy[1],
+            "each": self.each, "standing": None if self.standing is None else self.standing.body(),
+            "choices": self.tally, "epsilon": self.privacy[0], "delta": self.privacy[1],
             "contributors": [list(c) for c in self.contributors], "opened": self.openings,
             "notes": list(self.notes),
         }  # fmt: skip
@@ -217,15 +222,19 @@ def _outcome(
     every = _pooled(homes)
     test = every.held if every.held.any() else ~every.held
     x, y, kind = every.x[test], every.y[test], plan.kind
-    own = [own_model(home, plan, make) for home in homes]
-    means = [model.predict(x) for model in own if model is not None]
+    own = {home.party: own_model(home, plan, make) for home in homes}
+    means = {party: model.predict(x) for party, model in own.items() if model is not None}
     nothing = {name: float("nan") for name in (MAIN[kind.name],)}
-    common = first.chosen.common
+    mean = first.chosen.common.predict(x)
+    central = judge(kind, pooled.predict(x), y)
+    rivals = judged_means(
+        {"joint": mean}, means, y, lambda m, t: judge(kind, m, t), MAIN[kind.name], central
+    )
     figures = {
-        "metrics": judge(kind, common.predict(x), y),
-        "plaintext": judge(kind, pooled.predict(x), y),
-        "alone": judge(kind, own[0].predict(x), y) if own[0] is not None else nothing,
-        "ensemble": judge(kind, np.mean(means, axis=0), y) if means else nothing,
+        "metrics": judge(kind, mean, y),
+        "plaintext": central,
+        "alone": rivals.alone.get(homes[0].party, nothing),
+        "ensemble": rivals.ensemble or nothing,
     }
     each = {
         home.party: _each(home, kind, result)
@@ -235,7 +244,8 @@ def _outcome(
     roles = ("seat 0", "seat 1", "seat 2", *plan.parties)
     return Outcome(
         plan.model, plan.method, plan.parties, int((~every.held).sum()), first.progress.kept, first.settled,
-        first.progress.contributors, **figures, each=each, tally=first.tally, privacy=first.privacy,
+        first.progress.contributors, **figures, rivals=rivals, standing=first.standing,
+        each=each, tally=first.tally, privacy=first.privacy,
         wall_s=spent[0], plaintext_s=spent[1], bytes=played.bytes,
         bytes_by_role=dict(zip(roles, played.by_role, strict=True)), openings=_told(played.record),
         results=tuple(played.results), notes=tuple(_notes(homes, plan, first, played, figures)),

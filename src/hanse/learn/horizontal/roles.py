@@ -26,6 +26,7 @@ from hanse.learn.horizontal.newton import newton
 from hanse.learn.horizontal.own import COMMON, Chosen, Fitted, choose, tallied
 from hanse.learn.horizontal.rounds import Averaging, Progress, averaged
 from hanse.learn.horizontal.seats import Patience, SummingSeat
+from hanse.learn.horizontal.standing import Standing, stood
 from hanse.learn.horizontal.sums import Alone, Summing, SummingParty
 from hanse.learn.horizontal.trees import Boosting, boosted
 from hanse.wire import PatientChannel, digest
@@ -110,6 +111,7 @@ class Result:
     progress: Progress
     settled: bool
     tally: dict[str, int]  # how many parties chose what
+    standing: Standing | None  # beside what parties have without it; the same at all
     privacy: tuple[
         float, float
     ]  # (epsilon, delta) of its part in everything that opened; (0, 0): exact
@@ -197,8 +199,9 @@ def take_part(party: Summing, home: Home, plan: Plan, *, make: Maker | None = No
     if own is None:
         chosen = replace(chosen, what=COMMON, share=1.0)
     tally = tallied(party, chosen)
+    standing = stood(party, home, own, common)
     record = party.record.openings if isinstance(party, SummingParty) else ()
-    return Result(chosen, progress, settled, tally, party.privacy(), record)
+    return Result(chosen, progress, settled, tally, standing, party.privacy(), record)
 
 
 def run_party(

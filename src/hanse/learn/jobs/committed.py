@@ -1,8 +1,9 @@
 """A provider's upload, made and committed to before anybody signs the job, and checked as it arrives.
 
  1. When it is asked what it brings, a provider shares its rows into a `Recorder` and keeps the messages.
- 2. The commitment is one hash over what each seat will get, each seat's part with a nonce of its own. It is in the
-    job's request, so every permit is a signature over it.
+ 2. The commitment is one hash over what each seat will get, each seat's part with a nonce of its own, and over the
+    seal of the rows it was made of, if there is one (`sealed`). It is in the job's request, so every permit is a
+    signature over it.
  3. In the job the provider sends what it kept. Each seat checks every message against the commitment as it arrives
     (`Verified`), before anything is computed: a party that swaps its columns after signing is named.
 Reveals: nothing; a nonce hides each seat's part from the others, who could guess at it otherwise. Assumes: SHA-256
@@ -12,7 +13,7 @@ is collision-resistant.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,10 +22,12 @@ import numpy as np
 from hanse.engine.shares import SEATS, octets
 from hanse.entropy import Entropy
 from hanse.errors import Fault, Foul
+from hanse.learn.jobs.sealed import swapped
 from hanse.wire import Array, Channel
 
 _U8, _U64 = np.dtype("u1"), np.dtype("<u8")
 _HASH = 32
+NO_ROWS = bytes(_HASH)  # of an upload that is not made of rows
 _MOST_MESSAGES = 100_000
 
 
@@ -54,9 +57,10 @@ class Upload:
     messages: list[tuple[int, str, Array]]
     nonces: tuple[bytes, ...]
     digests: tuple[tuple[bytes, ...], ...]  # by seat, of each of its messages
+    rows: bytes = NO_ROWS  # the root of the seal of the rows
 
     @staticmethod
-    def of(party: str, recorder: Recorder, entropy: Entropy) -> Upload:
+    def of(party: str, recorder: Recorder, entropy: Entropy, rows: bytes = NO_ROWS) -> Upload:
         nonces = tuple(entropy.take(_HASH) for _ in range(SEATS))
         # Seats often get the same array: it is hashed once.
         bodies: dict[int, bytes] = {}
@@ -65,26 +69,28 @@ class Upload:
             body = bodies.get(id(array)) or hashlib.sha256(octets(array)).digest()
             bodies[id(array)] = body
             found[to].append(_message(nonces[to], step, array, body))
-        return Upload(party, recorder.messages, nonces, tuple(tuple(d) for d in found))
+        return Upload(party, recorder.messages, nonces, tuple(tuple(d) for d in found), rows)
 
     @property
     def parts(self) -> tuple[bytes, ...]:
-        """What commits to each seat's messages."""
-        return tuple(_part(n, d) for n, d in zip(self.nonces, self.digests, strict=True))
+        """What commits to each seat's messages, and behind them what commits to the rows."""
+        own = (_part(n, d) for n, d in zip(self.nonces, self.digests, strict=True))
+        return (*own, self.rows)
 
     @property
     def commitment(self) -> str:
         """Hexadecimal, for the job's request."""
         return commitment_of(self.parts)
 
-    def send(self, channel: Channel) -> None:
-        """First what commits, then everything, to roles 0 to 2."""
+    def send(self, channel: Channel, before: Callable[[str], None] = lambda _step: None) -> None:
+        """First what commits, then everything, to roles 0 to 2; ``before`` hears each step ahead of it."""
         for seat in range(SEATS):
             words = b"".join([*self.parts, self.nonces[seat], *self.digests[seat]])
             channel.send(seat, f"committed.{self.party}.count",
                          np.array([len(self.digests[seat])], np.uint64))  # fmt: skip
             channel.send(seat, f"committed.{self.party}", np.frombuffer(words, np.uint8))
         for to, step, array in self.messages:
+            before(step)
             channel.send(to, step, array)
 
 
@@ -98,7 +104,10 @@ class _Awaited:
 
 @dataclass
 class Verified:
-    """A seat's channel that checks uploads against what was committed to. ``providers``: role to party."""
+    """A seat's channel that checks uploads against what was committed to. ``providers``: role to party.
+
+    Steps that begin with ``keys.`` are no upload: which rows are in common is found in the job.
+    """
 
     inner: Channel
     seat: int
@@ -117,7 +126,7 @@ class Verified:
         self, source: int, step: str, dtype: np.dtype[Any], shape: tuple[int, ...]
     ) -> Array:
         party = self.providers.get(source)
-        if party is None:
+        if party is None or step.startswith("keys."):
             return self.inner.receive(source, step, dtype, shape)
         awaited = self._awaited.get(source) or self._commitment(source, party)
         array = self.inner.receive(source, step, dtype, shape)
@@ -135,10 +144,10 @@ class Verified:
             raise Foul(
                 "model.swapped", f"{party} announces {count} messages", where=f"provider {party}"
             )
-        size = (SEATS + 1 + count) * _HASH
+        size = (SEATS + 2 + count) * _HASH
         raw = self.inner.receive(source, f"committed.{party}", _U8, (size,)).tobytes()
         words = [raw[i : i + _HASH] for i in range(0, len(raw), _HASH)]
-        parts, nonce, digests = words[:SEATS], words[SEATS], words[SEATS + 1 :]
+        parts, nonce, digests = words[: SEATS + 1], words[SEATS + 1], words[SEATS + 2 :]
         honest = parts[self.seat] == _part(nonce, digests)
         if not honest or commitment_of(parts) != self.commitments.get(party):
             raise _swapped(party)
@@ -147,8 +156,8 @@ class Verified:
 
 
 def commitment_of(parts: tuple[bytes, ...] | list[bytes]) -> str:
-    """One hash over the seats' parts."""
-    return hashlib.sha256(b"hanse-upload-v1|" + b"".join(parts)).hexdigest()
+    """One hash over the seats' parts and the seal of the rows."""
+    return hashlib.sha256(b"hanse-upload-v2|" + b"".join(parts)).hexdigest()
 
 
 def _part(nonce: bytes, digests: tuple[bytes, ...] | list[bytes]) -> bytes:
@@ -161,9 +170,4 @@ def _message(nonce: bytes, step: str, array: Array, body: bytes) -> bytes:
 
 
 def _swapped(party: str) -> Foul:
-    return Foul(
-        "model.swapped",
-        f"{party} sent other data than it had committed to before the job was signed",
-        where=f"provider {party}",
-        remedy=f"{party} must check its node; nothing was opened, and the job can be asked again",
-    )
+    return swapped(party, "sent other data than it had committed to")

@@ -9,7 +9,7 @@ from hanse.contracts import Contract
 from hanse.contracts.model_check import clause_called
 from hanse.contracts.models import BOOSTING_KINDS, HORIZONTAL_KINDS, LINEAR_KINDS
 from hanse.errors import Refusal
-from hanse.learn.jobs import linear, pooled, trees
+from hanse.learn.jobs import contributions, linear, pooled, trees
 from hanse.learn.scoring import batch, online
 
 
@@ -23,6 +23,15 @@ def training(parameters: Mapping[str, Any], contract: Contract) -> Any:
     if kind in HORIZONTAL_KINDS:
         return pooled.plan(parameters, contract)
     raise _unsupported(kind, "trained")
+
+
+def contributing(parameters: Mapping[str, Any], contract: Contract) -> Any:
+    """The plan of measuring what each party adds."""
+    kind = _kind(parameters, contract)
+    if kind in LINEAR_KINDS:
+        return contributions.plan(parameters, contract)
+    raise Refusal("model.kind", f"what each party adds to a model of kind {kind!r} cannot be measured by a job",
+                  remedy="measure it of a linear kind: " + ", ".join(LINEAR_KINDS))  # fmt: skip
 
 
 def scoring(parameters: Mapping[str, Any], contract: Contract) -> Any:

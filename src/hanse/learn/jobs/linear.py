@@ -19,12 +19,14 @@ from hanse.contracts import Contract
 from hanse.contracts.fields import Document, Name
 from hanse.engine.fixed import decode
 from hanse.engine.session import Session
-from hanse.engine.shares import U64, Ring
+from hanse.engine.shares import SEATS, U64, Ring
 from hanse.entropy import Entropy
 from hanse.errors import Refusal
 from hanse.gate.record import Record
 from hanse.gate.scores import ModelRelease, Told
 from hanse.learn.jobs.blocks import LinearBlock
+from hanse.learn.jobs.committed import Upload, commitment_of
+from hanse.learn.jobs.sealed import Seal, keys_hash, root_of, swapped
 from hanse.learn.jobs.terms import (
     F64,
     Holdout,
@@ -42,10 +44,20 @@ from hanse.learn.linear.certainty import VARIANCE
 from hanse.learn.linear.families import Label, family_of, label_of
 from hanse.learn.linear.glm import run_seat
 from hanse.learn.linear.home import Basis, Columns, basis_of
-from hanse.learn.linear.keys import common_keys, send_elements
+from hanse.learn.linear.keys import send_elements
 from hanse.learn.linear.party import share_penalties
-from hanse.learn.linear.plan import BETA, LEAST_ROWS, LEAST_TEST, ROWS_PER_COLUMN, Plan, Provider
+from hanse.learn.linear.plan import (
+    BETA,
+    LEAST_BATCH,
+    LEAST_ROWS,
+    LEAST_TEST,
+    MOST_BATCH,
+    ROWS_PER_COLUMN,
+    Plan,
+    Provider,
+)
 from hanse.learn.linear.rows import open_rows, packed, values_of
+from hanse.learn.linear.whole import show_keys
 from hanse.wire import Channel
 
 SEAT_ROLES = (0, 1, 2)
@@ -53,7 +65,8 @@ Numbers = dict[str, U64]
 
 
 class LinearQuestion(Document):
-    """``l2`` and ``l1`` are penalties on standardised coefficients, ``holdout`` the share of ids to test on."""
+    """``l2`` and ``l1`` are penalties on standardised coefficients, ``holdout`` the share of ids to test on;
+    ``batch_rows`` are in a seat's memory at a time, the others in a file."""
 
     model: Name
     l2: Annotated[float, Field(ge=0, le=10)] = 1e-6
@@ -61,6 +74,7 @@ class LinearQuestion(Document):
     iterations: Annotated[int, Field(ge=3, le=100)] = 20
     holdout: Holdout = 0.3
     power: Annotated[float, Field(gt=1, lt=2)] = 1.5  # Tweedie's
+    batch_rows: Annotated[int, Field(ge=LEAST_BATCH, le=MOST_BATCH)] | None = None  # None: all at once
 
 
 @dataclass(frozen=True)
@@ -79,8 +93,8 @@ class LinearPlan(Training):
 
     @property
     def committed(self) -> bool:
-        """Whether uploads are made before the job is signed; open rows are shared in an order found in it."""
-        return self.hidden
+        """Uploads are made before the job is signed; of open rows all, and seats take out those in common."""
+        return True
 
     @property
     def hidden(self) -> bool:
@@ -92,7 +106,14 @@ class LinearPlan(Training):
 
 def plan(parameters: Mapping[str, Any], contract: Contract) -> LinearPlan:
     """The plan of a training; `Refusal` where clause or question do not fit."""
-    question: LinearQuestion = read_question(LinearQuestion, parameters)
+    return plan_of(LinearQuestion, parameters, contract)
+
+
+def plan_of(
+    kind: type[LinearQuestion], parameters: Mapping[str, Any], contract: Contract
+) -> LinearPlan:
+    """The same, its parameters read as this kind of question."""
+    question = read_question(kind, parameters)
     terms = terms_of(contract, question.model)
     clause = terms.clause
     family = family_of(clause.kind, question.power, max(3, len(terms.target.values)))
@@ -106,7 +127,8 @@ def plan(parameters: Mapping[str, Any], contract: Contract) -> LinearPlan:
     wide = Plan(
         family, providers, question.l2, terms.policy, question.iterations, clause.least_rows,
         question.l1, clause.alignment, weights=terms.weight is not None,
-        offset=terms.offset is not None, errors=bool(clause.p_values),
+        offset=terms.offset is not None, errors=bool(clause.p_values), whole=clause.alignment == "open",
+        batch_rows=question.batch_rows,
     )  # fmt: skip
     if terms.personal:
         needed = max(LEAST_ROWS, ROWS_PER_COLUMN * wide.width * family.classes)
@@ -244,8 +266,11 @@ def share(
     parts: Mapping[str, _Split],
     entropy: Entropy,
 ) -> None:
-    """Share hidden rows and the penalty with the seats, roles 0 to 2."""
+    """Share rows and the penalty with the seats, roles 0 to 2."""
     number, linear = plan.number(home.party), plan.linear
+    if not plan.hidden:
+        _share_whole(channel, plan, home, parts, entropy)
+        return
     provider, layout = linear.providers[number], linear.layout(number)
     for part, split in parts.items():
         capacity = provider.training if part == "training" else provider.holdout
@@ -255,25 +280,58 @@ def share(
             share_penalties(channel, linear, number, home.basis, home.label, entropy)
 
 
-def share_open(
+def _share_whole(
     channel: Channel,
     plan: LinearPlan,
     home: LinearHome,
     parts: Mapping[str, _Split],
     entropy: Entropy,
 ) -> None:
-    """The same where rows are open: keys are exchanged first, so ``channel`` is the job's own."""
+    """All rows, in rising order of their keys, whichever of them will be in common."""
     number, linear = plan.number(home.party), plan.linear
     for part, split in parts.items():
-        found = common_keys(channel, number, len(linear.providers), part, split.ids)
-        order = np.searchsorted(split.ids, found)
-        values = {name: value[order] for name, value in split.values.items()}
-        elements, planes = open_rows(values, linear.numbers(number), found.size)
+        elements, planes = open_rows(split.values, linear.numbers(number), split.ids.size)
         send_elements(channel, home.party, part, elements, entropy)
         if number == 0 and planes.size:
             send_rows(channel, SEAT_ROLES, f"{home.party}.{part}.flags", planes, entropy)
         if part == "training":
             share_penalties(channel, linear, number, home.basis, home.label, entropy)
+
+
+def send_open(
+    channel: Channel, plan: LinearPlan, upload: Upload, seal: Seal, parts: Mapping[str, _Split],
+    commitments: Mapping[str, str],
+) -> None:  # fmt: skip
+    """Send what was recorded, and show keys where the seats will ask which rows are in common.
+
+    `Foul` ``model.swapped`` for a party whose keys are not those that its commitment (by party) is over.
+    """
+    number, parties = plan.number(upload.party), plan.terms.parties
+    seen: dict[str, list[U64]] = {}
+
+    def before(step: str) -> None:
+        for part, split in parts.items():
+            if part not in seen and step.startswith(f"elements.{upload.party}.{part}."):
+                most = [
+                    (p.name, p.training if part == "training" else p.holdout)
+                    for p in plan.linear.providers
+                ]
+                seen[part] = show_keys(channel, number, most, part, split.ids)
+
+    upload.send(channel, before)
+    own = b"".join([*upload.parts[:-1], seal.keys, seal.rest, seal.nonces[0]])
+    others = [(n, p) for n, p in enumerate(parties) if n != number]
+    for n, _ in others:
+        channel.send(SEATS + n, f"keys.sealed.{upload.party}", np.frombuffer(own, np.uint8))
+    for n, party in others:
+        raw = channel.receive(
+            SEATS + n, f"keys.sealed.{party}", np.dtype("u1"), (len(own),)
+        ).tobytes()
+        *seats, keys, rest, nonce = (raw[i : i + 32] for i in range(0, len(raw), 32))
+        if commitment_of([*seats, root_of(keys, rest)]) != commitments.get(party):
+            raise swapped(party, "starts the job with other rows than it had committed to")
+        if keys_hash(nonce, np.sort(np.concatenate([s[n] for s in seen.values()]))) != keys:
+            raise swapped(party, "shows other keys than it had committed to")
 
 
 # --- what a party reads -----------------------------------------------------------------------------

@@ -104,7 +104,10 @@ def plan(parameters: Mapping[str, Any], contract: Contract) -> PooledPlan:
         Told(f"model.{p}", "the common model", (p,) if p in owners else (), 1)
         for p in terms.parties
     ]
-    what = f"sums over at least {pooled.least_contributors} parties, of updates, curvatures or histograms, exact"
+    least = pooled.least_contributors
+    what = (
+        f"sums over at least {least} parties, of updates, curvatures, histograms or losses, exact"
+    )
     openings = (Opening("sums", what, parties, 1), *(t.opening for t in told if t.to))
     return PooledPlan(terms, question, pooled, release_of(terms, told), openings)
 
@@ -137,6 +140,14 @@ def train(
     progress: Callable[[str, float], None],
 ) -> tuple[Result, Home]:  # fmt: skip
     """One party's whole part, on the job's own channel: seats are roles 0 to 2, the parties follow."""
+    home = home_of(plan, party, rows, contract)
+    return run_party(
+        cast(PatientChannel, channel), plan.pooled, home, entropy, lambda _opening: None, progress
+    ), home
+
+
+def home_of(plan: PooledPlan, party: str, rows: HomeRows, contract: str) -> Home:
+    """The party's rows as the protocol takes them; `Refusal` where they cannot serve, naming what and where."""
     if rows.target is None:
         raise Refusal("learn.label", "the label's column was not read", where=party)
     side = plan.terms.side(party)
@@ -147,9 +158,8 @@ def train(
     held = lots(rows.ids, plan.terms.clause.name, contract) < plan.question.holdout
     y = rows.target - 1 if plan.terms.target.values else rows.target
     home = Home(party, side.names, side.encoded(rows.values), y, held)
-    return run_party(
-        cast(PatientChannel, channel), plan.pooled, home, entropy, lambda _opening: None, progress
-    ), home
+    home.check(plan.pooled.kind)
+    return home
 
 
 def sum_up(
@@ -219,6 +229,7 @@ def facts_of(result: Result) -> dict[str, Any]:
     return {
         "choice": chosen.what, "own_loss": _finite(chosen.own_loss), "common_loss": _finite(chosen.common_loss),
         "converged": result.settled, "iterations": len(result.progress.contributors), "choices": result.tally,
+        "standing": None if result.standing is None else result.standing.body(),
     }  # fmt: skip
 
 

@@ -20,10 +20,10 @@ from hanse.contracts import Contract, JobRequest, ModelClause, Use
 from hanse.contracts.fields import Document
 from hanse.contracts.model_check import clause_called
 from hanse.contracts.models import is_personal, parties_of
-from hanse.contracts.problems import refusal
 from hanse.contracts.terms import Column
 from hanse.errors import Refusal
 from hanse.gate.scores import ModelRelease, Told
+from hanse.problems import keys_of, refusal
 from hanse.wire import digest
 
 F64 = NDArray[np.float64]
@@ -32,14 +32,15 @@ Q = TypeVar("Q", bound=Document)
 LEAST_HOLDOUT = 0.05
 
 
-def _whole_percents(share: float) -> float:
+def whole_percents(share: float) -> float:
+    """A share of rows to test on; `ValueError` for one that could keep one person apart."""
     # Whose row is for the test follows from its id: a finer share could keep exactly one person apart.
     if share and (share < LEAST_HOLDOUT or abs(100 * share - round(100 * share)) > 1e-9):
         raise ValueError("is 0, or whole percents from 0.05 to 0.9")
     return share
 
 
-Holdout = Annotated[float, Field(ge=0, le=0.9), AfterValidator(_whole_percents)]
+Holdout = Annotated[float, Field(ge=0, le=0.9), AfterValidator(whole_percents)]
 
 
 class Table(Protocol):
@@ -288,7 +289,7 @@ def read_question(kind: type[Q], parameters: Mapping[str, Any]) -> Q:
     try:
         return kind.model_validate(dict(parameters))
     except ValidationError as error:
-        keys = kind.model_fields
+        keys = keys_of(kind)
         raise refusal(
             "question.malformed", "the question", error, dict(parameters), keys
         ) from error

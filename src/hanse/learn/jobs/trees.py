@@ -22,17 +22,18 @@ from pydantic import Field
 from hanse.contracts import Contract
 from hanse.contracts.fields import Document, Name
 from hanse.entropy import Entropy
-from hanse.errors import Refusal
+from hanse.errors import Fault, Refusal
 from hanse.gate.histograms import LEAST_ROWS_OF_PEOPLE
 from hanse.gate.record import Opening, Record
 from hanse.gate.scores import ModelRelease, Told
 from hanse.learn.boosting import training
 from hanse.learn.boosting.blocks import Block, LabelBlock
-from hanse.learn.boosting.losses import LossName
+from hanse.learn.boosting.losses import Loss, LossName
 from hanse.learn.boosting.rows import Rows
 from hanse.learn.boosting.settings import LEAST_ROWS, Settings
 from hanse.learn.evaluation.plain import judged
 from hanse.learn.jobs.keys import keys_in_common
+from hanse.learn.jobs.sealed import KeysSealed
 from hanse.learn.jobs.terms import (
     F64,
     U64,
@@ -174,6 +175,27 @@ class TreesHome:
     rows: int
 
 
+def check_rows(plan: TreesPlan, party: str, rows: HomeRows) -> None:
+    """Before anybody signs: `Refusal` or `Fault` where this party's own rows cannot serve, naming the column."""
+    terms = plan.terms
+    dataset, least = terms.side(party).dataset, terms.clause.least_rows
+    if rows.ids.size < least:
+        raise Refusal("learn.rows", f"{party} has fewer rows than the {least} in common that the contract asks for",
+                      remedy="register a dataset with more rows", where=f"dataset {dataset}")  # fmt: skip
+    if party != terms.label_party:
+        return
+    where = f"{party}: {dataset}.{terms.target.name}"
+    Loss(plan.settings.loss, plan.settings.classes).check(_labels(terms, rows, rows.ids), where)
+    weight = rows.weight
+    if weight is not None and not (
+        np.isfinite(weight).all() and weight.min() >= 0 and weight.any()
+    ):
+        name = "" if terms.weight is None else terms.weight.name
+        raise Fault("learn.weights", "weights must be finite, at least 0, and not all 0",
+                    where=f"{party}: {dataset}.{name}",
+                    remedy="correct the column of weights, or agree on a model without it")  # fmt: skip
+
+
 def boosting_rows(terms: Terms, side: Side, rows: HomeRows, keys: U64) -> Rows:
     """A party's rows of these keys, as boosting takes them: categories as text, missing as NaN or None."""
     at = np.searchsorted(rows.ids, keys)
@@ -190,12 +212,12 @@ def boosting_rows(terms: Terms, side: Side, rows: HomeRows, keys: U64) -> Rows:
 
 def train(
     channel: Channel, plan: TreesPlan, party: str, rows: HomeRows, job: bytes, contract: str,
-    record: Record, entropy: Entropy,
+    record: Record, entropy: Entropy, sealed: KeysSealed | None = None,
 ) -> TreesHome:  # fmt: skip
-    """One party's whole part; roles are the model's parties, the label's first."""
+    """One party's whole part; roles are the model's parties, the label's first. ``sealed`` binds others' keys."""
     terms, parties = plan.terms, plan.terms.parties
     side = terms.side(party)
-    keys = keys_in_common(channel, len(parties), rows.ids, "training")
+    keys = keys_in_common(channel, terms.sides, rows.ids, "training", sealed)
     test = lots(keys, terms.clause.name, contract) < plan.question.holdout
     if (~test).sum() < terms.clause.least_rows:
         raise Refusal("learn.rows", f"the rows in common are fewer than the {terms.clause.least_rows} that the "

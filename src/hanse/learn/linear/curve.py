@@ -51,7 +51,7 @@ class Steer:
 
 
 def scale_of(rows: Rows) -> int:
-    """log2 of what sums over rows are divided by: public, at least the number of rows."""
+    """log2 of what sums over all rows are divided by: public, at least their number."""
     return max(6, math.ceil(math.log2(max(1, rows.count))))
 
 
@@ -91,33 +91,36 @@ def newton(s: Session, slope: Ring, steered: Steer, classes: int) -> Ring:
 
 
 def curvature(
-    s: Session, rows: Rows, answer: Response, plan: Plan, penalty: Ring, *, bare: bool = False
+    s: Session, rows: Rows, answer: Response, plan: Plan, scale: int, *, bare: bool = False
 ) -> Ring:
-    """X' W X / 2**scale + penalty, [classes * width]**2, with `MATRIX_BITS` fraction bits.
+    """X' W X / 2**scale, [classes * width]**2, with `MATRIX_BITS` fraction bits.
 
     Unless it is ``bare`` it is for a step: weights are those for steps, and get a unit in the last place more, as
     they vanish where labels are told apart perfectly, and steps would grow without end.
     """
     f = plan.family
-    cut = 2 * f.x + scale_of(rows) - MATRIX_BITS - round(math.log2(answer.level))
-    found = []
+    cut = 2 * f.x + scale - MATRIX_BITS - round(math.log2(answer.level))
     each = answer.weight if bare or answer.bend is None else answer.bend
     if each is None and not plan.weights:
-        found.append(mean_gram(s, rows.columns, rows.columns, plan.curvature_bits, cut, "gram"))
-    else:
-        size = rows.count if f.classes == 1 else AT_ONCE // f.classes
-        for first in range(0, rows.count, max(1, size)):
-            some = slice(first, first + size)
-            curve = None if each is None else each[:, some]
-            own = rows.more["weight"][some].reshape(1, -1) if plan.weights else None
-            weights = _Weights(curve, own, 0 if bare else 1)
-            found.append(_gram(s.fork(f"curve{first}"), rows, first, weights, plan, cut))
-    total = truncate(s, penalty, GRADIENT - MATRIX_BITS, "curve.penalty")
-    if f.classes > 1:
-        total = _classes(s, total, plan)
-    for part in found:
-        total = total + part
-    return total
+        return mean_gram(s, rows.columns, rows.columns, plan.curvature_bits, cut, "gram")
+    size = rows.count if f.classes == 1 else AT_ONCE // f.classes
+    found: Ring | None = None
+    for first in range(0, max(1, rows.count), max(1, size)):
+        some = slice(first, first + size)
+        curve = None if each is None else each[:, some]
+        own = rows.more["weight"][some].reshape(1, -1) if plan.weights else None
+        weights = _Weights(curve, own, 0 if bare else 1)
+        part = _gram(s.fork(f"curve{first}"), rows, first, weights, plan, cut)
+        found = part if found is None else found + part
+    if found is None:
+        raise Fault("learn.curve", "there are no rows to take a curvature of")
+    return found
+
+
+def penalised(s: Session, curve: Ring, penalty: Ring, plan: Plan, step: str = "curve") -> Ring:
+    """A curvature, [classes * width]**2 or of a class, and the penalty's [width]**2, with `MATRIX_BITS`."""
+    total = truncate(s, penalty, GRADIENT - MATRIX_BITS, f"{step}.penalty")
+    return curve + (_classes(s, total, plan) if curve.shape[0] > plan.width else total)
 
 
 @dataclass(frozen=True, repr=False)

@@ -32,32 +32,55 @@ from hanse.align import JoinPolicy, Upload, align
 from hanse.align.upload import receive_rows
 from hanse.engine.compare import ring_bits, sign_bit
 from hanse.engine.fixed import truncate
-from hanse.engine.matrices import combined, mean_cross
-from hanse.engine.multiply import matmul, multiply
+from hanse.engine.multiply import multiply
 from hanse.engine.session import Session
 from hanse.engine.shares import SEATS, Ring, Words, join_elements, words_for
-from hanse.errors import Refusal
-from hanse.gate.model import note_keys, open_whether_all, send_numbers
+from hanse.errors import Fault, Refusal
+from hanse.gate.model import note_keys, note_places, open_whether_all, send_numbers
 from hanse.gate.record import Record
+from hanse.learn.linear import apart
 from hanse.learn.linear.certainty import known, pearson, variances
-from hanse.learn.linear.curve import FLOOR, GRADIENT, curvature, newton, scale_of, steer
-from hanse.learn.linear.families import ETA
+from hanse.learn.linear.columns import receive_columns
+from hanse.learn.linear.curve import (
+    FLOOR,
+    GRADIENT,
+    Steer,
+    curvature,
+    newton,
+    penalised,
+    scale_of,
+    steer,
+)
 from hanse.learn.linear.keys import receive_elements, rows_in_common
-from hanse.learn.linear.links import COARSE, FINE, Response, first_responses, responses
+from hanse.learn.linear.links import Response, beside, responses
+from hanse.learn.linear.looks import BOUNDED, Looks, bounded, predictor
 from hanse.learn.linear.metrics import measured
 from hanse.learn.linear.penalties import Penalties, receive_penalties
 from hanse.learn.linear.plan import BETA, Plan
 from hanse.learn.linear.rows import Rows, open_rows_of, room_for, rows_of
 from hanse.learn.linear.sparse import Held, none_held, proximal, pull_of
+from hanse.learn.linear.whole import places_of_all, receive_whole, receive_whole_flags
 from hanse.wire import Channel
+
+__all__ = [
+    "Seen",
+    "Telling",
+    "fit",
+    "joined",
+    "predictor",
+    "run_seat",
+    "too_few",
+    "too_few_to_test",
+]
 
 SETTLED = 1 << (BETA - 14)
 PROMISE = 22  # fraction bits of slope and move in what a step promises
 SURE, EARLIER = 6, 7  # before this iteration a promise must be so many powers of two smaller
 NEXT_TO_NOTHING = 25  # a loss of 2**-26 a row
-OF_ALL_ROWS, OF_LOG_LINKS = 14, 12  # or of 2**-15 of all rows together; of coarser columns 2**-13
+FALLING, SURELY = 21, 32  # where promises fall fast, the next one counts
+OF_ALL_ROWS = 14  # or of 2**-15 of all rows together, of a log link of 2**-13,
+COARSER = 23  # but then not more than 2**-24 a row
 Telling = Callable[[Channel, Record, Ring, str, tuple[int, str], str], None]
-BOUNDED = 3
 REFRESH = (1, 2, 3, 5)  # iterations that look at the curvature anew, and every other one from 6 on
 
 
@@ -76,7 +99,7 @@ def run_seat(s: Session, record: Record, plan: Plan, tell: Telling = send_number
     ``tell`` gets every output; between organisations it is kept until every provider's gate has agreed.
     """
     plan.check()
-    rows, matched = _joined(s.fork("training"), record, plan, "training")
+    rows, matched = joined(s.fork("training"), record, plan, "training")
     if matched < plan.rows_wanted or not rows.count:
         raise too_few(matched, plan.rows_wanted)
     learning = s.fork("fit")
@@ -89,7 +112,7 @@ def run_seat(s: Session, record: Record, plan: Plan, tell: Telling = send_number
         _tell(tell, s, record, plan, found, "errors", "the variances")
     test = s.fork("test")
     if plan.holdout:
-        rows, tested = _joined(s.fork("holdout"), record, plan, "holdout")
+        rows, tested = joined(s.fork("holdout"), record, plan, "holdout")
         if plan.least_test and tested < plan.least_test:
             raise too_few_to_test(tested, plan.least_test)
     figures, what = measured(test, rows, predictor(test, rows, beta, plan), plan)
@@ -128,7 +151,7 @@ def too_few_to_test(tested: int, wanted: int) -> Refusal:
 # --- steps 2 and 3 ----------------------------------------------------------------------------------
 
 
-def _joined(s: Session, record: Record, plan: Plan, part: str) -> tuple[Rows, int]:
+def joined(s: Session, record: Record, plan: Plan, part: str) -> tuple[Rows, int]:
     """Rows that all providers have, and about how many (noised where rows are hidden)."""
     if plan.open:
         return _in_the_open(s, record, plan, part)
@@ -156,13 +179,29 @@ def _in_the_open(s: Session, record: Record, plan: Plan, part: str) -> tuple[Row
     names = [p.name for p in plan.providers]
     count = rows_in_common(s, names, part)
     note_keys(record, f"{part}.keys", names, count)
+    chosen = []
+    if plan.whole:
+        capacities = [p.training if part == "training" else p.holdout for p in plan.providers]
+        chosen = places_of_all(s, names, part, count, capacities)
+        sizes = {name: one.size for name, one in zip(names, chosen, strict=True)}
+        note_places(record, f"{part}.places", sizes)
     whole, places = room_for(plan, count)
     flags: Words | None = None
     for number, name in enumerate(names):
-        shape = (len(places[number]), count)
-        receive_elements(s, SEATS + number, name, part, shape, (whole, places[number]))
         planes = sum(n.flag for n in plan.numbers(number)) - 1  # all but "here": everybody is
-        if number == 0 and planes:
+        flagged = number == 0 and planes > 0
+        shape, into = (len(places[number]), count), (whole, places[number])
+        if chosen:
+            receive_whole(s, SEATS + number, name, part, chosen[number], into)
+            if flagged:
+                what = f"{name}.{part}.flags"
+                flags = receive_whole_flags(s, SEATS, what, planes, chosen[number])
+            continue
+        if plan.filed(count):
+            receive_columns(s, SEATS + number, name, part, count, into)
+        else:
+            receive_elements(s, SEATS + number, name, part, shape, into)
+        if flagged:
             flags = receive_rows(s, SEATS, f"{name}.{part}.flags", planes, words_for(count))
     return open_rows_of(s, whole, flags, plan), count
 
@@ -175,27 +214,41 @@ def fit(
 ) -> tuple[Ring, int, bool]:
     """(coefficients [classes, width] with `BETA` fraction bits, iterations, whether it settled)."""
     size = plan.family.classes * plan.width
-    held, steered = none_held(size), None
+    held, last = none_held(size), None
+    steered: list[Steer] = []
+    looks = Looks(rows, plan, penalties.square)
+    promises: list[Ring] = []
     floor = pull_of(size) if plan.l1 else 2.0**-FLOOR
-    few = OF_LOG_LINKS if plan.family.log_link else OF_ALL_ROWS
-    least = min(NEXT_TO_NOTHING, few + scale_of(rows))
+    few = OF_ALL_ROWS + scale_of(rows)
+    # Columns of a log link are coarser: below this a promise may be rounding.
+    few = max(COARSER, few - 2) if plan.family.log_link else few
+    least = min(NEXT_TO_NOTHING, few)
     for number in range(1, plan.most_iterations + 1):
         step = s.fork(f"iteration{number}")
         s.report("iteration", number / plan.most_iterations)
         beta = held.z.reshape(plan.family.classes, plan.width)
-        answer = _answer(step, rows, beta, plan, number)
-        slope = _gradient(step, rows, answer.residual, beta, plan, penalties.square)
-        if steered is None or _refreshed(number, plan):
-            curve = curvature(step, rows, answer, plan, penalties.square)
-            steered = steer(step, curve, floor)
-        if penalties.thresholds is None:
-            new = Held(held.z - newton(step, slope, steered, plan.family.classes), held.u)
+        curved = not steered or _refreshed(number, plan)
+        slope, curves = looks.at(step, beta, number, curved=curved)
+        if curves:
+            steered = [steer(step.fork(f"steer{n}"), c, floor) for n, c in enumerate(curves)]
+        if not steered:
+            raise Fault("learn.curve", "the first iteration takes no curvature")
+        if plan.apart:
+            last = apart.step(step, slope, steered, last, plan.family.classes)
+            new = Held(held.z - last, held.u)
+        elif penalties.thresholds is None:
+            new = Held(held.z - newton(step, slope, steered[0], plan.family.classes), held.u)
         else:
-            new = proximal(step, slope, held, steered, penalties.thresholds)
+            new = proximal(step, slope, held, steered[0], penalties.thresholds)
         move, held = new.z - held.z, new
         # The first iterations take a coarse mean, so that they cannot tell whether it has settled.
-        little = least + (EARLIER if number < SURE else 0)
-        if number >= 3 and _settled(step, record, move, None if plan.l1 else slope, little, number):
+        # A step that is not Newton's leaves more undone than it promised.
+        little = least + (EARLIER if number < SURE or plan.apart else 0)
+        if number >= 3 and not plan.l1:
+            # Two classes fall as Newton's steps do; a log link may stand still for a while.
+            kept = promises[-1:] if plan.family.name == "logistic" else []
+            promises = [*kept, _promise(step, slope, move)]
+        if number >= 3 and _settled(step, record, move, promises, little, number):
             return held.z.reshape(plan.family.classes, plan.width), number, True
     return held.z.reshape(plan.family.classes, plan.width), plan.most_iterations, False
 
@@ -204,67 +257,50 @@ def _refreshed(number: int, plan: Plan) -> bool:
     """An old curvature is too small where means have grown, and steps then overshoot: a log link wants it new."""
     if plan.family.flat:
         return number == 1
-    if _bounded(plan, BOUNDED):  # nothing new before, everything after
+    if plan.apart:
+        return number in apart.REFRESH
+    if bounded(plan, BOUNDED):  # nothing new before, everything after
         return number == 1 or number > BOUNDED
     return plan.family.log_link or number in REFRESH or (number > 5 and number % 2 == 0)
 
 
-def _answer(s: Session, rows: Rows, beta: Ring, plan: Plan, number: int) -> Response:
-    first = first_responses(s, rows, plan) if number == 1 else None
-    if first is not None:
-        return first
-    eta = predictor(s, rows, beta, plan)
-    found = responses(s, rows, eta, plan, COARSE if number == 2 else FINE)
-    return replace(found, weight=None, level=0.25) if _bounded(plan, number) else found
-
-
-def _bounded(plan: Plan, number: int) -> bool:
-    """Offsets may be far from what the label says, where Newton's steps overshoot: the first steps of a logistic
-    model then take 1/4 for all rows, which is never too little."""
-    return plan.offset and plan.family.name == "logistic" and number <= BOUNDED
-
-
-def predictor(s: Session, rows: Rows, beta: Ring, plan: Plan) -> Ring:
-    """X b, and the offset if there is one: [classes, rows] with `ETA` fraction bits."""
-    wide = [combined(s, rows.columns, beta[c], f"predictor{c}") for c in range(beta.shape[0])]
-    whole = join_elements([w.reshape(1, rows.count) for w in wide])
-    eta = truncate(s, whole, plan.family.x + BETA - ETA, "predictor.cut")
-    if "offset" in rows.more:
-        eta = eta + rows.more["offset"].reshape(1, rows.count)
-    return eta
-
-
-def _gradient(
-    s: Session, rows: Rows, residual: Ring, beta: Ring, plan: Plan, penalty: Ring
-) -> Ring:
-    """X' residual / 2**scale + penalty b, [classes * width, 1], with `GRADIENT` fraction bits."""
-    f = plan.family
-    cut = f.x + f.mean + scale_of(rows) - GRADIENT
-    loss = mean_cross(s, residual, rows.columns, plan.gradient_bits, cut, "gradient")
-    short = truncate(s, beta, BETA - 20, "penalty.beta")
-    pulled = truncate(s, matmul(s, short, penalty, "penalty"), 20, "penalty.cut")
-    return (loss + pulled).reshape(loss.size, 1)
-
-
 def _settled(
-    s: Session, record: Record, move: Ring, slope: Ring | None, little: int, number: int
+    s: Session, record: Record, move: Ring, promises: list[Ring], little: int, number: int
 ) -> bool:
-    """One bit: no move is long, or what the step promised, slope * move, is below 2**-little."""
+    """One bit: no move is long; or what the last step promised, slope * move, is below 2**-little; or it is below
+    2**-FALLING, and at the rate at which promises fall the next one will be below 2**-(SURELY)."""
     least = s.public_ring(np.full(move.size, SETTLED, np.uint64))
     far = sign_bit(s, join_elements([least + move, least - move]), "settled.far")
     value = ring_bits(s, far.reshape(1, far.shape[-1]), "settled.count").sum().reshape(1)
-    if slope is not None:
-        short = truncate(s, slope.reshape(move.size), GRADIENT - PROMISE, "settled.slope")
-        step = truncate(s, move, BETA - PROMISE, "settled.move")
-        promised = -multiply(s, short, step, "settled.promise").sum().reshape(1)
-        enough = s.public_ring(np.full(1, 1 << (2 * PROMISE - little), np.uint64)) - promised
-        poor = ring_bits(s, sign_bit(s, enough, "settled.enough").reshape(1, 1), "settled.poor")[0]
-        value = multiply(s, value, poor, "settled.both")
+    if promises:
+        last = promises[-1]
+        wanted = [_limit(s, little) - last]
+        if len(promises) > 1:
+            falls = promises[-2].times(1 << (2 * PROMISE - SURELY)) - multiply(
+                s, last, last, "settled.squared"
+            )
+            wanted += [_limit(s, FALLING) - last, falls]
+        signs = sign_bit(s, join_elements(wanted), "settled.enough")
+        poor = ring_bits(s, signs.reshape(1, signs.shape[-1]), "settled.poor")[0]
+        value = multiply(s, value, poor[:1], "settled.both")
+        if len(wanted) > 1:
+            value = multiply(s, value, poor[1:].sum().reshape(1), "settled.falls")
     verdict = sign_bit(s, value - s.public_ring(np.ones(1, np.uint64)), "settled.sign")
     return open_whether_all(
         s, record, verdict, f"whether the model had settled after {number} iterations",
         f"settled{number}",
     )  # fmt: skip
+
+
+def _limit(s: Session, little: int) -> Ring:
+    return s.public_ring(np.full(1, 1 << (2 * PROMISE - little), np.uint64))
+
+
+def _promise(s: Session, slope: Ring, move: Ring) -> Ring:
+    """By how much a step of such a slope is to lower the loss, twice: [1] with 2 * `PROMISE` bits."""
+    short = truncate(s, slope.reshape(move.size), GRADIENT - PROMISE, "settled.slope")
+    step = truncate(s, move, BETA - PROMISE, "settled.move")
+    return -multiply(s, short, step, "settled.promise").sum().reshape(1)
 
 
 # --- step 9 -----------------------------------------------------------------------------------------
@@ -274,10 +310,22 @@ def _variances(s: Session, rows: Rows, beta: Ring, plan: Plan, penalties: Penalt
     """By party, of its standardised coefficients, from the curvature at the end; before them log2 of what a party
     divides them by, the rows on shares rounded up."""
     eta = predictor(s, rows, beta, plan)
-    answer = responses(s, rows, eta, plan)
-    curve = curvature(s, rows, answer, plan, penalties.square, bare=True)
+    curve: Ring | None = None
+    off, bare, done = [], [], 0
+    for number, part in enumerate(rows.parts(plan.batch_rows)):
+        own = s.fork(f"batch{number}")
+        answer = responses(own, part, eta[:, done : done + part.count], plan)
+        bend = curvature(own, part, answer, plan, scale_of(rows), bare=True)
+        curve = bend if curve is None else curve + bend
+        off.append(answer.residual)
+        bare.append(answer.bare)
+        done += part.count
+    if curve is None:
+        raise Fault("learn.curve", "there are no rows to take a curvature of")
     dispersion = penalties.dispersion
     if dispersion is None or not known(plan.family):
+        answer = Response(beside(off), None, beside(bare))
         dispersion = pearson(s, rows, eta, answer, plan)
-    found = variances(s, steer(s, curve), penalties.turns, dispersion, plan)
+    steered = steer(s, penalised(s, curve, penalties.square, plan))
+    found = variances(s, steered, penalties.turns, dispersion, plan)
     return [join_elements([s.public_ring(np.full(1, scale_of(rows), np.uint64)), f]) for f in found]

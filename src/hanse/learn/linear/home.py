@@ -18,6 +18,11 @@ from hanse.learn.linear.families import COLUMN_WHOLE
 Matrix = NDArray[np.float64]
 FLAT = 1e-4  # directions with less than this part of a column's variance are not blown up further
 MOST_COLUMNS = 512
+_EDGE = (1 << COLUMN_WHOLE) - 0.1
+_WORK, _LEAST = (
+    1 << 17,
+    256,
+)  # products, and rows, at a time: small enough for one processor and its cache
 
 
 @dataclass(frozen=True)
@@ -48,9 +53,19 @@ class Basis:
         kept = set(self.kept.tolist())
         return tuple(n for i, n in enumerate(self.names) if i not in kept)
 
-    def shared(self, values: Matrix) -> Matrix:
-        """Rows [n, columns] in the basis in which they are shared."""
-        return np.asarray((values[:, self.kept] - self.mean) @ self.turn)
+    def shared(
+        self, values: Matrix, rows: NDArray[np.intp] | None = None, some: slice = slice(None)
+    ) -> Matrix:
+        """Values [n, columns], or these ``rows`` of them, in the basis in which they are shared, or in ``some``
+        columns of it; a column lies together in memory. Rows to test on that lie further out than any row to learn
+        from can, count as at the edge."""
+        turn = np.ascontiguousarray(self.turn[:, some].T)
+        out = np.empty((turn.shape[0], values.shape[0] if rows is None else rows.size))
+        for part in _parts(out.shape[1], self.width):
+            seen = values[part if rows is None else rows[part]]
+            np.matmul(turn, _centred(seen, self.kept, self.mean).T, out=out[:, part])
+            np.clip(out[:, part], -_EDGE, _EDGE, out=out[:, part])
+        return out.T
 
     def raw(self, shared: Matrix) -> tuple[Matrix, float]:
         """(coefficients of all columns, this party's part of the intercept) of coefficients [width]."""
@@ -96,16 +111,39 @@ def basis_of(
         )
     seen = values[training]
     mean = seen.mean(axis=0) if seen.size else np.zeros(values.shape[1])
-    sd = seen.std(axis=0) if seen.size else np.zeros(values.shape[1])
+    everything = np.arange(values.shape[1])
+    spread = _products(seen, everything, mean)
+    sd = np.sqrt(np.diag(spread))
     kept = np.flatnonzero(sd > 1e-9 * np.maximum(1e-300, np.abs(mean)))
     mean, sd = mean[kept], sd[kept]
-    standard = (seen[:, kept] - mean) / sd
-    spread, directions = np.linalg.eigh(standard.T @ standard / max(1, seen.shape[0]))
-    turn = directions / np.sqrt(np.maximum(spread, FLAT) + ridge) @ directions.T
+    size, directions = np.linalg.eigh(spread[np.ix_(kept, kept)] / np.outer(sd, sd))
+    turn = directions / np.sqrt(np.maximum(size, FLAT) + ridge) @ directions.T
     if not whiten:
         turn = np.eye(kept.size)
-    # What is far out is scaled into the declared range; holdout rows count too.
-    everybody = (values[:, kept] - mean) / sd @ turn
-    far = np.abs(everybody).max(axis=0, initial=0.0) / ((1 << COLUMN_WHOLE) - 0.1)
-    turn = turn / np.maximum(1.0, far) / sd[:, None]
+    turn = turn / sd[:, None]
+    # What is far out is scaled into the declared range; a row to test on must not blur those to learn from.
+    far = np.zeros(kept.size)
+    for part in _parts(seen.shape[0], kept.size):
+        some = _centred(seen[part], kept, mean) @ turn
+        far = np.maximum(far, np.abs(some).max(axis=0, initial=0.0))
+    turn = turn / np.maximum(1.0, far / _EDGE)
     return Basis(columns.names, kept, mean, sd, turn)
+
+
+def _parts(rows: int, width: int) -> list[slice]:
+    some = max(_LEAST, _WORK // max(1, width) ** 2)
+    return [slice(first, first + some) for first in range(0, rows, some)]
+
+
+def _centred(values: Matrix, kept: NDArray[np.int64], mean: Matrix) -> Matrix:
+    """Some rows' columns that vary, less their means."""
+    return np.asarray((values if kept.size == values.shape[1] else values[:, kept]) - mean)
+
+
+def _products(values: Matrix, kept: NDArray[np.int64], mean: Matrix) -> Matrix:
+    """Their covariances, [kept, kept]; some rows at a time, which stay in a cache."""
+    total = np.zeros((kept.size, kept.size))
+    for part in _parts(values.shape[0], kept.size):
+        some = _centred(values[part], kept, mean)
+        total += some.T @ some
+    return np.asarray(total / max(1, values.shape[0]))

@@ -29,20 +29,58 @@ _DIGEST = 4  # words
 
 def common_keys(channel: Channel, number: int, parties: int, part: str, ids: U64) -> U64:
     """At provider ``number``: the keys [rows] all parties have, rising; seats are told their count and hash."""
+    found, *others = keys_of_all(channel, number, parties, part, ids)
+    for theirs in others:
+        found = np.intersect1d(found, theirs)
+    tell_found(channel, part, found)
+    return found
+
+
+def keys_of_all(
+    channel: Channel, number: int, parties: int, part: str, ids: U64,
+    most: Sequence[tuple[str, int]] = (),
+) -> list[U64]:  # fmt: skip
+    """At provider ``number``: every party's keys, rising, by number.
+
+    ``most``: (name, how many rows there may be) of every party. `Foul` for more keys, or keys that do not rise.
+    """
     own = np.sort(ids)
     others = [n for n in range(parties) if n != number]
     for other in others:
         channel.send(SEATS + other, f"keys.{part}.count", np.array([own.size], np.uint64))
         channel.send(SEATS + other, f"keys.{part}", own)
-    found = own
-    for other in others:
-        count = int(channel.receive(SEATS + other, f"keys.{part}.count", _U64, (1,))[0])
-        theirs = channel.receive(SEATS + other, f"keys.{part}", _U64, (count,))
-        found = np.intersect1d(found, theirs)
+    found = []
+    for other in range(parties):
+        theirs = own
+        if other != number:
+            count = int(channel.receive(SEATS + other, f"keys.{part}.count", _U64, (1,))[0])
+            name, capacity = most[other] if most else (f"party {other}", count)
+            require_few(name, count, capacity)
+            theirs = np.asarray(channel.receive(SEATS + other, f"keys.{part}", _U64, (count,)))
+            require_rising(name, theirs)
+        found.append(theirs)
+    return found
+
+
+def require_few(party: str, count: int, capacity: int) -> None:
+    """`Foul` for more keys than the party may have rows: nobody makes room for them."""
+    if count > capacity:
+        raise Foul("learn.keys", f"{party} shows more keys than the {capacity} rows that its dataset may have",
+                   where=f"provider {party}", remedy=f"{party} must check its node; nothing opened")  # fmt: skip
+
+
+def require_rising(party: str, keys: U64) -> None:
+    """`Foul` for keys that are there twice, or out of order."""
+    if not (keys[1:] > keys[:-1]).all():
+        raise Foul("learn.keys", f"{party} shows keys twice, or out of order",
+                   where=f"provider {party}", remedy=f"{party} must check its node; nothing opened")  # fmt: skip
+
+
+def tell_found(channel: Channel, part: str, found: U64) -> None:
+    """Tell the seats how many keys all parties have, and their hash."""
     digest = np.frombuffer(hashlib.sha256(octets(found)).digest(), _U64)
     for seat in range(SEATS):
         channel.send(seat, f"keys.{part}.found", np.array([found.size, *digest], np.uint64))
-    return found
 
 
 def rows_in_common(s: Session, names: list[str], part: str) -> int:

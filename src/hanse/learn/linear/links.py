@@ -40,14 +40,19 @@ class Response:
     bend: Ring | None = None
 
 
-def responses(s: Session, rows: Rows, eta: Ring, plan: Plan, degree: int = FINE) -> Response:
-    """Of all rows, some at a time; ``eta`` [classes, rows]. Residuals are weighted where rows have weights."""
+def responses(
+    s: Session, rows: Rows, eta: Ring, plan: Plan, degree: int = FINE, *, weigh: bool = True
+) -> Response:
+    """Of all rows, some at a time; ``eta`` [classes, rows]. Residuals are weighted where rows have weights.
+
+    ``weigh``: whether a curvature is wanted too; else two classes have no weight, and no link one for a step.
+    """
     residuals, weights, bends = [], [], []
     for first in range(0, max(1, rows.count), AT_ONCE):
         last = min(rows.count, first + AT_ONCE)
         part = s.fork(f"rows{first}")
         found, weight, bend = _response(
-            part, rows.part(first, last), eta[:, first:last], plan, degree
+            part, rows.part(first, last), eta[:, first:last], plan, degree, weigh
         )
         residuals.append(found)
         if weight is not None:
@@ -116,7 +121,7 @@ def label_of(rows: Rows, family: Family) -> Ring:
 
 
 def _response(
-    s: Session, rows: Rows, eta: Ring, plan: Plan, degree: int
+    s: Session, rows: Rows, eta: Ring, plan: Plan, degree: int, weigh: bool
 ) -> tuple[Ring, Ring | None, Ring | None]:
     """(residual, weight in the curvature, weight for a step).
 
@@ -128,7 +133,7 @@ def _response(
         return truncate(s, eta, ETA - f.mean, "identity") - label_of(rows, f), None, None
     if f.name == "logistic":
         mean = sigmoid(s, eta, ETA, degree, f.mean, "sigmoid")
-        weight = mean - product(s, mean, mean, f.mean, "weight")
+        weight = mean - product(s, mean, mean, f.mean, "weight") if weigh else None
         return mean - label_of(rows, f), weight, None
     if f.classes > 1:
         shares = softmax(s, eta, ETA, "softmax")
@@ -139,7 +144,7 @@ def _response(
     else:
         first, second = log_terms(s, rows, flat, f, "exp")
     first, second = first.reshape(1, rows.count), second.reshape(1, rows.count)
-    bend = truncate(s, first + second, 1, "bend")
+    bend = truncate(s, first + second, 1, "bend") if weigh else None
     return first - second, None if f.power == 2 else first, bend
 
 

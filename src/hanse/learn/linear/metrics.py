@@ -27,7 +27,7 @@ from hanse.learn.evaluation.judging import read as judged_figures
 from hanse.learn.evaluation.ranking import RANKING_SUMS, absolute, ranking, read_ranking
 from hanse.learn.evaluation.report import Curve
 from hanse.learn.linear.families import ETA, WEIGHT
-from hanse.learn.linear.links import FINE, log_terms, mean_of
+from hanse.learn.linear.links import AT_ONCE, FINE, log_terms, mean_of
 from hanse.learn.linear.plan import Plan
 from hanse.learn.linear.rows import Rows
 
@@ -71,7 +71,12 @@ def _as_judged(s: Session, rows: Rows, eta: Ring, plan: Plan) -> Judged:
     f, half = plan.family, None
     label = rows.label.reshape(rows.count)
     if f.name == "logistic":
-        mean = sigmoid(s, eta, ETA, FINE, f.mean, "sigmoid")
+        mean = join_elements(
+            [
+                sigmoid(s, eta[first : first + AT_ONCE], ETA, FINE, f.mean, f"sigmoid{first}")
+                for first in range(0, max(1, rows.count), AT_ONCE)
+            ]
+        )
         return Judged(
             eta, mean, label.times(1 << f.mean), rows.here, rows.here_bit, rows.label_bit, f.mean
         )

@@ -40,6 +40,7 @@ class Outcome:
     trained_s: float = 0.0  # until all parties had their coefficients; bytes without the metrics'
     trained_cpu_s: float = 0.0
     trained_bytes: int = 0
+    peak_mib: float = 0.0  # of the process, until the joint model and its metrics were there
     curve: Curve | None = None  # of the score, in ten bands
 
     def body(self) -> dict[str, Any]:

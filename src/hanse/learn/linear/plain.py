@@ -13,6 +13,8 @@ from hanse.learn.linear.families import Family
 Matrix = NDArray[np.float64]
 STEPS = 50
 SWEEPS = 2000
+MOST_SOLVED = 400  # coefficients of several classes whose matrix is solved directly
+CONJUGATE = 400  # steps at most where it is not
 
 
 @dataclass(frozen=True)
@@ -152,24 +154,62 @@ def _softmax(standard: Matrix, y: Matrix, family: Family, l2: float, weight: Mat
     hot = (y[:, None] == np.arange(classes)).astype(np.float64)
     one = l2 * np.eye(size)
     one[0, 0] = 0.0
-    penalty = np.kron(np.eye(classes), one)
+    penalty = np.kron(np.eye(classes), one) if classes * size <= MOST_SOLVED else one
     beta = np.zeros((classes, size))
     for step in range(1, STEPS + 1):
         p, _ = mean_and_weight(rows @ beta.T, family)
         gradient = ((p - hot) * share[:, None]).T @ rows + beta @ one
-        hessian = penalty.copy()
-        for j in range(classes):
-            for k in range(classes):
-                bend = share * p[:, j] * ((j == k) - p[:, k])
-                hessian[j * size : (j + 1) * size, k * size : (k + 1) * size] += (
-                    rows * bend[:, None]
-                ).T @ rows
-        move = np.linalg.lstsq(hessian, gradient.reshape(-1), rcond=1e-12)[0].reshape(beta.shape)
+        if classes * size > MOST_SOLVED:
+            move = _conjugate(rows, share, p, one, gradient)
+        else:
+            hessian = _hessian(rows, share, p) + penalty
+            move = np.linalg.lstsq(hessian, gradient.reshape(-1), rcond=1e-12)[0]
+            move = move.reshape(beta.shape)
         move *= min(1.0, 5.0 / max(1e-300, float(np.abs(move).max())))
         beta = beta - move
         if np.abs(move).max() < 1e-9:
             return Fit(beta[:, 1:], beta[:, 0], step, True)
     return Fit(beta[:, 1:], beta[:, 0], STEPS, False)
+
+
+def _hessian(rows: Matrix, share: Matrix, p: Matrix) -> Matrix:
+    """Of softmax, [classes * columns]**2."""
+    classes, size = p.shape[1], rows.shape[1]
+    found = np.empty((classes * size, classes * size))
+    for j in range(classes):
+        for k in range(classes):
+            bend = share * p[:, j] * ((j == k) - p[:, k])
+            found[j * size : (j + 1) * size, k * size : (k + 1) * size] = (
+                rows * bend[:, None]
+            ).T @ rows
+    return found
+
+
+def _conjugate(rows: Matrix, share: Matrix, p: Matrix, one: Matrix, gradient: Matrix) -> Matrix:
+    """hessian**-1 gradient [classes, columns] by conjugate gradients, preconditioned by the columns' own products:
+    of many coefficients the matrix itself is too large.
+    """
+    inverse = np.linalg.pinv((rows * share[:, None]).T @ rows / p.shape[1] + one, hermitian=True)
+
+    def bent(v: Matrix) -> Matrix:
+        eta = rows @ v.T
+        off = p * (eta - (p * eta).sum(axis=1, keepdims=True))
+        return np.asarray((off * share[:, None]).T @ rows + v @ one)
+
+    move, left = np.zeros_like(gradient), gradient - gradient.mean(axis=0)
+    turned = left @ inverse
+    way, now = turned, float((left * turned).sum())
+    aim = 1e-16 * now
+    for _ in range(CONJUGATE):
+        if now <= aim:
+            break
+        image = bent(way)
+        length = now / float((way * image).sum())
+        move, left = move + length * way, left - length * image
+        turned = left @ inverse
+        then = float((left * turned).sum())
+        way, now = turned + then / now * way, then
+    return move
 
 
 def _errors(
@@ -200,10 +240,12 @@ def metrics(
     if family.classes > 1:
         shares, _ = mean_and_weight(eta, family)
         own = shares[np.arange(y.size), y.astype(np.int64)]
-        return {
+        told = {
             "log_loss": float(np.average(-np.log(np.maximum(own, 1e-300)), weights=weight)),
             "accuracy": float(np.average(own >= shares.max(axis=1), weights=weight)),
         }
+        # On shares too, rows that weigh differently have no AUC.
+        return told if weight is not None else {**told, "auc": against_the_rest(shares, y)}
     mean, _ = mean_and_weight(eta, family)
     off = mean - y
     found = {
@@ -235,6 +277,13 @@ def auc(score: Matrix, y: Matrix) -> float:
     pairs = positive.sum() * negative.sum()
     below = np.cumsum(negative) - negative / 2
     return float((positive * below).sum() / pairs) if pairs else float("nan")
+
+
+def against_the_rest(shares: Matrix, y: Matrix) -> float:
+    """The mean over classes of the AUC of each against the rest, by its share; those without rows are left out."""
+    each = [auc(shares[:, c], (y == c).astype(np.float64)) for c in range(shares.shape[1])]
+    known = [value for value in each if np.isfinite(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def ks(score: Matrix, y: Matrix) -> float:

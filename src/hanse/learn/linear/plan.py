@@ -17,10 +17,12 @@ ROWS_PER_COLUMN = 20
 LEAST_TEST = 200  # matched people to test a model on: exact figures of fewer, in ten bands, are about single people
 BETA = 28  # fraction bits of a coefficient
 MOST_PROVIDERS = 6
-MOST_COEFFICIENTS = 1024  # of a multinomial model, over all classes: its curvature is their square
+MOST_COEFFICIENTS = 4096  # of a multinomial model, over all classes
+MOST_TOGETHER = 400  # of these: with more, each class is turned by its own curvature (`apart`)
 LOG_BITS = (
     32  # y log y of a label of a log link: below 2**17, sign, and the fraction bits of a mean
 )
+LEAST_BATCH, MOST_BATCH = 1 << 10, 1 << 20  # rows of a batch
 ALIGNMENTS = ("hidden", "open")
 
 
@@ -67,6 +69,8 @@ class Plan:
     offset: bool = False
     errors: bool = False  # whether parties get the standard errors of their coefficients
     least_test: int = 0  # matched rows to test on, below which nothing is told
+    batch_rows: int | None = None  # rows in memory at a time; None: all of them
+    whole: bool = False  # open rows are shared whole, so that they can be committed to (`whole`)
 
     @property
     def label_party(self) -> str:
@@ -75,6 +79,10 @@ class Plan:
     @property
     def open(self) -> bool:
         return self.alignment == "open"
+
+    def filed(self, rows: int) -> bool:
+        """Whether so many rows are more than a batch, so that their columns lie in a file (`filed`)."""
+        return self.batch_rows is not None and self.batch_rows < rows
 
     @property
     def width(self) -> int:
@@ -92,6 +100,11 @@ class Plan:
     def holdout(self) -> bool:
         """Whether some rows are kept for the metrics; else those come from the rows learned from."""
         return any(p.holdout for p in self.providers)
+
+    @property
+    def apart(self) -> bool:
+        """Whether classes have so many coefficients that each has a curvature of its own only."""
+        return self.family.classes > 1 and self.width * self.family.classes > MOST_TOGETHER
 
     def blocks(self) -> list[slice]:
         """Where each provider's coefficients are; the label party's block begins with the intercept."""
@@ -145,6 +158,9 @@ class Plan:
         if self.alignment not in ALIGNMENTS:
             raise Refusal("learn.alignment", f"there is no alignment {self.alignment!r}",
                           remedy="hidden: nobody learns who matched; open: all parties see it")  # fmt: skip
+        if self.batch_rows is not None and not LEAST_BATCH <= self.batch_rows <= MOST_BATCH:
+            raise Refusal("learn.batch", f"batches of {self.batch_rows} rows are out of range",
+                          remedy=f"choose {LEAST_BATCH} to {MOST_BATCH}, or none")  # fmt: skip
         if self.width == 1:
             raise Refusal("learn.columns", "no party brings a column that varies",
                           remedy="bring columns that differ between rows")  # fmt: skip

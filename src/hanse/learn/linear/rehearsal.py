@@ -7,9 +7,11 @@ people would need a contract in which these people's authorisation is stated.
 
 from __future__ import annotations
 
+import resource
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -45,6 +47,7 @@ NEEDS = (
     "coefficients, and, where rows are people, their authorisation and where the evidence of it is kept"
 )
 JOIN = JoinPolicy(0.1, 1e-8)
+FAR = 1e-3  # a difference of a coefficient that wants a word
 Matrix = NDArray[np.float64]
 
 
@@ -52,11 +55,12 @@ def rehearse(
     tables: list[Table], model: str, *, l2: float = 1e-6, holdout: float = 0.3,
     least_rows: int | None = None, seed: str = "rehearsal", iterations: int = 20,
     policy: JoinPolicy = JOIN, l1: float = 0.0, power: float = 1.5, alignment: str = "hidden",
-    errors: bool = False,
+    errors: bool = False, batch_rows: int | None = None,
 ) -> Outcome:  # fmt: skip
     """Train over the tables' columns; the first one has the label. ``holdout`` is the share of ids kept to test.
 
-    ``power`` is a Tweedie model's; ``errors`` asks for standard errors. `Refusal` where the data cannot serve or
+    ``power`` is a Tweedie model's; ``errors`` asks for standard errors; ``batch_rows`` are in memory at a time, the
+    others in a file. `Refusal` where the data cannot serve or
     too few rows match.
     """
     _check(tables, l2, l1, holdout, alignment)
@@ -67,7 +71,10 @@ def rehearse(
     _warm_up()
     started = time.perf_counter(), time.process_time()
     ridge = l2 / family.start_weight
-    parties = [at_home(table, holdout, ridge, whiten=not l1) for table in tables]
+    with ThreadPoolExecutor() as homes:  # each at its own, so at the same time
+        parties = list(
+            homes.map(lambda table: at_home(table, holdout, ridge, whiten=not l1), tables)
+        )
     first = parties[0]
     label = label_of(raw_label, ~first.test, family, first.table.name,
                      first.table.weight, first.table.offset)  # fmt: skip
@@ -78,10 +85,11 @@ def rehearse(
             for p in parties
         ),
         l2, policy, iterations, least_rows, l1, alignment, label.weight is not None,
-        label.offset is not None, errors,
+        label.offset is not None, errors, batch_rows=batch_rows,
     )  # fmt: skip
     plan.check()
     seen, record, told, sent = _on_stage(plan, parties, label, seed)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     wall, cpu = time.perf_counter() - started[0], time.process_time() - started[1]
     before = time.perf_counter()
     joint, plain, alone = _compared(parties, plan, label)
@@ -89,7 +97,7 @@ def rehearse(
     last = max(t.at for t in told)
     trained = last[0] - started[0], last[1] - started[1]
     return _outcome(plan, parties, label, seen, record, told,
-                    (joint, plain, alone), (wall, cpu, spent, *trained), sent)  # fmt: skip
+                    (joint, plain, alone), (wall, cpu, spent, *trained, peak), sent)  # fmt: skip
 
 
 def _classes(label: NDArray[np.float64]) -> int:
@@ -237,7 +245,7 @@ def _offset(label: Label, family: Family) -> Matrix | None:
 def _outcome(
     plan: Plan, parties: list[Party], label: Label, seen: Seen, record: Record,
     told: list[Told], compared: tuple[Fit, dict[str, float], dict[str, float]],
-    spent: tuple[float, float, float, float, float], sent: tuple[int, int],
+    spent: tuple[float, float, float, float, float, float], sent: tuple[int, int],
 ) -> Outcome:  # fmt: skip
     (fit, plain, alone), f = compared, plan.family
     standard: dict[str, dict[str, float]] = {}
@@ -265,14 +273,15 @@ def _outcome(
         flat.append(np.stack(mine))
     gaps = np.abs(np.concatenate([*flat, told[0].block[:, :1]], axis=1) - np.column_stack(
         [np.atleast_2d(fit.coefficients), np.atleast_1d(fit.intercept)]))  # fmt: skip
+    gap = float(gaps.max(initial=0.0))
     certainty, off = _certainties(parties, told, flat, fit, stretch) if plan.errors else ({}, 0.0)
     return Outcome(
         f.name, tuple(p.name for p in plan.providers), seen.matched, seen.iterations,
         seen.settled, standard, raw, intercepts, metrics.read(told[0].sums, plan, label.scale),
-        plain, alone, float(gaps.max(initial=0.0)), fit.settled, spent[0], spent[1], spent[2],
-        sent[0], tuple(record.body()), tuple(_notes(plan, parties, seen, fit)), certainty, off,
+        plain, alone, gap, fit.settled, spent[0], spent[1], spent[2],
+        sent[0], tuple(record.body()), tuple(_notes(plan, parties, seen, fit, gap)), certainty, off,
         curve=metrics.curve_of(told[0].sums, plan, label.scale, label.shift),
-        trained_s=spent[3], trained_cpu_s=spent[4], trained_bytes=sent[0] - sent[1],
+        trained_s=spent[3], trained_cpu_s=spent[4], trained_bytes=sent[0] - sent[1], peak_mib=spent[5],
     )  # fmt: skip
 
 
@@ -299,7 +308,7 @@ def _certainties(
     return found, gap
 
 
-def _notes(plan: Plan, parties: list[Party], seen: Seen, fit: Fit) -> list[str]:
+def _notes(plan: Plan, parties: list[Party], seen: Seen, fit: Fit, gap: float) -> list[str]:
     notes = [f"a rehearsal: all parties in one process; {NEEDS}"]
     if plan.least_rows is not None:
         notes.append(
@@ -320,4 +329,10 @@ def _notes(plan: Plan, parties: list[Party], seen: Seen, fit: Fit) -> list[str]:
         notes.append("no rows were kept for the test: the metrics are of the rows learned from")
     if not fit.settled:
         notes.append("the plain model did not settle either")
+    elif seen.settled and gap > FAR:
+        notes.append(
+            f"a coefficient is {gap:.2g} from the plain model's: a rare value tells the label alone, or columns of "
+            "different parties say the same, so that coefficients may move and predictions do not; a larger --l2 "
+            "decides which"
+        )
     return notes

@@ -7,6 +7,7 @@ no seat can tell which they are. Open rows come as ring elements, in an order th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +17,12 @@ from hanse.align import Aligned, Layout, padded
 from hanse.engine.compare import ring_bits
 from hanse.engine.functions import ring_numbers
 from hanse.engine.session import Session
-from hanse.engine.shares import U64, Bits, Ring, Words, join_elements, words_for
+from hanse.engine.shares import U64, Bits, Ring, Words, words_for
 from hanse.engine.slicing import planes_of
 from hanse.entropy import Entropy
 from hanse.errors import Fault
 from hanse.learn.linear.families import Family, Label
+from hanse.learn.linear.filed import filed, from_column
 from hanse.learn.linear.plan import Number, Plan
 
 _AT_ONCE = 1 << 21  # numbers turned at a time: more of them leave the caches and take gigabytes
@@ -32,6 +34,7 @@ Values = dict[str, NDArray[np.float64]]
 class Rows:
     """Columns [width, rows], whether there is somebody [rows], label [classes, rows]; and by name what belongs to
     the label [rows]: its first response, logarithm, weight and so on. What is one bit is kept as a bit too.
+    Columns of a model in batches lie in a file (`filed`); parts of them are in memory.
     """
 
     columns: Ring
@@ -52,6 +55,15 @@ class Rows:
         return Rows(
             self.columns[some], self.here[first:last], self.label[some], more, self.here_bit, None
         )
+
+    def parts(self, batch: int | None, count: int | None = None) -> Iterator[Rows]:
+        """The first ``count`` rows, all unless said, ``batch`` of them at a time, or at once."""
+        last = self.count if count is None else count
+        if last == self.count and (batch is None or batch >= last):
+            yield self
+            return
+        for first in range(0, max(1, last), batch or max(1, last)):
+            yield self.part(first, min(last, first + (batch or last)))
 
 
 # --- at a provider ----------------------------------------------------------------------------------
@@ -153,10 +165,13 @@ def rows_of(s: Session, people: Aligned, plan: Plan) -> Rows:
     family, label_party = plan.family, plan.label_party
     columns = [(p.name, f"x{c}") for p in plan.providers for c in range(p.columns)]
     batch = max(1, _AT_ONCE // max(1, people.people))
-    parts = []
+    whole = _room(plan, plan.width, people.people)
     for first in range(0, len(columns), batch):
         some = [people.field(*name) for name in columns[first : first + batch]]
-        parts.append(_numbers(s, some, f"columns.{first}"))
+        numbers = _numbers(s, some, f"columns.{first}")
+        for place in range(len(some)):
+            whole.left[1 + first + place] = numbers.left[place]
+            whole.right[1 + first + place] = numbers.right[place]
     owned = {n.name: n for n in plan.numbers(0) if not n.name.startswith("x")}
     planes = {name: people.field(label_party, name) for name in owned}
     more = {name: _numbers(s, [planes[name]], name)[0] for name, n in owned.items() if not n.flag}
@@ -169,7 +184,8 @@ def rows_of(s: Session, people: Aligned, plan: Plan) -> Rows:
     here, labels = ones[0], ones[1:]
     label_bit = planes["label"][0] if flags[1:] == ["label"] else None
     label = labels if labels.size else more.pop("label").reshape(1, people.people)
-    whole = join_elements([here.times(1 << family.x).reshape(1, here.size), *parts])
+    one = here.times(1 << family.x)
+    whole.left[0], whole.right[0] = one.left, one.right
     return Rows(whole, here, label, more, planes["here"][0], label_bit)
 
 
@@ -199,7 +215,14 @@ def room_for(plan: Plan, count: int) -> tuple[Ring, list[list[int]]]:
             + (list(range(len(own))) if number == 0 else [])
         )
         first += provider.columns
-    return Ring(np.empty((size, count), np.uint64), np.empty((size, count), np.uint64)), places
+    return _room(plan, size, count), places
+
+
+def _room(plan: Plan, size: int, count: int) -> Ring:
+    """Room for numbers [size, count]: in a file where a model is learned in batches."""
+    if plan.filed(count):
+        return filed(size, count)
+    return Ring(np.empty((size, count), np.uint64), np.empty((size, count), np.uint64))
 
 
 def _owned(plan: Plan) -> list[Number]:
@@ -222,4 +245,4 @@ def open_rows_of(s: Session, whole: Ring, flags: Words | None, plan: Plan) -> Ro
         planes = Bits(flags.left, flags.right, count)
         label = ring_bits(s, planes, "label")
         label_bit = planes[0] if f.classes == 1 else None
-    return Rows(whole[len(own) :], everybody, label, more, here_bit, label_bit)
+    return Rows(from_column(whole, len(own)), everybody, label, more, here_bit, label_bit)

@@ -92,18 +92,18 @@ def share(
     entropy: Entropy,
 ) -> None:
     """Share this party's part of the predictor [classes]; `Refusal` ``model.no-row`` if it has no such row."""
-    if partial is None:
-        raise Refusal(
-            "model.no-row",
-            f"{party} has no row for the id that was asked for, so there is no score",
-            remedy="ask for an id that all parties of the model have",
-            where=party,
-        )
-    if not np.isfinite(partial).all():
-        raise Refusal("model.no-row", f"{party}'s row for the id that was asked for has missing values",
-                      remedy="fill them in at home", where=party)  # fmt: skip
+    if partial is None or not np.isfinite(partial).all():
+        raise no_row(party)
     share_units(channel, plan.release, plan.terms, party, units, entropy)
     send_elements(channel, party, "part", encode(partial, FRACTION), entropy)
+
+
+def no_row(party: str) -> Refusal:
+    """The refusal of a score of an id that ``party`` has no row for, or none with all values."""
+    return Refusal(
+        "model.no-row", f"{party} has no row with this id in which all columns of the model have a value",
+        remedy="ask for an id that all parties of the model have, and fill in what is missing at home", where=party,
+    )  # fmt: skip
 
 
 # --- at a seat and the receiver -----------------------------------------------------------------------

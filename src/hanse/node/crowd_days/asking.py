@@ -55,7 +55,7 @@ class DayAsker:
         self, question: Question, contract: Contract, clause: CrowdClause, watch: Watcher
     ) -> Outcome:
         """Ask; if a holder's node cannot be reached, ask again without it."""
-        holders = clause.signal_parties(contract)
+        holders = clause.helpers(contract)
         while True:
             try:
                 return self._ask(question, watch)

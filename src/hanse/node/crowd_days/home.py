@@ -18,29 +18,41 @@ from numpy.typing import NDArray
 from hanse.catalog import Dataset
 from hanse.clock import Clock
 from hanse.contracts import Contract, JobRequest, Library, ModelNote
-from hanse.contracts.crowds import CrowdClause
+from hanse.contracts.crowds import CrowdClause, CrowdCounts, CrowdSignal, CrowdTable
 from hanse.contracts.model_check import expiry_of
 from hanse.entropy import Entropy
 from hanse.errors import Fault, HanseError, Refusal
 from hanse.gate.record import Record
 from hanse.gate.scores import draw_lock, send_lock_seeds
 from hanse.learn.jobs.committed import Recorder, Upload
-from hanse.node.crowd_days.result import DayResult, TrainResult, archived, figures_of, product_of
+from hanse.node.crowd_days.result import (
+    DayResult,
+    TrainResult,
+    archived,
+    figures_of,
+    product_of,
+    regimes_kept,
+)
 from hanse.node.jobs.roles import Job, Progress
 from hanse.node.models.parts import ModelShelf, StoredModel
 from hanse.node.products.publications import Publications
-from hanse.places.checks import checked
+from hanse.places.checks import Finding
 from hanse.places.crowd.federation import Federation
-from hanse.places.daily import changes, run
+from hanse.places.crowd.ground import Calendar, Ground
+from hanse.places.crowd.trees import Columns
+from hanse.places.daily import changes, run, tables
 from hanse.places.daily.jobs import CrowdPlan, Side
+from hanse.places.daily.kept import Source, clean, taken_in
 from hanse.places.daily.reading import calendar_of, ground_of, read_reports
+from hanse.places.feed_store import FeedStore
+from hanse.places.feeds import Feed
 from hanse.wire import Channel
 
 _WAITS_SECONDS = 600.0
 _MOST_WAITING = 4
 _CHECKED_BACK = 120  # days before the first one told of in which a holder's feed is checked
 _MOST_LINES = 20
-FOLDER = "crowd-days"
+FOLDER, FEEDS = "crowd-days", "feeds"
 Seeds = tuple[bytes, bytes, bytes]
 Opened = dict[str, NDArray[np.uint64]]
 
@@ -55,6 +67,7 @@ class Prepared:
     lines: list[str]
     scene: run.Scene | None = None
     known: run.Known | None = None
+    bins: tables.Bins | None = None  # of a table, for the trees of a training
     job: str = ""
 
 
@@ -82,22 +95,25 @@ class CrowdDesk:
         if self.party not in plan.terms.parties:
             return {}
         side = plan.terms.side(self.party)
-        dataset = self._fitting(contract, side)
+        self._fitting(contract, side)
         seeds, recorder = draw_lock(self.entropy), Recorder()
         send_lock_seeds(recorder, self.party, seeds)
         scene: run.Scene | None = None
         known: run.Known | None = None
+        bins: tables.Bins | None = None
         if side.counts is not None:
-            scene, known, lines = self._owner(plan, contract, side, dataset, recorder)
+            scene, known, lines = self._owner(plan, contract, side, recorder)
         else:
-            lines = self._holder(plan, contract, side, dataset, recorder)
+            bins, lines = self._helper(plan, contract, side, recorder)
         upload = Upload.of(self.party, recorder, self.entropy)
         now = self.clock.monotonic()
         with self._lock:
             fresh = {k: p for k, p in self._waiting.items() if now - p.at < _WAITS_SECONDS}
             self._waiting = dict(list(fresh.items())[-_MOST_WAITING + 1 :])
-            self._waiting[upload.commitment] = Prepared(upload, seeds, now, lines, scene, known)
-        return {side.dataset: upload.commitment}
+            self._waiting[upload.commitment] = Prepared(
+                upload, seeds, now, lines, scene, known, bins
+            )
+        return dict.fromkeys(side.datasets, upload.commitment)
 
     def _scene(self, plan: CrowdPlan, contract: Contract, truth: str) -> run.Scene:
         clause = plan.terms.clause
@@ -110,63 +126,106 @@ class CrowdDesk:
         return run.Scene(clause, found, ground_of(places), calendar, clause.history_days)
 
     def _owner(
-        self, plan: CrowdPlan, contract: Contract, side: Side, dataset: Dataset, recorder: Recorder
+        self, plan: CrowdPlan, contract: Contract, side: Side, recorder: Recorder
     ) -> tuple[run.Scene, run.Known, list[str]]:
         counts = side.counts
         if counts is None:
             raise Fault("crowd.side", "an owner without counts")
+        dataset = self.dataset(counts.dataset)
         scene = self._scene(plan, contract, counts.truth)
         if not plan.trains:
             self.model(plan.terms.clause, contract)
             archived(self.folder, contract, plan.terms.clause).in_order(plan.question.ends)
-        feed = read_reports(dataset, counts, scene.truth.lateness, scene.ground.keys)
-        known = run.known(scene, feed)
+        feed, found = self._feed(plan, contract, counts, scene.truth.lateness, scene.as_of)
+        known = run.known(scene, feed, found)
         changes.tell_digest(recorder, self.party, [known.logs], self.entropy.take(32))
         said = f"{dataset.name}: {len(known.feed):,} reports of {known.own.size:,} places used"
         return scene, known, [said, *map(str, known.findings[:_MOST_LINES])]
 
-    def _holder(
-        self, plan: CrowdPlan, contract: Contract, side: Side, dataset: Dataset, recorder: Recorder
-    ) -> list[str]:
+    def _helper(
+        self, plan: CrowdPlan, contract: Contract, side: Side, recorder: Recorder
+    ) -> tuple[tables.Bins | None, list[str]]:
+        """What a holder of a signal, of a table or of both brings; seats hold a hash of all of it."""
+        places = self.library().gazetteer(contract, plan.terms.clause.gazetteer)
+        calendar = calendar_of(plan.terms.clause, plan.question.ends)
+        as_of = calendar.days[plan.terms.clause.history_days]
+        lines: list[str] = []
+        rows: list[NDArray[np.generic]] = []
+        mine, bins = None, None
+        if side.signal is not None:
+            mine = self._signal(plan, contract, side.signal, places.ids, calendar, as_of, lines)
+            rows += [mine.values, mine.presence]
+        if side.table is not None:
+            bins = self._table(plan, side.table, ground_of(places), calendar, as_of, lines)
+            rows.append(bins.codes)
+        changes.tell_digest(recorder, self.party, rows, self.entropy.take(32))
+        if mine is not None:
+            changes.share(recorder, self.party, mine, self.entropy)
+        return bins, lines
+
+    def _signal(
+        self, plan: CrowdPlan, contract: Contract, signal: CrowdSignal, places: tuple[str, ...], calendar: Calendar,
+        as_of: np.datetime64, lines: list[str],
+    ) -> changes.Changes:  # fmt: skip
         """A feed that cannot be read is told as nothing: the day goes on without it, and says so."""
-        signal, clause = side.signal, plan.terms.clause
-        if signal is None:
-            raise Fault("crowd.side", "a holder without a signal")
-        places = self.library().gazetteer(contract, clause.gazetteer)
-        calendar = calendar_of(clause, plan.question.ends)
-        as_of = calendar.days[clause.history_days]
+        dataset = self.dataset(signal.dataset)
         try:
-            feed = read_reports(dataset, signal, signal.lateness, places.ids)
+            feed, found = self._feed(plan, contract, signal, signal.lateness, as_of)
             since = calendar.days[max(0, int(plan.days[0]) - _CHECKED_BACK)]
-            clean, findings = checked(feed, as_of, since=since, usual_lateness=signal.lateness)
-            mine = changes.changes_at_home(clean, as_of, calendar, plan.days, plan.terms.lateness)
-            lines = [
-                f"{dataset.name}: {len(clean):,} reports used",
+            fine, more = clean(feed, as_of, places, since, signal.lateness)
+            findings = tuple(dict.fromkeys([*found, *more]))
+            lines += [
+                f"{dataset.name}: {len(fine):,} reports used",
                 *map(str, findings[:_MOST_LINES]),
             ]
+            return changes.changes_at_home(fine, as_of, calendar, plan.days, plan.terms.lateness)
         except HanseError as error:
-            mine = changes.nothing(plan.days.size, plan.places)
-            lines = [f"{dataset.name} brings nothing to this job: [{error.code}] {error.message}"]
-        changes.tell_digest(
-            recorder, self.party, [mine.values, mine.presence], self.entropy.take(32)
-        )
-        changes.share(recorder, self.party, mine, self.entropy)
-        return lines
+            lines.append(_nothing_of(dataset, error))
+            return changes.nothing(plan.days.size, plan.places)
 
-    def _fitting(self, contract: Contract, side: Side) -> Dataset:
-        """The registered dataset; `Fault` ``dataset.column`` naming a column of the contract that it lacks."""
-        mine, agreed = self.dataset(side.dataset), contract.dataset(side.dataset)
-        for name, _ in side.columns:
+    def _feed(
+        self, plan: CrowdPlan, contract: Contract, columns: CrowdCounts | CrowdSignal, lateness: int,
+        as_of: np.datetime64,
+    ) -> tuple[Feed, tuple[Finding, ...]]:  # fmt: skip
+        """What was known of one of this party's feeds, out of its store, and what was found of its rows."""
+        truth = contract.truth(plan.terms.clause.owners[0].truth)
+        zone = "UTC" if truth is None else truth.zone
+        source = Source(*read_reports(self.dataset(columns.dataset), columns, lateness, zone))
+        store = None
+        if self.folder is not None:
+            own = archived(self.folder, contract, plan.terms.clause).folder
+            store = FeedStore(own / FEEDS / columns.dataset)
+        with self._lock:  # one writer to a store
+            return taken_in(store, source, as_of)
+
+    def _table(
+        self, plan: CrowdPlan, table: CrowdTable, ground: Ground, calendar: Calendar,
+        as_of: np.datetime64, lines: list[str],
+    ) -> tables.Bins:  # fmt: skip
+        """A table that cannot be read is one column that says nothing."""
+        dataset = self.dataset(table.dataset)
+        try:
+            bins = tables.bins_at_home(dataset, table, ground, calendar, as_of)
+            lines += [f"{dataset.name}: {bins.codes.shape[1]} columns of {plan.places:,} places, which stay here",
+                      *map(str, bins.findings[:_MOST_LINES])]  # fmt: skip
+            return bins
+        except HanseError as error:
+            lines.append(_nothing_of(dataset, error))
+            return tables.nothing(plan.places)
+
+    def _fitting(self, contract: Contract, side: Side) -> None:
+        """`Fault` ``dataset.column`` naming a column of the contract that a registered dataset lacks."""
+        for dataset, name, _ in side.columns:
+            mine, agreed = self.dataset(dataset), contract.dataset(dataset)
             column = None if agreed is None else agreed.column(name)
             have = next((c for c in mine.columns if c.name == name), None)
             if column is None or have is None or have.kind != column.kind:
                 found = "missing" if have is None else f"a column of kind {have.kind}"
                 raise Fault(
-                    "dataset.column", f"column {name!r} of {side.dataset!r} is {found} at {self.party}",
+                    "dataset.column", f"column {name!r} of {dataset!r} is {found} at {self.party}",
                     remedy="register the dataset again with this column, or agree on the contract",
-                    where=f"dataset {side.dataset}, column {name}",
+                    where=f"dataset {dataset}, column {name}",
                 )  # fmt: skip
-        return mine
 
     # --- in the job -----------------------------------------------------------------------------
 
@@ -197,22 +256,45 @@ class CrowdDesk:
                           where=self.party)  # fmt: skip
         return found
 
+    def bins(self, job: Job) -> tables.Bins:
+        """At a holder of a table: what owners grow trees over."""
+        found = self._prepared(job).bins
+        if found is None:
+            raise Fault("crowd.home", "a holder's table is not there")
+        return found
+
+    def ground(self, job: Job) -> Ground:
+        """At an owner: the places."""
+        return self._home(job)[0].ground
+
     def train(
-        self, job: Job, opened: Opened, record: Record, federation: Federation, progress: Progress
-    ) -> TrainResult:
-        """At an owner: the sums have come; train, and keep what the guard lets through."""
+        self, job: Job, opened: Opened, record: Record, federation: Federation, progress: Progress,
+        columns: Columns | None = None,
+    ) -> TrainResult:  # fmt: skip
+        """At an owner: the sums have come; train, and keep what the guard lets through.
+
+        ``columns`` are those of holders of tables, if any take part.
+        """
         plan, clause = job.plan, job.plan.terms.clause
         scene, known = self._home(job)
         progress("training", 0.0)
         held = self._newest(clause, job.contract)
         old = None if held is None else self.shelf.document(held.job)["block"]
-        state, guard = run.train(federation, scene, known, self._received(plan, opened), old)
+        state, guard = run.train(
+            federation, scene, known, self._received(plan, opened), old, columns
+        )
         now = self.clock.now()
         expires = expiry_of(job.contract, clause, now)
         findings = tuple(map(str, known.findings))
         places = int(known.own.size)
         result = TrainResult(
-            clause.name, plan.question.ends, str(guard), guard.adopted, places, findings
+            clause.name,
+            plan.question.ends,
+            str(guard),
+            guard.adopted,
+            places,
+            findings,
+            guard.signals,
         )
         if guard.adopted:
             note = ModelNote(
@@ -239,8 +321,8 @@ class CrowdDesk:
         state = self.shelf.document(held.job)["block"]
         return run.tell(federation, scene, known, self._received(plan, opened), state, plan.told)
 
-    @staticmethod
-    def _received(plan: CrowdPlan, opened: Opened) -> changes.Received | None:
+    def _received(self, plan: CrowdPlan, opened: Opened) -> changes.Received | None:
+        """What the seats opened to this owner, as the model takes a signal."""
         if not plan.terms.holders:
             return None
         return changes.read(opened["changes"], plan.days, plan.places, plan.terms.holders)
@@ -271,6 +353,9 @@ class CrowdDesk:
             }  # fmt: skip
             rows = figures_of(figures, places, dates)
             changed = self.publications().publish(product, about, rows, self.clock.now())
+        if self.folder is not None and (self.party in clause.recipients or told is not None):
+            kept = regimes_kept(self.folder, contract, clause)
+            kept.keep(figures, places, dates, plan.question.ends)
         alarm = ""
         if told is not None:
             archive = archived(self.folder, contract, clause)
@@ -307,6 +392,10 @@ class CrowdDesk:
             and m.note["clause"] == clause.digest
         ]  # fmt: skip
         return held[-1] if held else None
+
+
+def _nothing_of(dataset: Dataset, error: HanseError) -> str:
+    return f"{dataset.name} brings nothing to this job: [{error.code}] {error.message}"
 
 
 __all__ = ["FOLDER", "CrowdDesk", "Prepared"]

@@ -7,7 +7,7 @@ rewritten.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,9 @@ from hanse.gate.record import Record
 from hanse.node.jobs.roles import Job
 from hanse.node.products.publications import Figure
 from hanse.places.daily.jobs import CrowdPlan
-from hanse.places.daily.run import PUBLISHED, REASONS, Figures
+from hanse.places.daily.run import PUBLISHED, REASONS, REGIMES, UNKNOWN, Figures
 from hanse.places.feed_store import FeedStore
-from hanse.places.feeds import Feed, day, days_between
+from hanse.places.feeds import Feed, day, days_between, from_matrix
 from hanse.places.publications import Publications, Receipt
 from hanse.places.scoreboard import (
     Division,
@@ -55,10 +55,12 @@ class TrainResult:
     adopted: bool
     places: int
     findings: tuple[str, ...]
+    signals: tuple[float, float] | None = None  # P30 with the holders' signals, and without
 
     def body(self) -> Document:
         """Plain values."""
-        return {**asdict(self), "ends": self.ends.isoformat(), "findings": list(self.findings)}
+        return {**asdict(self), "ends": self.ends.isoformat(), "findings": list(self.findings),
+                "signals": None if self.signals is None else list(self.signals)}  # fmt: skip
 
     def card(self, job: Job, party: str, note: ModelNote, record: Record) -> Document:
         """The model's card."""
@@ -71,14 +73,19 @@ class TrainResult:
             "alignment": "open: places of a public list", "authorisation": "not-personal", "evidence": "",
             "target": terms.side(party).dataset,
             "data": [
-                {"party": s.party, "dataset": s.dataset, "columns": [name for name, _ in s.columns],
+                {"party": s.party, "dataset": s.dataset, "columns": [name for _, name, _ in s.columns],
                  "commitment": job.request.commitments.get(s.dataset, "")}
                 for s in terms.sides
             ],
             "holds": dict.fromkeys(terms.owners, "levels, traits and errors of its own places"),
-            "settings": {"ends": self.ends.isoformat()}, "metrics": {}, "metrics_told_to": [],
+            "settings": {"ends": self.ends.isoformat()}, "metrics": self._metrics(), "metrics_told_to": [],
             "guard": self.guard, "disclosures": record.public().body(), "software": __version__,
         }  # fmt: skip
+
+    def _metrics(self) -> dict[str, float]:
+        if self.signals is None:
+            return {}
+        return {"p30_last_known_days": self.signals[0], "p30_without_signals": self.signals[1]}
 
 
 @dataclass(frozen=True)
@@ -142,6 +149,43 @@ def figures_of(
 
 
 @dataclass(frozen=True)
+class Regimes:
+    """What each told number rested on (`hanse.places.daily.run.REGIMES`), at a recipient; append-only."""
+
+    store: FeedStore
+
+    def keep(
+        self, figures: Figures, places: tuple[str, ...], dates: NDArray[np.datetime64], on: date
+    ) -> None:
+        """Of the places and days that were told."""
+        known = np.where(figures.regime == UNKNOWN, np.nan, figures.regime.astype(np.float64))
+        feed = from_matrix(places, dates, known, lateness=0, name="regime")
+        self.store.append(replace(feed, reported=np.full(len(feed), day(on))), on)
+
+    def division(self, places: tuple[str, ...], dates: NDArray[np.datetime64]) -> Division:
+        """Place-days by what their numbers rested on."""
+        group = np.full((len(places), dates.size), -1, np.int64)
+        if self.store.versions():
+            codes = self.store.read().over(places).known("9999-01-01", dates)
+            group = np.where(np.isfinite(codes), np.nan_to_num(codes, nan=-1), -1).astype(np.int64)
+        return Division("regime", REGIMES[:UNKNOWN], group)
+
+    def of(self, when: date) -> dict[str, str]:
+        """By place, as last told; nothing for days that were not told."""
+        if not self.store.versions():
+            return {}
+        feed = self.store.read()
+        codes = feed.known("9999-01-01", [day(when)])[:, 0]
+        return {place: REGIMES[int(code)] for place, code in zip(feed.places, codes.tolist(), strict=True)
+                if np.isfinite(code)}  # fmt: skip
+
+
+def regimes_kept(folder: Path | None, contract: Contract, clause: CrowdClause) -> Regimes:
+    """Where this node keeps them."""
+    return Regimes(FeedStore(archived(folder, contract, clause).folder / "regime"))
+
+
+@dataclass(frozen=True)
 class Archive:
     """What this owner told of each day, when the day was over."""
 
@@ -164,13 +208,17 @@ class Archive:
         return self.kept.publish(told, when)
 
     def board(
-        self, truth: Feed, as_of: np.datetime64, places: Gazetteer | None = None
-    ) -> Scoreboard:
+        self, truth: Feed, as_of: np.datetime64, places: Gazetteer | None = None,
+        regimes: Regimes | None = None,
+    ) -> Scoreboard:  # fmt: skip
         """The scores of the last 90 days, by what was said first and the truth as it came in."""
         dates = days_between(as_of - BOARD_DAYS + 1, as_of)
         told = self.kept.told(as_of, dates)
         true = truth.over(told.places).known(as_of, dates)
-        divisions: list[Division] = [by_size(true), by_weekday(dates, len(told.places))]
+        divisions: list[Division] = (
+            [] if regimes is None else [regimes.division(told.places, dates)]
+        )
+        divisions += [by_size(true), by_weekday(dates, len(told.places))]
         if places is not None:
             at = [places.position[p] for p in told.places]
             divisions += [

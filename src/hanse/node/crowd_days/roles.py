@@ -30,9 +30,10 @@ from hanse.learn.jobs.renumbered import Renumbered
 from hanse.node.crowd_days.home import CrowdDesk, Opened
 from hanse.node.jobs.roles import Job, Progress, receive_record
 from hanse.places.crowd.federation import Alone, Federation, Secure
-from hanse.places.daily import changes
-from hanse.places.daily.jobs import CrowdPlan
-from hanse.places.daily.run import ELSEWHERE, REASONS, DayTold, Figures
+from hanse.places.crowd.trees import Columns
+from hanse.places.daily import changes, tables
+from hanse.places.daily.jobs import ROWS, CrowdPlan
+from hanse.places.daily.run import ELSEWHERE, REASONS, REGIMES, DayTold, Figures
 from hanse.wire import Channel, Frame, PatientChannel, canonical
 
 _U8, _U64 = np.dtype("u1"), np.dtype("<u8")
@@ -65,8 +66,11 @@ def run_recipient(
         for told in plan.release.of(party)
     }
     if plan.trains:
-        with _joined(channel, party, job, desk) as federation:
-            result: Any = desk.train(job, opened, record, federation, progress)
+        with (
+            _joined(channel, party, job, desk) as federation,
+            _tables(channel, party, job, desk) as columns,
+        ):
+            result: Any = desk.train(job, opened, record, federation, progress, columns)
         progress("done", 1.0)
         return result, record
     own: DayTold | None = None
@@ -79,6 +83,42 @@ def run_recipient(
     result = desk.publish(job, figures, said, own)
     progress("done", 1.0)
     return result, record
+
+
+# --- trees over tables that stay with their holders ---------------------------------------------------
+
+
+@contextmanager
+def _tables(channel: Channel, party: str, job: Job, desk: CrowdDesk) -> Iterator[Columns | None]:
+    """At an owner: the columns of all who keep tables, until the training is over; None where nobody does.
+
+    What opens is announced by the seats as one entry (`CrowdPlan.besides`); single sums are noted at the gate.
+    """
+    plan: CrowdPlan = job.plan
+    if not plan.terms.keepers:
+        yield None
+        return
+    inner = Renumbered(channel, plan.table_roles(job))
+    first = len(plan.terms.owners)
+    holders = [(first + number, name) for number, name in enumerate(plan.terms.keepers)]
+    name = bytes.fromhex(job.request.job_hash)
+    found = tables.hidden(inner, holders, party, desk.ground(job), name, desk.entropy, Record())
+    yield found
+    found.end()
+
+
+def serve_table(
+    channel: Channel, party: str, job: Job, desk: CrowdDesk, progress: Progress
+) -> None:
+    """At a provider: if it keeps a table, it adds up owners' ciphertexts until their training is over."""
+    plan: CrowdPlan = job.plan
+    if party not in plan.terms.keepers:
+        return
+    progress("adding up ciphertexts", 0.0)
+    inner = Renumbered(channel, plan.table_roles(job))
+    name = bytes.fromhex(job.request.job_hash)
+    tables.serve(inner, range(len(plan.terms.owners)), desk.bins(job), name, desk.entropy)
+    progress("done", 1.0)
 
 
 # --- several owners -----------------------------------------------------------------------------------
@@ -138,7 +178,7 @@ def _heard(
 ) -> tuple[Figures, tuple[str, ...]]:
     """Every place by the owner that counts it; a recipient that the contract does not name has its own alone."""
     plan: CrowdPlan = job.plan
-    shape = (5, plan.places, len(plan.told))
+    shape = (ROWS, plan.places, len(plan.told))
     figures = own.figures if own is not None else Figures.none(*shape[1:], ELSEWHERE)
     said = list(own.said) if own is not None else []
     if party not in plan.terms.clause.recipients:
@@ -158,9 +198,10 @@ def _heard(
 
 
 def _checked(values: NDArray[np.float64], owner: str) -> Figures:
-    """[5, places, days] as figures; `Foul` naming the owner if they are none."""
+    """[6, places, days] as figures; `Foul` naming the owner if they are none."""
     shown = values[4] == 0
     fine = np.isin(values[4], range(len(REASONS))).all() and np.isfinite(values[:4, shown]).all()
+    fine = fine and np.isin(values[5], range(len(REGIMES))).all()
     if not fine or (values[:4, shown] < 0).any():
         raise Foul("crowd.figures", f"{owner} told figures that are none", where=owner,
                    remedy=f"{owner} must check its node; nothing was published")  # fmt: skip
@@ -185,4 +226,5 @@ def _merged(first: Figures, second: Figures) -> Figures:
         for name in ("point", "low", "high", "confidence")
     ]
     reason = np.where(take, second.reason, first.reason).astype(np.uint8)
-    return Figures(parts[0], parts[1], parts[2], parts[3], reason)
+    regime = np.where(take, second.regime, first.regime).astype(np.uint8)
+    return Figures(parts[0], parts[1], parts[2], parts[3], reason, regime)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -21,6 +22,8 @@ from hanse.node.storage.store import StoredContract
 Document = dict[str, Any]
 STATES = (LIVE, PENDING, SUSPENDED, ENDED)
 REVIEWERS = DEPARTMENTS
+_REFUSALS_LOOKED_AT = 200
+_WHERE = re.compile("[,;:] ")
 _FROM = {SUSPENDED: (LIVE, PENDING), LIVE: (SUSPENDED,), ENDED: (LIVE, PENDING, SUSPENDED)}
 
 __all__ = ["REVIEWERS", "STATES", "TEMPLATES", "TRUST"]
@@ -37,6 +40,21 @@ def contracts(
     return Page(
         [_row(office, stored, used.get(stored["id"], 0)) for stored in page.rows], page.next
     )
+
+
+def refusals(office: NodeOffice, contract_id: str, limit: int = 5) -> list[Document]:
+    """What this node's gate refused under a contract last, the newest first: ``where`` and code tell the clause."""
+    found = []
+    entries, _ = listing.ledger_page(
+        office.store.database, kind="refusal", limit=_REFUSALS_LOOKED_AT
+    )
+    for entry in entries:
+        body = entry.body
+        where = str(body.get("where", ""))
+        if f"contract {contract_id}" in _WHERE.split(where):
+            found.append({k: str(body.get(k, "")) for k in ("job", "analyst", "code", "message", "remedy")}
+                         | {"where": where, "at": entry.time})  # fmt: skip
+    return found[:limit]
 
 
 def counts(office: NodeOffice) -> dict[str, int]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any
 
 from hanse.contracts.crowds import CROWD_DAY, CROWD_TRAIN
-from hanse.errors import Refusal
 from hanse.node.faces import crowd_days
 from hanse.node.office import NodeOffice
 
@@ -24,7 +22,7 @@ def question(
     found, _ = crowd_days.contract_with(office, crowd, contract)
     parameters: Document = {
         "crowd": crowd,
-        "ends": (_day(ends) or crowd_days.yesterday()).isoformat(),
+        "ends": (crowd_days.day_of(ends) or crowd_days.yesterday()).isoformat(),
     }
     if without:
         parameters["without"] = list(without)
@@ -34,22 +32,12 @@ def question(
 
 def figures(office: NodeOffice, crowd: str, contract: str, on: str) -> list[Document]:
     """The newest figures of a day ("": yesterday), by place, as this recipient has them."""
-    day = _day(on) or crowd_days.yesterday()
+    day = crowd_days.day_of(on) or crowd_days.yesterday()
     return crowd_days.figures(office, crowd, day, contract)
 
 
 def scoreboard(office: NodeOffice, crowd: str, contract: str, ends: str) -> Document:
     """How good the last 90 days were, by this owner's own counts. `Refusal` ``crowd.owner`` at others."""
-    found = crowd_days.board(office, crowd, _day(ends), contract)
+    found = crowd_days.board(office, crowd, crowd_days.day_of(ends), contract)
     return {**found.scores.body(), "places": len(found.told.places), "days": int(found.told.dates.size),
             "without_figures": 0, "crowd": found.crowd}  # fmt: skip
-
-
-def _day(text: str) -> date | None:
-    if not text:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise Refusal("question.malformed", f"{text[:20]!r} is not a day",
-                      remedy="write it like 2026-03-31") from error  # fmt: skip

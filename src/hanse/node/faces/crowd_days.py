@@ -7,13 +7,16 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hanse.catalog.gazetteers import Gazetteer
 from hanse.contracts import Contract
 from hanse.contracts.crowds import CROWD_DAY, CROWD_TRAIN, CrowdClause, crowd_called
 from hanse.errors import Refusal
-from hanse.node.crowd_days.result import BOARD_DAYS, archived, feed_day, product_of
+from hanse.node.crowd_days.result import BOARD_DAYS, archived, feed_day, product_of, regimes_kept
 from hanse.node.faces import facade
 from hanse.node.office import ENDED, NodeOffice, bundle_of
+from hanse.places.daily.kept import clean
 from hanse.places.daily.reading import read_reports
 from hanse.places.feeds import Feed, days_between
 from hanse.places.scoreboard import Scoreboard, Told
@@ -48,6 +51,17 @@ def contract_with(
                       remedy="say which one with --contract")  # fmt: skip
     agreed_on = office.bundle(having[0]).contract
     return agreed_on, crowd_called(agreed_on, crowd)
+
+
+def day_of(text: str) -> date | None:
+    """A day as people write it, None for "". `Refusal` ``question.malformed``."""
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise Refusal("question.malformed", f"{text[:20]!r} is not a day",
+                      remedy="write it like 2026-03-31") from error  # fmt: skip
 
 
 def yesterday() -> date:
@@ -114,10 +128,11 @@ def listed(office: NodeOffice) -> list[Document]:
 
 
 def figures(office: NodeOffice, crowd: str, when: date, contract: str = "") -> list[Document]:
-    """The newest figures of a day, by place, as this recipient has them."""
+    """The newest figures of a day, by place, as this recipient has them, with what each rests on (``regime``)."""
     found, clause = contract_with(office, crowd, contract)
     changes = office.store.publications.day(product_of(found, clause), when)
-    return [change.body() for change in changes]
+    regimes = regimes_kept(office.desk.crowd_desk.folder, found, clause).of(when)
+    return [{**one.body(), "regime": regimes.get(one.figure.place, "")} for one in changes]
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,22 +153,26 @@ def board(office: NodeOffice, crowd: str, as_of: date | None = None, contract: s
     """
     found, clause = contract_with(office, crowd, contract)
     end = feed_day(as_of or yesterday())
-    feed = _truth(office, found, clause)
+    feed = truth_of(office, found, clause, end)
     places = office.library().gazetteer(found, clause.gazetteer)
     archive = archived(office.desk.crowd_desk.folder, found, clause)
     dates = days_between(end - BOARD_DAYS + 1, end)
     told = archive.kept.told(end, dates)
     truth = feed.over(told.places).known(end, dates)
-    return Board(clause.name, archive.board(feed, end, places), told, truth, places)
+    regimes = regimes_kept(office.desk.crowd_desk.folder, found, clause)
+    return Board(clause.name, archive.board(feed, end, places, regimes), told, truth, places)
 
 
-def _truth(office: NodeOffice, contract: Contract, clause: CrowdClause) -> Feed:
+def truth_of(
+    office: NodeOffice, contract: Contract, clause: CrowdClause, end: np.datetime64
+) -> Feed:
+    """The owner's counts by which figures are judged: what is wrong with them judges nothing."""
     counts = clause.counts_of(contract, office.party)
     truth = None if counts is None else contract.truth(counts.truth)
     if counts is None or truth is None:
         raise Refusal("crowd.owner", f"{office.party} has no counts of {clause.name!r}, so it cannot judge figures",
                       remedy="ask an owner of counters: " + ", ".join(clause.owner_parties(contract)))  # fmt: skip
     places = office.library().gazetteer(contract, clause.gazetteer)
-    return agreed(
-        read_reports(office.dataset(counts.dataset), counts, truth.lateness, places.ids), truth
-    )
+    feed, _ = read_reports(office.dataset(counts.dataset), counts, truth.lateness, truth.zone)
+    since = end - 2 * BOARD_DAYS
+    return clean(agreed(feed, truth), end, places.ids, since, truth.lateness)[0]

@@ -6,7 +6,8 @@ them up again for each job; what needs the links goes through the node's control
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,12 @@ from hanse.node.config import (
 )
 from hanse.node.control import ask_node
 from hanse.node.identity.cards import IdentityCard
-from hanse.node.identity.keys import create_identity, load_identity
+from hanse.node.identity.keys import (
+    IDENTITY_CARD,
+    KEY_FOLDER,
+    create_identity,
+    load_identity,
+)
 from hanse.node.jobs.rosters import node_rosters
 from hanse.node.models.scoring import FOLDER as SCORES
 from hanse.node.office import ENDED, NodeOffice, bundle_of
@@ -64,14 +70,22 @@ def create_node(
     text = config_text(
         party, organisation, Listen(host=listen[0], port=listen[1]) if listen else None
     )
-    config = parse_config(text, folder)
     try:
-        identity = create_identity(
-            folder, party, organisation, clock=SystemClock(), entropy=SystemEntropy()
-        )
-        (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
+        config = parse_config(text, folder)
+    except Fault as fault:
+        raise Fault(
+            fault.code, fault.message, remedy="give the node another one", where=fault.where
+        ) from fault
+    identity = create_identity(
+        folder, party, organisation, clock=SystemClock(), entropy=SystemEntropy()
+    )
+    try:
         config.data_folder.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
+        (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
+    except OSError as error:  # half a node would only be in the way of the next try
+        shutil.rmtree(folder / KEY_FOLDER, ignore_errors=True)
+        for name in (IDENTITY_CARD, CONFIG_FILE):
+            (folder / name).unlink(missing_ok=True)
         raise Fault(
             "node.folder",
             f"the node's folder cannot be made: {error.strerror}",
@@ -218,7 +232,7 @@ def check_dataset(office: NodeOffice, name: str) -> tuple[Profile, list[HanseErr
         if clause is None or clause.provider != office.party:
             continue
         try:
-            office.prepare(clause, bundle)
+            office.datasets.prepare(clause, bundle)
         except HanseError as error:
             error.where = f"contract {bundle.contract.id}; {error.where}"
             problems.append(error)
@@ -284,8 +298,13 @@ def disclosure(office: NodeOffice, job: Job) -> Document:
 
     A node that only asked, without a seat, data or a result, has no record; then ``openings`` is empty.
     """
-    request = JobRequest.from_fields(job.request)
     contract = contract_of(office, job)
+    return disclosed(job, contract, () if contract is None else accounts(office, contract))
+
+
+def disclosed(job: Job, contract: Contract | None, standing: Iterable[Account]) -> Document:
+    """The same, where the job's contract and its accounts are known: of many jobs they are looked up once."""
+    request = JobRequest.from_fields(job.request)
     facts = (job.result or {}).get("facts") or {}
     if contract is None:
         return {"job": job.job, "openings": facts.get("openings", []), "seats": [], "rows": {}}
@@ -318,7 +337,7 @@ def disclosure(office: NodeOffice, job: Job) -> Document:
         "seats": seats,
         "rows": rows,
         "spent": bool((job.result or {}).get("spent")),
-        "accounts": [a.body() for a in accounts(office, contract) if a.provider in providers],
+        "accounts": [a.body() for a in standing if a.provider in providers],
         "work": facts.get("seat", {}),
     }
 

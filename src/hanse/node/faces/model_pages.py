@@ -29,8 +29,17 @@ def model(office: NodeOffice, name: str, *, part: bool) -> Document:
 
 def _block(block: Document) -> Document:
     """A part in a form that is read: linear coefficients by column, or how much a part of another form holds."""
+    common = block.get("common")
+    if common is not None and common["learner"] == "glm":
+        rows = [{"column": c, "coefficient": v, "p": None}
+                for c, v in zip(block["columns"], common["coefficients"], strict=True)]  # fmt: skip
+        return {"form": "linear", "splits": 0,
+                "classes": [{"name": "", "rows": rows, "intercept": common["intercept"]}]}  # fmt: skip
+    if common is not None:
+        splits = sum(c >= 0 for tree in common.get("trees", []) for c in tree["column"])
+        return {"form": block["form"], "splits": splits, "classes": []}
     if block.get("form") != "linear":
-        own = block.get("splits", block.get("own", {}).get("splits", []))
+        own = (block.get("own") or block).get("splits", [])
         return {"form": block.get("form", ""), "splits": len(own), "classes": []}
     names = (block.get("label") or {}).get("classes") or []
     p_values = block.get("p_values") or [None] * len(block["columns"])

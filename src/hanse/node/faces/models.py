@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from hanse import menu
+from hanse.contracts import JobRequest
 from hanse.contracts.models import parties_of
 from hanse.errors import Fault, Refusal
 from hanse.node.disk import writing_to
@@ -84,14 +86,17 @@ def score(
 
 
 def score_one(folder: Path, model: str, id_text: str, watch: Watch = _quiet) -> Document:
-    """The score of one row, by its id as this party writes it. All parties of the model see which row it is."""
+    """The score of one row, by its id as this party writes it, and whether other parties saw which row it was."""
     question = _scoring(folder, model, "score-one", "") | {"asked": id_text}
     answer = facade.ask(folder, {"verb": "run", "question": question}, watch)
     result = answer.get("result") or {}
     if result.get("score") is None and not result.get("scores"):
         raise Refusal("model.no-row", "not all parties of the model have the row, so there is no score",
                       remedy="ask for another id; which party lacks it stays hidden")  # fmt: skip
-    return answer
+    with facade.office_of(folder) as office:
+        agreed = office.bundle(str(question["contract"])).contract
+    clause = agreed.model(str(question["parameters"]["model"]))
+    return {**answer, "row_seen_by_others": clause is None or clause.online != "hidden"}
 
 
 def _scoring(folder: Path, model: str, computation: str, receiver: str) -> Document:
@@ -125,6 +130,32 @@ def shown(office: NodeOffice, name: str) -> Document:
     """A model's part as this node holds it, its signature checked."""
     found = office.models.find(name)
     return {**_row(found), **office.models.document(found.job)}
+
+
+def audited(office: NodeOffice, name: str) -> Document:
+    """Whether this party's rows, read now, are those that it committed to before the model's training was signed.
+
+    With what opens the commitment, for an auditor who compares it with partners' evidence packs. In the ledger.
+    """
+    found = office.models.find(name)
+    opening = found.note.get("opening")
+    stored = office.store.jobs.get(found.job)
+    contract = None if stored is None else office.store.contracts.by_hash(stored.contract)
+    if not opening or stored is None or contract is None:
+        raise Refusal("model.audit", f"{office.party} no longer has what opens its commitment for {found.name!r}",
+                      remedy="audit a model whose part and job are kept here", where=office.party)  # fmt: skip
+    request, agreed = JobRequest.from_fields(stored.request), bundle_of(contract).contract
+    plan = menu.entry(request.computation).planned(
+        request.parameters, agreed, request.epsilon, request.noise, office.library()
+    )
+    side = plan.terms.side(office.party)
+    signed = request.commitments.get(side.dataset, "")
+    now = office.desk.bringer.audit(plan, agreed, opening)
+    office.models.audited(found, now == signed)
+    return {
+        "model": found.name, "training": found.job, "party": office.party, "dataset": side.dataset,
+        "fits": now == signed, "signed": signed, "now": now, "opening": opening,
+    }  # fmt: skip
 
 
 def delete(office: NodeOffice, name: str, reason: str) -> Document:

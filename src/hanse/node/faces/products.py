@@ -9,18 +9,20 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, select
 
 from hanse.catalog.gazetteers import Gazetteer
+from hanse.clock import Clock
 from hanse.errors import HanseError, Refusal
 from hanse.node.office import NodeOffice, bundle_of
-from hanse.node.products.publications import Change, Product
+from hanse.node.products.publications import Change, Figure, Product
 from hanse.node.products.publishing import read_figures
 from hanse.node.storage import tables
 from hanse.places import scoreboard as boards
@@ -30,6 +32,7 @@ MOST_ON_MAP = 4000
 MOST_DAYS = 800
 DAYS_LISTED = 120
 _MOST_TRUTH = 200_000
+MOST_UPLOADED = 200_000
 
 
 def products(office: NodeOffice) -> list[Document]:
@@ -40,24 +43,11 @@ def products(office: NodeOffice) -> list[Document]:
 def product(office: NodeOffice, name: str) -> Document:
     """One product and its last days, the newest first: of how many places a figure is published, or withheld."""
     found = _find(office, name)
-    table = tables.published
-    newest = (
-        select(table.c.place, table.c.date, func.max(table.c.version).label("version"))
-        .where(table.c.product == name, table.c.date.in_(_days(office, name)))
-        .group_by(table.c.place, table.c.date)
-        .subquery()
-    )
-    same = and_(
-        table.c.product == name, table.c.place == newest.c.place, table.c.date == newest.c.date,
-        table.c.version == newest.c.version,
-    )  # fmt: skip
-    query = select(table.c.date, table.c.state, func.count()).join(newest, same)
-    query = query.group_by(table.c.date, table.c.state)
-    days: dict[str, Document] = {}
-    with office.store.database.reading() as connection:
-        for day, state, count in connection.execute(query):
-            days.setdefault(day, {"date": day, "published": 0, "abstained": 0})[state] = int(count)
-    return {**_row(found), "days": [days[d] for d in sorted(days, reverse=True)]}
+    days = [
+        {"date": day, "published": published, "abstained": abstained}
+        for day, published, abstained in office.store.publications.dates(name, DAYS_LISTED)
+    ]
+    return {**_row(found), "days": days}
 
 
 def day(office: NodeOffice, name: str, on: str) -> list[Document]:
@@ -101,12 +91,9 @@ def scoreboard(office: NodeOffice, name: str, file_name: str, data: bytes) -> Do
     _find(office, name)
     truth = {
         (f.place, f.date.isoformat()): f.value
-        for f in _truth(file_name, data)
+        for f in _read(file_name, data, _MOST_TRUTH)
         if f.value is not None
     }
-    if len(truth) > _MOST_TRUTH:
-        raise Refusal("scoreboard.size", f"the truth has more than {_MOST_TRUTH:,} places and days",
-                      remedy="give fewer days at once")  # fmt: skip
     first = _first_words(office, name, sorted({d for _, d in truth}))
     both = sorted(set(truth) & set(first))
     if not both:
@@ -140,6 +127,52 @@ def scoreboard(office: NodeOffice, name: str, file_name: str, data: bytes) -> Do
     }
 
 
+def publish(
+    office: NodeOffice, clock: Clock, name: str, about: Document, figures: Sequence[Figure]
+) -> Document:
+    """Publish figures per place and day: {"product", "figures", "changed"}; in the ledger.
+
+    What ``about`` leaves empty (title, unit, contract) stays as it was. Raises `Refusal` ``product.*`` or
+    ``contract.unknown``.
+    """
+    if not figures:
+        raise Refusal("product.none", "there are no figures to publish",
+                      remedy="give at least one place and day")  # fmt: skip
+    told = _about(office, name, about)
+    changed = office.store.publications.publish(name, told, figures, clock.now())
+    body = {"product": name, "figures": len(figures), "changed": changed}
+    office.ledger.append("publication", body)
+    return body
+
+
+def publish_file(
+    office: NodeOffice, clock: Clock, name: str, about: Document, file_name: str, data: bytes
+) -> Document:
+    """`publish` the figures of an uploaded CSV or Parquet file, at most `MOST_UPLOADED`; also ``publish.*``."""
+    return publish(office, clock, name, about, _read(file_name, data, MOST_UPLOADED))
+
+
+def _about(office: NodeOffice, name: str, about: Document) -> Document:
+    known = next((p for p in office.store.publications.products() if p.name == name), None)
+    before = {} if known is None else known.about
+    synthetic = bool(about.get("synthetic"))
+    if known is not None and bool(before.get("synthetic")) != synthetic:
+        said = "made up" if before.get("synthetic") else "not made up"
+        raise Refusal("product.synthetic", f"the figures of {name} are {said}, and these are not of that kind",
+                      remedy="publish them under another name: the two are never mixed")  # fmt: skip
+    found = {
+        key: str(about.get(key) or before.get(key) or "").strip()
+        for key in ("title", "unit", "contract")
+    }
+    if any(len(text) > 200 or not text.isprintable() for text in found.values()):
+        raise Refusal("product.about", "a title, unit or contract is too long or not printable",
+                      remedy="give 200 characters at most")  # fmt: skip
+    if found["contract"]:
+        office.contract(found["contract"])
+    return {"title": found["title"] or name, "unit": found["unit"] or "people a day",
+            "contract": found["contract"], "synthetic": synthetic}  # fmt: skip
+
+
 def _row(p: Product) -> Document:
     return {"name": p.name, "title": str(p.about.get("title") or p.name), "unit": str(p.about.get("unit") or ""),
             "contract": str(p.about.get("contract") or ""), "synthetic": bool(p.about.get("synthetic")),
@@ -152,14 +185,6 @@ def _find(office: NodeOffice, name: str) -> Product:
         raise Refusal("product.unknown", f"there is no product {name[:64]!r}",
                       remedy="see the products")  # fmt: skip
     return found
-
-
-def _days(office: NodeOffice, name: str) -> list[str]:
-    table = tables.published
-    query = select(table.c.date).where(table.c.product == name).distinct()
-    with office.store.database.reading() as connection:
-        found = connection.execute(query.order_by(table.c.date.desc()).limit(DAYS_LISTED))
-        return list(found.scalars())
 
 
 def _day(text: str) -> date:
@@ -201,13 +226,14 @@ def _type(places: Gazetteer, place: str) -> str:
     return places.types[number] if number is not None else "unknown"
 
 
-def _truth(file_name: str, data: bytes) -> list[Any]:
+def _read(file_name: str, data: bytes, most: int) -> list[Figure]:
+    """The figures of an uploaded file, of which nothing is kept here."""
     ending = ".parquet" if file_name.lower().endswith(".parquet") else ".csv"
     handle, path = tempfile.mkstemp(suffix=ending)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        return read_figures(Path(path))
+        return read_figures(Path(path), most)
     except HanseError as error:
         error.where = error.where.replace(
             path, file_name[:80]

@@ -1,14 +1,19 @@
-"""Consumers of the serving API and webhooks, as rows of plain values; keys and secrets come out once, when made."""
+"""Consumers of the serving API and webhooks, as rows of plain values; keys and secrets come out once, when made.
+
+Also what the API asks of the running node: the score of one row.
+"""
 
 from __future__ import annotations
 
 import re
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 from hanse.clock import Clock
 from hanse.entropy import SystemEntropy
 from hanse.errors import Refusal
+from hanse.node.faces import facade, model_pages
 from hanse.node.office import NodeOffice
 from hanse.node.products.consumers import SCOPES, Consumer
 
@@ -103,6 +108,18 @@ def remove_webhook(office: NodeOffice, name: str) -> Document:
     office.store.webhooks.remove(name)
     office.ledger.append("webhook", {"name": name, "removed": True})
     return {"name": name}
+
+
+def score_one(office: NodeOffice, folder: Path, model: str, id_text: str) -> Document:
+    """The score of one row, asked of all parties of a model now: {"score"} or {"scores"} by class, the other None.
+
+    Raises what refuses the job, ``node.stopped``, or ``model.no-row`` if not all parties have the row.
+    """
+    question = model_pages.scoring_one(office, model, id_text)
+    answer = facade.ask(folder, {"verb": "run", "question": question})
+    told: dict[str, float] = model_pages.score_told(answer)["scores"]
+    single = set(told) == {"score"}
+    return {"score": told["score"] if single else None, "scores": None if single else told}
 
 
 def _day(text: str) -> date | None:

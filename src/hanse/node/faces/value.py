@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 
-from hanse.errors import Refusal
+from hanse.contracts.models import CONTRIBUTIONS, parties_of
+from hanse.errors import Fault, Refusal
+from hanse.node.faces import facade
+from hanse.node.faces.models import contract_with
 from hanse.node.office import ENDED, NodeOffice, bundle_of
+from hanse.node.value import holders
+from hanse.node.value.contributed import measured
 from hanse.node.value.metering import summary, uses
 from hanse.node.value.statements import Statement, statement
 
@@ -52,6 +58,65 @@ def usage(office: NodeOffice, first: date, last: date, contract: str = "") -> Do
         "own": mine[:_MOST_USES],
         "own_uses": len(mine),
     }
+
+
+def contributions(office: NodeOffice, contract: str = "", model: str = "") -> list[Document]:
+    """The last measurement of what each party adds, by contract and model, the newest first."""
+    if contract:
+        office.contract(contract)
+    found: dict[tuple[str, str], Document] = {}
+    for one in measured(office, contract, model):
+        found.setdefault((one.contract, one.model), one.body())
+    return list(found.values())
+
+
+def crowds(office: NodeOffice) -> list[Document]:
+    """What holders add to crowd models, from back-tests that were kept here: P30 with all, and without each."""
+    return holders.kept(_data(office))
+
+
+def measure_crowd(folder: Path, config: Path, regime: str, workers: int) -> Document:
+    """Run a back-test with all holders of the tables and without each, and keep it."""
+    found = holders.measure(config, regime, workers)
+    with facade.office_of(folder) as office:
+        data = _data(office)
+        if data is None:
+            raise Fault("backtest.folder", "this node has no folder to keep back-tests in",
+                        remedy="open the node by its folder")  # fmt: skip
+        holders.keep(data, found, office.desk.clock.now())
+    return found
+
+
+def _data(office: NodeOffice) -> Path | None:
+    return None if office.desk.folder is None else office.desk.folder.parent
+
+
+def measurable(office: NodeOffice) -> list[Document]:
+    """The models whose contributions contracts let be measured: who is told, what it takes, what is left."""
+    rows = []
+    for stored in office.store.contracts.all():
+        contract = bundle_of(stored).contract
+        for clause in contract.models:
+            if not clause.contributions or stored.state == ENDED:
+                continue
+            parties = parties_of(contract, clause)
+            used = office.spend.trainings(contract.id, clause.name)
+            rows.append(
+                {"contract": contract.id, "version": contract.version, "model": clause.name,
+                 "parties": list(parties), "told": list(clause.contributions), "takes": 1 << (len(parties) - 1),
+                 "left": max(0, clause.maximum_trainings - used)}
+            )  # fmt: skip
+    return rows
+
+
+def measuring(
+    office: NodeOffice, model: str, contract: str = "", settings: Document | None = None
+) -> Document:
+    """The question that measures what each party adds. `Refusal` ``model.unknown`` or ``model.contract``."""
+    contract = contract_with(office, model, contract)
+    office.contract(contract)
+    return {"contract": contract, "computation": CONTRIBUTIONS, "epsilon": 0.0,
+            "parameters": {**(settings or {}), "model": model}}  # fmt: skip
 
 
 def prices(office: NodeOffice) -> list[Document]:

@@ -100,17 +100,26 @@ def create_identity(
         shutil.rmtree(draft, ignore_errors=True)
         if (folder / KEY_FOLDER).exists():
             raise _exist(folder) from error
-        if isinstance(error, Fault):
-            raise
-        raise Fault(
-            "keys.unwritable",
-            f"the keys cannot be written: {error.strerror}",
-            remedy="check the owner and permissions of the folder",
-            where=str(folder),
-        ) from error
-    identity = load_identity(folder, clock=clock)
-    write_card(folder, identity.card, entropy=entropy)
+        raise _unwritable(error, folder) from error
+    try:
+        identity = load_identity(folder, clock=clock)
+        write_card(folder, identity.card, entropy=entropy)
+    except (OSError, Fault) as error:
+        # Keys that nobody knows yet would only be in the way of the next try.
+        shutil.rmtree(folder / KEY_FOLDER, ignore_errors=True)
+        raise _unwritable(error, folder) from error
     return identity
+
+
+def _unwritable(error: OSError | Fault, folder: Path) -> Fault:
+    if isinstance(error, Fault):
+        return error
+    return Fault(
+        "keys.unwritable",
+        f"the keys cannot be written: {error.strerror}",
+        remedy="check the owner and permissions of the folder",
+        where=str(folder),
+    )
 
 
 def load_identity(folder: Path, *, clock: Clock, accept_expired: bool = False) -> Identity:
@@ -167,7 +176,10 @@ def renew_certificate(
     entropy: Entropy,
     validity: timedelta = DEFAULT_VALIDITY,
 ) -> Identity:
-    """Replace TLS key and certificate; the signing key stays. Partners need the new card."""
+    """Replace TLS key and certificate; the signing key stays. Partners need the new card.
+
+    Raises `Fault` ``keys.unwritable`` or ``disk.full``, and then nothing was replaced.
+    """
     old = load_identity(folder, clock=clock, accept_expired=True)
     tls_key, certificate = _new_certificate(old.party, old.organisation, clock, entropy, validity)
     keys = folder / KEY_FOLDER
@@ -175,8 +187,13 @@ def renew_certificate(
     # whose remedy is to renew again.
     suffix = entropy.take(8).hex()
     drafts = {TLS_KEY: _pem(tls_key), TLS_CERTIFICATE: certificate.public_bytes(Encoding.PEM)}
-    for name, data in drafts.items():
-        _write_new(keys / f".{name}-{suffix}", data)
+    try:
+        for name, data in drafts.items():
+            _write_new(keys / f".{name}-{suffix}", data)
+    except (OSError, Fault) as error:
+        for name in drafts:
+            (keys / f".{name}-{suffix}").unlink(missing_ok=True)
+        raise _unwritable(error, keys) from error
     for name in drafts:
         (keys / f".{name}-{suffix}").rename(keys / name)
     identity = load_identity(folder, clock=clock)

@@ -14,17 +14,19 @@ from typing import Any, Protocol
 from hanse import menu
 from hanse.align import Part
 from hanse.clock import Clock
-from hanse.contracts import Bundle, Dataset, JobRequest, Library, permitting_parties
+from hanse.contracts import Bundle, JobRequest, Library, permitting_parties
 from hanse.contracts.requests import providers_of
 from hanse.contracts.rosters import note_of
 from hanse.entropy import Entropy
 from hanse.errors import Fault, Foul, HanseError, Refusal, from_public
 from hanse.gate import Gate
 from hanse.gate.release import Opened
-from hanse.ledger import Answer, Ledger
+from hanse.ledger import Refusals
+from hanse.node.datasets import DatasetShelf
+from hanse.node.jobs.book import JobBook
 from hanse.node.jobs.roles import Job, request_for
 from hanse.node.jobs.rosters import Keeper, Rosters, newest
-from hanse.node.jobs.running import USUAL_REMEDY, Running
+from hanse.node.jobs.running import USUAL_REMEDY, Running, UnderWay
 from hanse.node.models.desk import ModelDesk
 from hanse.node.models.training import model_request
 from hanse.node.transport.exchange import Exchange
@@ -42,7 +44,7 @@ class Office(Protocol):
     """What a runner needs of its node: records, data, and a place to write down what happens."""
 
     party: str
-    ledger: Ledger
+    refusals: Refusals
     rosters: Rosters
 
     def bundle(self, contract_id: str) -> Bundle:
@@ -57,12 +59,14 @@ class Office(Protocol):
         """The lists of places that this node holds."""
         ...
 
-    def fitting(self, dataset: Dataset, contract: Bundle) -> object:
-        """Check that the contract's dataset is registered and fits."""
+    @property
+    def datasets(self) -> DatasetShelf:
+        """What this node can bring, checked to fit a contract."""
         ...
 
-    def prepare(self, dataset: Dataset, contract: Bundle) -> str:
-        """Check that the contract's dataset is registered and fits; its commitment, or ""."""
+    @property
+    def book(self) -> JobBook:
+        """Where what happens to jobs is written down."""
         ...
 
     def rows(self, job: Job) -> list[Part]:
@@ -77,14 +81,6 @@ class Office(Protocol):
     def desk(self) -> ModelDesk:
         """What this node brings to model jobs and takes home from them."""
         ...
-
-    def outputs_of(self, answer: Answer) -> list[int | None] | None:
-        """The opened outputs of a recorded answer, if they are still there."""
-        ...
-
-    def job_started(self, request: JobRequest, roles: list[str]) -> None: ...
-    def job_progress(self, job: str, role: str, step: str, share: float) -> None: ...
-    def job_ended(self, job: str, state: str, **facts: Any) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -119,8 +115,7 @@ class Asker:
         self._exchange = exchange
         self._clock = clock
         self._entropy = entropy
-        self._jobs: dict[str, Running] = {}
-        self._lock = threading.Lock()
+        self._under_way = UnderWay()
         self._askers = ThreadPoolExecutor(16, thread_name_prefix="hanse-ask")
 
     def answer(self, party: str, document: Document) -> Document:
@@ -190,7 +185,7 @@ class Asker:
                 gate.preview(request, plan)
             return self._run(request, bundle, watch)
         recorded = gate.recorded(request)
-        outputs = None if recorded is None else self._office.outputs_of(recorded)
+        outputs = None if recorded is None else self._office.book.outputs_of(recorded)
         # Another version of this software may have cut the question into other outputs.
         fits = outputs is not None and len(outputs) == plan.release.outputs
         if recorded is not None and outputs is not None and fits:
@@ -220,35 +215,16 @@ class Asker:
     def _run(self, request: JobRequest, bundle: Bundle, watch: Watcher) -> Outcome:
         parties = self._parties(bundle, request)
         watch("asking for permits", 0.0)
+        running = None  # this node's part of it, for a job that is dropped as soon as it is over
         try:
             answers = self._of_all(parties, {"ask": "admit", "request": request.fields()})
+            running = self._under_way.get(request.job_hash)
             permits = [a["permit"] for a in answers.values() if a.get("permit")]
             start = {"ask": "start", "job": request.job_hash, "permits": permits}
             self._of_all(parties, start)
         except HanseError as error:
-            raise self._given_up(request, parties, error) from error
-        return self._await(request, watch)
-
-    def _given_up(
-        self, request: JobRequest, parties: tuple[str, ...], error: HanseError
-    ) -> HanseError:
-        """Tell everybody that the job is given up; the error to raise.
-
-        If the job has failed here already, that is what the other nodes have heard of too.
-        """
-        with self._lock:
-            running = self._jobs.get(request.job_hash)
-        if running is not None and running.ends.error is not None:
-            error = running.ends.error
-        error.remedy = error.remedy or USUAL_REMEDY
-        self._tell_all(
-            parties, {"ask": "abandon", "job": request.job_hash, "error": error.public()}
-        )
-        return error.again()
-
-    def _await(self, request: JobRequest, watch: Watcher) -> Outcome:
-        with self._lock:
-            running = self._jobs.get(request.job_hash)
+            running = running or self._under_way.get(request.job_hash)
+            raise self._given_up(request, parties, error, running) from error
         if running is None:  # this node has no role: the recipients know
             return self._await_remote(request, watch)
         watch("running", 0.0)
@@ -257,6 +233,23 @@ class Asker:
             raise running.error.again()
         body = running.result.body() if running.result is not None else None
         return Outcome(request.job_hash, "done", body)
+
+    def _given_up(
+        self, request: JobRequest, parties: tuple[str, ...], error: HanseError, running: Running | None
+    ) -> HanseError:  # fmt: skip
+        """Tell everybody that the job is given up; the error to raise.
+
+        If the job has failed here already, that is what the other nodes have heard of too.
+        """
+        failed = (
+            self._office.book.error_of(request.job_hash) if running is None else running.ends.error
+        )
+        error = failed or error
+        error.remedy = error.remedy or USUAL_REMEDY
+        self._tell_all(
+            parties, {"ask": "abandon", "job": request.job_hash, "error": error.public()}
+        )
+        return error.again()
 
     def _await_remote(self, request: JobRequest, watch: Watcher) -> Outcome:
         watch("waiting for the recipients", 0.0)
@@ -322,9 +315,8 @@ class Asker:
         try:
             yield
         except (Refusal, Foul) as error:
-            body = {"job": job, "analyst": analyst, **error.public()}
             try:
-                self._office.ledger.append("refusal", body)
+                self._office.refusals.note(analyst, job, error)
             except HanseError as problem:  # the refusal itself is what the analyst must hear
                 _log.error("a refusal could not be written down: %s", problem)
             raise

@@ -96,6 +96,35 @@ class Running:
             self.committed = record
 
 
+class UnderWay:
+    """The jobs that a node has admitted and whose books are open; the store has the others. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, Running] = {}
+        self._lock = threading.Lock()
+
+    def put(self, running: Running) -> None:
+        """Keep a job that was admitted."""
+        with self._lock:
+            self._jobs[running.name] = running
+
+    def get(self, job: str) -> Running | None:
+        """The job of that hash, while it is under way."""
+        with self._lock:
+            return self._jobs.get(job)
+
+    def drop(self, running: Running) -> None:
+        """Let go of a job that has ended and is written down."""
+        with self._lock:
+            if self._jobs.get(running.name) is running:
+                del self._jobs[running.name]
+
+    def all(self) -> list[Running]:
+        """Every job under way."""
+        with self._lock:
+            return list(self._jobs.values())
+
+
 def own_error(party: str, error: Exception) -> HanseError:
     """An error of one of this node's roles, as the other nodes may hear it.
 

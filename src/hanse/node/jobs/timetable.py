@@ -113,10 +113,14 @@ class Timetable:
 
     # --- running --------------------------------------------------------------------------------
 
-    def keep_time(self, stopping: threading.Event, every: float = LOOK_SECONDS) -> None:
-        """Look every few seconds until ``stopping``; nothing that a look raises ends it."""
+    def keep_time(
+        self, stopping: threading.Event, every: float = LOOK_SECONDS,
+        chore: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        """Look every few seconds until ``stopping``, and do the chore; nothing that either raises ends it."""
         while not stopping.wait(every):
             try:
+                chore()
                 self.run_due(stopping)
             except Exception as error:  # its text may be private: only its place is logged
                 _log.error("the timetable failed: %s", place_of(error))

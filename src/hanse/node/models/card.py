@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from hanse import __version__
-from hanse.contracts import ModelNote
+from hanse.contracts import ModelClause, ModelNote
 from hanse.contracts.model_check import expiry_of
+from hanse.contracts.models import BOOSTING_KINDS
 from hanse.gate.record import Record
 from hanse.learn.jobs.terms import Terms
 from hanse.node.jobs.roles import Job
@@ -28,6 +29,15 @@ class Made:
         """Plain values, as the job's result; what was opened is in the job's disclosure report."""
         card = {name: value for name, value in self.card.items() if name != "disclosures"}
         return {"model": card["model"], "card": card, "holds_part": bool(self.block)}
+
+
+def _part_of(clause: ModelClause) -> str:
+    """What each party holds of a model of this kind."""
+    if clause.horizontal:
+        return "the whole common model, and its own"
+    if clause.kind in BOOSTING_KINDS:
+        return "the splits of its own columns; the leaves are with the label's party"
+    return "the coefficients of its own columns"
 
 
 def card_of(
@@ -63,7 +73,7 @@ def card_of(
              "commitment": job.request.commitments.get(s.dataset, "")}
             for s in terms.sides
         ],
-        "holds": dict.fromkeys(clause.told(contract), "the coefficients of its own columns"),
+        "holds": dict.fromkeys(clause.told(contract), _part_of(clause)),
         "settings": {k: v for k, v in job.plan.question.model_dump().items() if k != "model"},
         "metrics": dict(metrics),
         "metrics_told_to": list(clause.metrics),

@@ -20,31 +20,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.catalog import Dataset
-from hanse.catalog.numbers import NumberRequest, read_numbers
 from hanse.clock import Clock
 from hanse.contracts import Contract, JobRequest
-from hanse.contracts.models import SCORE_ONE, TRAIN
+from hanse.contracts.models import CONTRIBUTIONS, SCORE_ONE, TRAIN
 from hanse.entropy import Entropy
 from hanse.errors import Fault, Refusal
 from hanse.gate.record import Record
 from hanse.gate.scores import draw_lock, send_lock_seeds
-from hanse.learn.jobs import linear
-from hanse.learn.jobs.blocks import LinearBlock
-from hanse.learn.jobs.committed import Recorder, Upload
+from hanse.learn.jobs import contributions, linear
 from hanse.learn.jobs.renumbered import Renumbered
-from hanse.learn.jobs.terms import HomeRows, Side, Terms
+from hanse.learn.jobs.sealed import Seal, commitments_of
+from hanse.learn.jobs.terms import Terms
 from hanse.learn.scoring import batch, online
 from hanse.node.crowd_days.home import CrowdDesk
 from hanse.node.jobs.roles import Job, Progress
 from hanse.node.models import opened as models_open
+from hanse.node.models.bringing import Bringer, Send, rows_in, wanted_of
 from hanse.node.models.card import Made, card_of
-from hanse.node.models.opened import OpenHome, rows_digest
+from hanse.node.models.opened import OpenHome
 from hanse.node.models.parts import ModelShelf
 from hanse.node.models.scoring import (
     OneScore,
     Scored,
     Written,
-    partial_rows,
     units_of,
     write_scores,
 )
@@ -55,19 +53,18 @@ _WAITS_SECONDS = 300.0
 _MOST_WAITING = 8
 Opened = Mapping[str, NDArray[np.uint64]]
 Seeds = tuple[bytes, bytes, bytes]
-# (commitment, how to send, what stays at home)
-Ready = tuple[str, Callable[[Channel], None], Any]
 
 
 @dataclass
 class Prepared:
     """What waits for a job: how to send it, and what stays at home. It serves the first ``job`` that takes it."""
 
-    send: Callable[[Channel], None]
+    send: Send
     seeds: Seeds
     home: Any
     at: float
     said: str  # of how many rows, for this party's own log
+    opening: Mapping[str, Any]
     job: str = ""
 
 
@@ -87,11 +84,13 @@ class ModelDesk:
     tell: Callable[[JobRequest, str], None]
     crowds: CrowdDesk | None = None  # what this party brings to daily crowds
     single: SingleRows = field(init=False)
+    bringer: Bringer = field(init=False)
     _waiting: dict[str, Prepared] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.single = SingleRows(self.party)
+        self.bringer = Bringer(self.party, self.shelf, self.dataset, self.single)
 
     @property
     def crowd_desk(self) -> CrowdDesk:
@@ -114,87 +113,16 @@ class ModelDesk:
         if request.computation == SCORE_ONE and not isinstance(plan, batch.ScoringPlan):
             return {side.dataset: ""}  # the other parties are yet to be told which row it is
         seeds = draw_lock(self.entropy)
-        if plan.way == "open":
-            commitment, send, home = self._open(plan, contract, side, request)
-        elif request.computation == TRAIN:
-            commitment, send, home = self._training(plan, contract, side, seeds)
-        else:
-            commitment, send, home = self._scoring(plan, contract, side, seeds)
+        ready = self.bringer.ready(plan, contract, side, request, seeds, self.entropy)
         now = self.clock.monotonic()
         with self._lock:
             fresh = {k: p for k, p in self._waiting.items() if now - p.at < _WAITS_SECONDS}
             self._waiting = dict(list(fresh.items())[-_MOST_WAITING + 1 :])
-            said = f"{side.dataset}: {_rows_in(home):,} rows brought to the model"
-            self._waiting[commitment] = Prepared(send, seeds, home, now, said)
-        return {side.dataset: commitment}
-
-    def _training(
-        self, plan: linear.LinearPlan, contract: Contract, side: Side, seeds: Seeds
-    ) -> Ready:
-        rows = self._read(plan.terms, contract, side, target=self.party == plan.terms.label_party)
-        home, parts = linear.at_home(plan, self.party, rows, contract.id)
-        if plan.hidden:
-            recorder = Recorder()
-            send_lock_seeds(recorder, self.party, seeds)
-            linear.share(recorder, plan, home, parts, self.entropy)
-            upload = Upload.of(self.party, recorder, self.entropy)
-            return upload.commitment, upload.send, home
-
-        def send(channel: Channel) -> None:
-            send_lock_seeds(channel, self.party, seeds)
-            linear.share_open(channel, plan, home, parts, self.entropy)
-
-        return rows_digest(rows, self.entropy.take(32)), send, home
-
-    def _open(self, plan: Any, contract: Contract, side: Side, request: JobRequest) -> Ready:
-        train = request.computation == TRAIN
-        owner = self.party == plan.terms.label_party or plan.terms.clause.horizontal
-        texts = not train and plan.question.receiver == self.party
-        rows = self._read(plan.terms, contract, side, target=train and owner, texts=texts)
-        return rows_digest(rows, self.entropy.take(32)), _nothing, OpenHome(rows)
-
-    def _scoring(
-        self, plan: batch.ScoringPlan, contract: Contract, side: Side, seeds: Seeds
-    ) -> Ready:
-        training, dataset = plan.question.training, self.dataset(side.dataset)
-        block, receiver = self._block(training), plan.question.receiver == self.party
-        texts = receiver and not plan.single
-        wanted = wanted_of(plan.terms, contract, side, target=False, texts=texts)
-        if plan.single:
-            lookup = self.single.parts(training, dataset, wanted, block)
-            rows = lookup.one(self.single.asked(plan)) if receiver else lookup.rows
-        else:
-            rows = partial_rows(dataset, wanted, block)
-        recorder = Recorder()
-        send_lock_seeds(recorder, self.party, seeds)
-        places = batch.share(
-            recorder, plan, self.party, rows.ids, rows.partial, units_of(block), self.entropy
-        )
-        upload = Upload.of(self.party, recorder, self.entropy)
-        return upload.commitment, upload.send, (rows, places)
-
-    def _read(
-        self, terms: Terms, contract: Contract, side: Side, *, target: bool, texts: bool = False
-    ) -> HomeRows:
-        wanted = wanted_of(terms, contract, side, target=target, texts=texts)
-        rows = read_numbers(self.dataset(side.dataset), wanted)
-        named = {name: rows.values[:, n] for n, name in enumerate(wanted.columns)}
-        label = named[terms.target.name] if target else None
-        beside = self.party == terms.label_party and target
-        weight, offset = (
-            named[t.name] if beside and t is not None else None
-            for t in (terms.weight, terms.offset)
-        )
-        return HomeRows(
-            rows.ids, rows.values[:, : len(side.terms)], label, rows.texts, weight, offset
-        )
-
-    def _document(self, training: str) -> dict[str, Any]:
-        block: dict[str, Any] = self.shelf.document(training)["block"]
-        return block
-
-    def _block(self, training: str) -> LinearBlock:
-        return LinearBlock.of(self._document(training))
+            said = f"{side.dataset}: {rows_in(ready.home):,} rows brought to the model"
+            self._waiting[ready.commitment] = Prepared(
+                ready.send, seeds, ready.home, now, said, ready.opening
+            )
+        return {side.dataset: ready.commitment}
 
     # --- in the job -----------------------------------------------------------------------------
 
@@ -207,17 +135,28 @@ class ModelDesk:
 
         def send(channel: Channel) -> list[bytes]:
             prepared = self._prepared(job)
-            prepared.send(channel)
+            prepared.send(channel, commitments_of(job, job.plan.terms.sides))
             return list(prepared.seeds)
 
         return send
 
-    def play(self, job: Job, progress: Progress) -> Callable[[Channel], None]:
-        """How this party works on an open job with the others."""
+    def sealed(self, job: Job) -> Seal | None:
+        """The seal of the rows that this party brings to an open job, None where a row is looked up in it.
+
+        `Foul` ``model.swapped`` if the rows are not those that were sealed before the job was signed.
+        """
+        if job.request.computation == SCORE_ONE:
+            return None
+        home: OpenHome = self._prepared(job).home
+        home.seal.require(home.rows)
+        return home.seal
+
+    def play(self, job: Job, progress: Progress) -> Callable[[Channel, Mapping[str, bytes]], None]:
+        """How this party works on an open job with the others, whose keys have these hashes."""
         terms: Terms = job.plan.terms
         roles = [*map(job.provider_role, terms.parties), 0, 1, 2]
 
-        def play(channel: Channel) -> None:
+        def play(channel: Channel, hashes: Mapping[str, bytes]) -> None:
             if job.request.computation == SCORE_ONE:
                 self._play_one(Renumbered(channel, roles), job)
                 return
@@ -227,7 +166,7 @@ class ModelDesk:
                 return
             models_open.play(
                 Renumbered(channel, roles), job, self.party, home,
-                lambda: self._document(job.plan.question.training), self.entropy,
+                lambda: self.bringer.document(job.plan.question.training), self.entropy, hashes,
             )  # fmt: skip
 
         return play
@@ -260,7 +199,7 @@ class ModelDesk:
         send_lock_seeds(channel, self.party, seeds)
         training, side = plan.question.training, plan.terms.side(self.party)
         block, wanted = (
-            self._block(training),
+            self.bringer.block(training),
             wanted_of(plan.terms, job.contract, side, target=False),
         )
         lookup = self.single.parts(training, self.dataset(side.dataset), wanted, block)
@@ -281,7 +220,7 @@ class ModelDesk:
         hashed = None
         if self.party == plan.question.receiver:
             hashed = lookup.hashed(self.single.asked(plan))
-        document = self._document(training)
+        document = self.bringer.document(training)
         found = models_open.play_one(channel, job, self.party, lookup.rows, hashed, document)
         self.single.put(job.request.job_hash, found)
 
@@ -293,11 +232,13 @@ class ModelDesk:
             return self._finish_open(job, record)
         if job.request.computation == TRAIN:
             return self._keep(job, dict(opened), record)
+        if job.request.computation == CONTRIBUTIONS:
+            return self._contributed(job, dict(opened))
         plan = job.plan
         model, family = plan.question.model, plan.terms.clause.kind
         units = units_of(None, opened.get("units"))
         if plan.question.receiver == plan.terms.label_party:
-            units = units_of(self._block(plan.question.training))
+            units = units_of(self.bringer.block(plan.question.training))
         if isinstance(plan, online.OnlinePlan):
             return OneScore.of(plan, online.read(opened["score"]), family, units)
         rows, places = self._prepared(job).home
@@ -332,7 +273,7 @@ class ModelDesk:
         block: dict[str, Any] = {}
         if any(t.step == f"model.{self.party}" for t in job.plan.release.told):
             block = body
-            self.shelf.keep(note, block, card)
+            self.shelf.keep(note, block, card, self._prepared(job).opening)
         self.release(job)
         return Made(card, block)
 
@@ -345,9 +286,15 @@ class ModelDesk:
         if home is not None and f"model.{self.party}" in opened:
             block = linear.block_of(plan, home, opened).body()
             card["constant"] = list(home.constant)
-            self.shelf.keep(note, block, card)
+            self.shelf.keep(note, block, card, self._prepared(job).opening)
         self.release(job)
         return Made(card, block)
+
+    def _contributed(self, job: Job, opened: dict[str, NDArray[np.uint64]]) -> Any:
+        plan: contributions.ContributionPlan = job.plan
+        home = self._prepared(job).home if self.party in plan.terms.parties else None
+        self.release(job)
+        return contributions.read(plan, home, opened)
 
     def release(self, job: Job) -> None:
         """Forget what was prepared for the job: it has ended."""
@@ -360,30 +307,3 @@ class ModelDesk:
             commitment = job.request.commitments.get(terms.side(self.party).dataset, "")
             with self._lock:
                 self._waiting.pop(commitment, None)
-
-
-def _rows_in(home: Any) -> int:
-    if isinstance(home, linear.LinearHome):
-        return home.rows
-    rows = home.rows if isinstance(home, OpenHome) else home[0]
-    return int(rows.ids.size)
-
-
-def _nothing(_channel: Channel) -> None:
-    """An open job's rows are not uploaded."""
-
-
-def wanted_of(
-    terms: Terms, contract: Contract, side: Side, *, target: bool, texts: bool = False
-) -> NumberRequest:
-    """What is read of a dataset: the feature columns; to learn, behind them the target's and what goes with it; to
-    score, the offset's."""
-    columns = [*side.terms, *([terms.target] if target else [])]
-    if side.party == terms.label_party:
-        beside = (terms.weight if target else None, terms.offset)
-        columns += [t for t in beside if t is not None and t not in columns]
-    values = {t.name: t.values for t in columns if t.values}
-    names = tuple(t.name for t in columns)
-    return NumberRequest(
-        contract.join.id_type, contract.join.hash, side.capacity, names, values, texts
-    )

@@ -1,27 +1,27 @@
 """A party's part of open model jobs: rows that are read before anybody signs, played with the other parties, kept.
 
-What a party commits to is a hash of its rows and a nonce: the hash is in the signed request. The rows wait in
-memory, so what an honest node plays is what it committed to; the others cannot check it: the nonce is not kept.
+What a party commits to is the seal of its rows (`learn.jobs.sealed`), which is in the signed request. The rows wait
+in memory; before anything is shown they are hashed once more, and the keys that parties show are checked.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hanse.engine.shares import octets
 from hanse.entropy import Entropy
-from hanse.errors import Fault, Refusal
+from hanse.errors import Fault
 from hanse.gate.record import Record
 from hanse.learn.horizontal.home import Home
 from hanse.learn.horizontal.roles import Result
 from hanse.learn.jobs import pooled, trees
 from hanse.learn.jobs.keys import keys_in_common
+from hanse.learn.jobs.sealed import KeysSealed, Seal
 from hanse.learn.jobs.terms import F64, U64, HomeRows
+from hanse.learn.scoring.online import no_row
 from hanse.node.jobs.roles import Job, Progress
 from hanse.node.models.scoring import OneScore, Scored
 from hanse.wire import Channel
@@ -34,33 +34,27 @@ class OpenHome:
     """What lies at home during an open job: rows, then what came of them."""
 
     rows: HomeRows
+    seal: Seal
     trained: trees.TreesHome | None = None
     pooled: tuple[Result, Home] | None = None
     keys: U64 | None = None
     scores: F64 | None = None
 
 
-def rows_digest(rows: HomeRows, nonce: bytes) -> str:
-    """Hexadecimal SHA-256 over a nonce of 32 bytes, ids, values and labels."""
-    whole = hashlib.sha256(b"hanse-rows-v1|" + nonce)
-    for array in (rows.ids, rows.values, np.zeros(0) if rows.target is None else rows.target):
-        whole.update(hashlib.sha256(octets(array)).digest())
-    return whole.hexdigest()
-
-
 def play(
     channel: Channel, job: Job, party: str, home: OpenHome, block: Callable[[], dict[str, Any]],
-    entropy: Entropy,
+    entropy: Entropy, hashes: Mapping[str, bytes],
 ) -> None:  # fmt: skip
-    """Train or score with the other parties; the result is kept in ``home``."""
+    """Train or score with the other parties; the result is kept in ``home``. ``hashes``: of others' keys."""
     name = bytes.fromhex(job.request.job_hash)
+    sealed = KeysSealed(home.seal.nonces[0], hashes)
     if isinstance(job.plan, trees.TreesPlan):
         home.trained = trees.train(
-            channel, job.plan, party, home.rows, name, job.contract.id, Record(), entropy
+            channel, job.plan, party, home.rows, name, job.contract.id, Record(), entropy, sealed
         )
         return
     plan: trees.TreesScoring = job.plan
-    home.keys = keys_in_common(channel, len(plan.terms.parties), home.rows.ids, "scoring")
+    home.keys = keys_in_common(channel, plan.terms.sides, home.rows.ids, "scoring", sealed)
     part = trees.block_of(block())
     home.scores = trees.score(channel, plan, party, home.rows, home.keys, part, name)
 
@@ -104,8 +98,7 @@ def play_one(
     key = np.array([hashed], np.uint64)
     place = np.searchsorted(rows.ids, key)
     if place[0] >= rows.ids.size or rows.ids[place[0]] != key[0]:
-        raise Refusal("model.no-row", f"{party} has no row for the id that was asked for, so there is no score",
-                      remedy="ask for an id that all parties of the model have", where=party)  # fmt: skip
+        raise no_row(party)
     attempt = bytes.fromhex(job.request.job_hash)
     return trees.score(channel, plan, party, rows, key, trees.block_of(block), attempt)
 

@@ -150,9 +150,13 @@ class ModelShelf:
         self._clock = clock
 
     def keep(
-        self, note: ModelNote, block: Mapping[str, Any], card: Mapping[str, Any]
-    ) -> StoredModel:
-        """Sign and keep a part that a training made."""
+        self, note: ModelNote, block: Mapping[str, Any], card: Mapping[str, Any],
+        opening: Mapping[str, Any] | None = None,
+    ) -> StoredModel:  # fmt: skip
+        """Sign and keep a part that a training made.
+
+        ``opening`` opens this party's commitment to an auditor; it stays beside the part, and is never exported.
+        """
         facts = {
             "contract": note.contract, "clause": note.clause,
             "made": note.made.isoformat(), "expires": note.expires.isoformat(),
@@ -163,7 +167,8 @@ class ModelShelf:
             "block": dict(block), "card": dict(card),
         }  # fmt: skip
         signature = self._key.sign(PREFIX + bytes.fromhex(digest(content))).hex()
-        stored = self._models.put(note.job, note.name, facts, {**content, "signature": signature})
+        kept = {**facts, **({"opening": dict(opening)} if opening else {})}
+        stored = self._models.put(note.job, note.name, kept, {**content, "signature": signature})
         self._note(stored, "kept", digest(content))
         return stored
 
@@ -228,6 +233,10 @@ class ModelShelf:
         document = self.document(found.job)
         self._note(found, "exported")
         return document
+
+    def audited(self, model: StoredModel, fits: bool) -> None:
+        """Write down that this party's rows were compared with what it had committed to."""
+        self._note(model, "audited: the rows fit" if fits else "audited: the rows do not fit")
 
     def _note(self, model: StoredModel, what: str, content: str = "", reason: str = "") -> None:
         body: Document = {

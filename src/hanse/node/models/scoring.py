@@ -20,6 +20,7 @@ from hanse.catalog.rows import choose_id_column
 from hanse.errors import Refusal
 from hanse.learn.jobs.blocks import LinearBlock, Units, predictions
 from hanse.learn.jobs.terms import F64, U64, HomeRows
+from hanse.learn.scoring.online import no_row
 from hanse.node.disk import writing_to
 
 FOLDER = "scores"
@@ -216,13 +217,12 @@ class Lookup(_Look):
         version, hasher = _version(dataset), _hasher(dataset, wanted)
         return Lookup(hasher, version, partial_rows(dataset, wanted, block))
 
-    def one(self, text: str) -> PartialRows:
-        """The row of an id alone; `Refusal` ``model.no-row`` if this party has none."""
+    def one(self, text: str, party: str) -> PartialRows:
+        """The row of an id alone; `Refusal` ``model.no-row`` if ``party``, whose rows these are, has none."""
         hashed = self.hashed(text)
         part = self.partial(hashed)
         if part is None:
-            raise Refusal("model.no-row", "this party has no row for the id that was asked for",
-                          remedy="ask for an id of its own dataset")  # fmt: skip
+            raise no_row(party)
         return PartialRows(np.array([hashed], np.uint64), part.reshape(1, -1), None, 0)
 
     def partial(self, hashed: int) -> F64 | None:

@@ -44,8 +44,9 @@ class SingleRows:
         with self._lock:
             text = self._asked.get(plan.question.handle)
         if text is None:
-            raise Refusal("model.no-row", f"{self.party} was asked for the score of no row",
-                          remedy="ask at the receiver's own node", where=self.party)  # fmt: skip
+            raise Refusal("model.no-row", f"{self.party} knows no id for this job, so there is nothing to score",
+                          remedy="ask with 'hanse model score-one MODEL ID' at the receiver's own node",
+                          where=self.party)  # fmt: skip
         return text
 
     def parts(

@@ -31,9 +31,10 @@ from hanse.gate.scores import (
     send_locked,
     unlock,
 )
-from hanse.learn.jobs import linear, pooled, trees
+from hanse.learn.jobs import contributions, linear, pooled, trees
 from hanse.learn.jobs.committed import Verified
 from hanse.learn.jobs.renumbered import Renumbered
+from hanse.learn.jobs.sealed import Seal, commitments_of, show, shown
 from hanse.learn.scoring import batch, online
 from hanse.node.crowd_days import roles as crowd_days_roles
 from hanse.node.crowd_days.home import CrowdDesk
@@ -42,13 +43,15 @@ from hanse.places.daily.jobs import CrowdPlan
 from hanse.wire import Channel, canonical
 
 Opened = dict[str, NDArray[np.uint64]]
+Hashes = Mapping[str, bytes]  # of keys, by party
 
 
 class Home(Protocol):
     """What a party brings to model jobs and takes home (`models_desk.ModelDesk`)."""
 
     def send(self, job: Job) -> Callable[[Channel], list[bytes]]: ...
-    def play(self, job: Job, progress: Progress) -> Callable[[Channel], None]: ...
+    def sealed(self, job: Job) -> Seal | None: ...
+    def play(self, job: Job, progress: Progress) -> Callable[[Channel, Hashes], None]: ...
     def finish(self, job: Job, opened: Mapping[str, NDArray[np.uint64]], record: Record) -> Any: ...
 
     @property
@@ -74,8 +77,7 @@ def run_model_role(
         if number < SEATS:
             return Lived(run_open_seat(channel, number, job, entropy, commit, progress))
         if role == "provider":
-            play = home.play(job, progress)
-            return Lived(run_open_provider(channel, party, job, play, commit, progress))
+            return Lived(run_open_provider(channel, party, job, home, commit, progress))
         record = run_open_recipient(channel, party, job, progress)
         return Lived(record, result=home.finish(job, {}, record))
     if number < SEATS:
@@ -84,7 +86,10 @@ def run_model_role(
             crowd_days_roles.serve(channel, number, job, entropy, progress)
         return Lived(record, meter)
     if role == "provider":
-        return Lived(run_model_provider(channel, party, job, home.send(job), commit, progress))
+        record = run_model_provider(channel, party, job, home.send(job), commit, progress)
+        if job.plan.way == "crowd":
+            crowd_days_roles.serve_table(channel, party, job, home.crowd_desk, progress)
+        return Lived(record)
     if job.plan.way == "crowd":
         result, record = crowd_days_roles.run_recipient(
             channel, party, job, home.crowd_desk, progress
@@ -96,6 +101,7 @@ def run_model_role(
 
 _COMPUTE: dict[type, Callable[[Session, Record, Any], Mapping[str, Ring | Words]]] = {
     linear.LinearPlan: linear.compute,
+    contributions.ContributionPlan: contributions.compute,
     batch.ScoringPlan: batch.compute,
     online.OnlinePlan: online.compute,
     CrowdPlan: crowd_days_roles.compute,
@@ -140,9 +146,7 @@ def run_model_seat(
     plan, terms = job.plan, job.plan.terms
     inner = Renumbered(channel, terms.channel_roles(job))
     providers = {SEATS + n: p for n, p in enumerate(terms.parties)}
-    commitments = {
-        side.party: job.request.commitments.get(side.dataset, "") for side in terms.sides
-    }
+    commitments = commitments_of(job, terms.sides)
     verified: Channel = inner
     if plan.committed:
         verified = Verified(inner, seat, providers, commitments)
@@ -229,6 +233,7 @@ def run_open_seat(
     """A seat writes down what is told. It also adds up what parties with rows of their own learned at home, or
     chooses splits on shares where sums carry masks."""
     record = open_record(job.plan)
+    _all_sealed(channel, job, None)
     commit(record)
     name = bytes.fromhex(job.request.job_hash)
     if isinstance(job.plan, trees.TreesPlan) and job.plan.settings.masked:
@@ -242,18 +247,36 @@ def run_open_seat(
 
 
 def run_open_provider(
-    channel: Channel, party: str, job: Job, play: Callable[[Channel], None],
+    channel: Channel, party: str, job: Job, home: Home,
     commit: Callable[[Record], None], progress: Progress,
 ) -> Record:  # fmt: skip
-    """A party's whole part. ``play`` works on the job's channel and keeps what came of it."""
-    record = open_record(job.plan)
+    """A party's whole part: its rows and all others' must be those that were committed to, before anybody pays."""
+    record, play = open_record(job.plan), home.play(job, progress)
+    hashes = _all_sealed(channel, job, home.sealed(job))
     commit(record)
     progress("with the other parties", 0.0)
-    play(channel)
+    play(channel, hashes)
     if party in job.request.recipients:  # this party's own other role
         channel.send(job.recipient_role(party), "played", np.ones(1, np.uint8))
     progress("done", 1.0)
     return record
+
+
+def _all_sealed(channel: Channel, job: Job, own: Seal | None) -> Hashes:
+    """Show the seal of this role's rows, and check those of all parties against what was signed; hashes of keys."""
+    commitments = commitments_of(job, job.plan.terms.sides)
+    if not any(commitments.values()):  # rows are looked up one by one
+        return {}
+    roles = {party: job.provider_role(party) for party in commitments}
+    if own is not None:
+        show(
+            channel,
+            [*range(SEATS), *(r for p, r in roles.items() if p != own.party)],
+            own.party,
+            own,
+        )
+        del roles[own.party]
+    return shown(channel, roles, commitments)
 
 
 def run_open_recipient(channel: Channel, party: str, job: Job, progress: Progress) -> Record:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Row, and_, func, select
+from sqlalchemy import Connection, Row, and_, func, select
 
 from hanse.errors import Refusal
 from hanse.node.storage import tables
@@ -126,6 +126,7 @@ class Publications:
                 )
             for start in range(0, len(values), _BATCH):
                 connection.execute(table.insert(), values[start : start + _BATCH])
+            _count_days(connection, product, latest, values)
             if values or row is None:
                 fields = {
                     "about": to_text(about),
@@ -140,6 +141,18 @@ class Publications:
         with self._database.reading() as connection:
             rows = connection.execute(select(tables.products).order_by(tables.products.c.name))
             return [Product(r.name, from_text(r.about), r.version, r.changed) for r in rows]
+
+    def dates(self, product: str, most: int) -> list[tuple[str, int, int]]:
+        """The last ``most`` days, the newest first: (date, places with a figure, places withheld)."""
+        table = tables.product_days
+        query = (
+            select(table.c.date, table.c.published, table.c.abstained)
+            .where(table.c.product == product)
+            .order_by(table.c.date.desc())
+            .limit(most)
+        )
+        with self._database.reading() as connection:
+            return [(r.date, r.published, r.abstained) for r in connection.execute(query)]
 
     def versions(self) -> dict[str, int]:
         """How often each product was published: what caches compare."""
@@ -205,6 +218,21 @@ def _latest(connection: Any, product: str, days: Iterable[str]) -> dict[tuple[st
         for row in connection.execute(query):
             found[row.place, row.date] = _change(row)
     return found
+
+
+def _count_days(
+    connection: Connection, product: str, latest: Mapping[tuple[str, str], Change],
+    values: Iterable[Mapping[str, Any]],
+) -> None:  # fmt: skip
+    """Count the places of the days that change: counting at every look would read every row of them."""
+    states = {key: change.figure.state for key, change in latest.items()}
+    states |= {(v["place"], v["date"]): v["state"] for v in values}
+    counts: dict[str, dict[str, int]] = {}
+    for (_, day), state in states.items():
+        of_day = counts.setdefault(day, {"published": 0, "abstained": 0})
+        of_day[state] += 1
+    for day, fields in counts.items():
+        put_row(connection, tables.product_days, {"product": product, "date": day}, fields)
 
 
 def _values(

@@ -12,12 +12,16 @@ from hanse.errors import Fault, Refusal
 from hanse.node.products.publications import Figure
 
 _NUMBERS = ("value", "low", "high", "confidence")
+_COLUMNS = ("place", "date", *_NUMBERS, "reason")
+_MOST_TEXT = 300
+MOST_ROWS = 5_000_000
 
 
-def read_figures(path: Path) -> list[Figure]:
+def read_figures(path: Path, most: int = MOST_ROWS) -> list[Figure]:
     """The figures of a Parquet or CSV file with the columns place, date, value and, if it likes, the others.
 
-    Raises `Fault` ``publish.file``, `Refusal` ``publish.columns`` or ``publish.value`` naming column and row.
+    Raises `Fault` ``publish.file``, `Refusal` ``publish.size`` for more than ``most`` rows, ``publish.columns`` or
+    ``publish.value`` naming column and row.
     """
     reader = {".parquet": "read_parquet", ".csv": "read_csv"}.get(path.suffix.lower())
     if reader is None or not path.is_file():
@@ -29,15 +33,25 @@ def read_figures(path: Path) -> list[Figure]:
         )
     try:
         with duckdb.connect(":memory:") as connection:
-            relation = connection.execute(f"SELECT * FROM {reader}(?)", [str(path)])
-            names = [d[0] for d in relation.description]
-            rows = relation.fetchall()
+            described = connection.execute(f"DESCRIBE SELECT * FROM {reader}(?)", [str(path)])
+            kinds = {row[0]: row[1] for row in described.fetchall()}
+            names = [name for name in _COLUMNS if name in kinds]
+            # A small file can hold long texts many times: none is read whole.
+            asked = ", ".join(
+                f'left("{name}", {_MOST_TEXT})' if kinds[name] == "VARCHAR" else f'"{name}"'
+                for name in names
+            )
+            query = f"SELECT {asked or '1'} FROM {reader}(?) LIMIT {most + 1}"
+            rows = connection.execute(query, [str(path)]).fetchall()
     except duckdb.Error as error:
         raise Fault("publish.file", f"the file cannot be read as {path.suffix[1:]}",
                     remedy="write it again", where=str(path), detail=str(error)) from error  # fmt: skip
+    if len(rows) > most:
+        raise Refusal("publish.size", f"the file has more than {most:,} rows",
+                      remedy="give fewer days at once", where=str(path))  # fmt: skip
     missing = sorted({"place", "date", "value"} - set(names))
     if missing:
-        wanted = ", ".join(("place", "date", *_NUMBERS, "reason"))
+        wanted = ", ".join(_COLUMNS)
         raise Refusal("publish.columns", f"the file has no column {missing[0]!r}",
                       remedy=f"name the columns {wanted}", where=str(path))  # fmt: skip
     return [

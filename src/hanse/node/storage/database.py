@@ -13,14 +13,15 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from hanse.errors import Fault
-from hanse.node.disk import disk_full, writing_to
+from hanse.node.disk import disk_full, has_no_room, writing_to
 from hanse.node.storage.tables import MIGRATIONS, Migration, meta
 
 STORE_FILE = "hanse.db"
 _BUSY_SECONDS = 10
 _SCHEMA = "schema"
-# A number of our own, so that two nodes that start at once do not both migrate (PostgreSQL).
-_MIGRATION_LOCK = 0x48414E53
+_LOCK = text("SELECT pg_advisory_xact_lock(:number)")
+# A number of our own for the lock that writers of one PostgreSQL database take one after the other.
+_WRITERS_LOCK = 0x48414E53
 
 
 class Database:
@@ -35,6 +36,7 @@ class Database:
     ) -> None:
         self._engine = engine
         self.where = where
+        self._shared = engine.dialect.name == "postgresql"
         try:
             self._migrate(migrations)
         except BaseException:
@@ -44,17 +46,25 @@ class Database:
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one state of the store."""
-        with self._plain_errors(), self._engine.begin() as connection:
+        # PostgreSQL would by itself show every statement a later state; SQLite never does.
+        options = {"isolation_level": "REPEATABLE READ"} if self._shared else {}
+        with (
+            self._plain_errors(),
+            self._engine.connect().execution_options(**options) as connection,
+            connection.begin(),
+        ):
             yield connection
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction that changes all of what it changes, durably, or nothing."""
+        """A transaction that changes all of what it changes, durably, or nothing; one at a time."""
         with (
             self._plain_errors(),
             self._engine.connect().execution_options(hanse_writes=True) as connection,
             connection.begin(),
         ):
+            if self._shared:  # numbers that follow the largest one rest on this, as with SQLite
+                connection.execute(_LOCK, {"number": _WRITERS_LOCK})
             yield connection
 
     def close(self) -> None:
@@ -68,10 +78,6 @@ class Database:
 
     def _migrate(self, migrations: Sequence[Migration]) -> None:
         with self.writing() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(
-                    text("SELECT pg_advisory_xact_lock(:number)"), {"number": _MIGRATION_LOCK}
-                )
             connection.execute(
                 text("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT)")
             )
@@ -118,7 +124,8 @@ class Database:
         return self._failed(type(original).__name__)
 
     def _sqlite_fault(self, code: int, original: sqlite3.Error) -> Fault:
-        if code == sqlite3.SQLITE_FULL:
+        opening = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR)
+        if code == sqlite3.SQLITE_FULL or (code in opening and has_no_room(self.where)):
             return disk_full(self.where)
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return Fault(

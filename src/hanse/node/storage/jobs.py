@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,8 @@ from hanse.errors import Fault, Refusal
 from hanse.node.storage import tables
 from hanse.node.storage.database import Database
 from hanse.node.storage.rows import Document, from_text, from_time, matches, to_text, to_time
+
+_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,20 @@ class Jobs:
         with self._database.reading() as connection:
             return [_job(row) for row in connection.execute(query)]
 
+    def with_results(self, attempts: Sequence[tuple[str, int]]) -> frozenset[str]:
+        """Those of the jobs (with their attempts) of which this node received a result."""
+        if not attempts:
+            return frozenset()
+        table = tables.jobs
+        query = select(table.c.job, table.c.attempt, table.c.result)
+        query = query.where(table.c.job.in_([job for job, _ in attempts]))
+        with self._database.reading() as connection:
+            found = {(r.job, r.attempt): r.result for r in connection.execute(query)}
+        return frozenset(
+            key[0] for key in attempts
+            if (text := found.get(key)) is not None and from_text(text).get("result")
+        )  # fmt: skip
+
     def uses(self, contract: str, states: Iterable[str]) -> int:
         """How many attempts under this contract (by hash) are in one of ``states``."""
         table = tables.jobs
@@ -137,6 +153,21 @@ class Jobs:
         )
         with self._database.reading() as connection:
             return int(connection.execute(query).scalar_one())
+
+    def under(self, contracts: Iterable[str]) -> Iterator[Job]:
+        """The last attempt of every job under these contracts (by hash), by name; read in batches."""
+        table, after, hashes = tables.jobs, "", list(contracts)
+        while True:
+            query = select(table).where(table.c.contract.in_(hashes), table.c.job > after)
+            query = query.order_by(table.c.job, table.c.attempt.desc()).limit(_BATCH)
+            with self._database.reading() as connection:
+                rows = list(connection.execute(query))
+            for row in rows:
+                if row.job != after:
+                    after = row.job
+                    yield _job(row)
+            if len(rows) < _BATCH:
+                return
 
     def log(self, job: str, attempt: int, level: str, message: str, at: datetime) -> None:
         """Add a line to an attempt's log. It must not hold ids, shares or values."""

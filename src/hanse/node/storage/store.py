@@ -37,6 +37,7 @@ from hanse.node.storage.rows import (
     to_text,
     to_time,
 )
+from hanse.node.storage.sign_ons import SignOns
 from hanse.node.storage.standing import StandingQueries
 from hanse.node.storage.users import Users
 
@@ -79,6 +80,7 @@ class Store:
         self.webhooks = Webhooks(database)
         self.answers = StoredAnswers(database)
         self.users = Users(database)
+        self.sign_ons = SignOns(database)
 
     def close(self) -> None:
         """Close the database."""

@@ -140,6 +140,15 @@ tries = Table(
     Column("failed", Integer, nullable=False),
     Column("until", Text, nullable=False),  # until then no password is looked at
 )
+# Who of a sign-on provider is which user: (issuer, subject) never changes hands, a name may.
+sign_ons = Table(
+    "sign_ons",
+    metadata,
+    Column("issuer", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("user_name", Text, nullable=False),
+    Column("added", Text, nullable=False),
+)
 
 
 models = Table(
@@ -178,6 +187,15 @@ published = Table(
     Column("confidence", Float),  # expected share within 30 %
     Column("reason", Text, nullable=False),
     Column("at", Text, nullable=False),
+)
+# Of how many places the newest version of a day has a figure, or withholds it: counted when it is published.
+product_days = Table(
+    "product_days",
+    metadata,
+    Column("product", Text, primary_key=True),
+    Column("date", Text, primary_key=True),
+    Column("published", BigInteger, nullable=False),
+    Column("abstained", BigInteger, nullable=False),
 )
 consumers = Table(
     "consumers",
@@ -301,6 +319,27 @@ MIGRATIONS: tuple[Migration, ...] = (
             'requests BIGINT NOT NULL, "values" BIGINT NOT NULL, PRIMARY KEY (day, consumer, product))',
             "CREATE TABLE webhooks (name TEXT PRIMARY KEY, rules TEXT NOT NULL, secret TEXT NOT NULL, "
             "sent BIGINT NOT NULL, tries INTEGER NOT NULL, due TEXT NOT NULL, problem TEXT NOT NULL)",
+        ),
+    ),
+    Migration(
+        "users who sign in at a provider",
+        (
+            "CREATE TABLE sign_ons (issuer TEXT NOT NULL, subject TEXT NOT NULL, user_name TEXT NOT NULL, "
+            "added TEXT NOT NULL, PRIMARY KEY (issuer, subject))",
+            "CREATE INDEX sign_ons_by_user ON sign_ons (user_name)",
+        ),
+    ),
+    Migration(
+        "changes of one product in their order, and its days",
+        (
+            "CREATE INDEX published_by_number ON published (product, number)",
+            "CREATE TABLE product_days (product TEXT NOT NULL, date TEXT NOT NULL, published BIGINT NOT NULL, "
+            "abstained BIGINT NOT NULL, PRIMARY KEY (product, date))",
+            "INSERT INTO product_days (product, date, published, abstained) "
+            "SELECT product, date, SUM(CASE WHEN state = 'published' THEN 1 ELSE 0 END), "
+            "SUM(CASE WHEN state = 'published' THEN 0 ELSE 1 END) FROM published AS one WHERE version = "
+            "(SELECT MAX(version) FROM published AS all_of WHERE all_of.product = one.product "
+            "AND all_of.place = one.place AND all_of.date = one.date) GROUP BY product, date",
         ),
     ),
 )

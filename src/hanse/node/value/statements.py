@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
@@ -19,12 +19,14 @@ from hanse.contracts.models import TRAIN
 from hanse.contracts.prices import ANALYST, Price
 from hanse.errors import Fault, Refusal
 from hanse.node.office import NodeOffice, bundle_of
+from hanse.node.value.contributed import measured
 from hanse.node.value.metering import Read, Use, reads, uses
 
 _CENT = Decimal("0.01")
 _UNITS = {
     "job": "jobs with a result", "dataset-use": "jobs that read {dataset}", "epsilon": "privacy budget (epsilon)",
     "training": "trainings", "thousand-values": "thousand values served", "month": "months begun",
+    "contribution": "months, by its share of what all add to {model}",
 }  # fmt: skip
 
 
@@ -53,6 +55,7 @@ class Statement:
     made_by: str
     lines: tuple[Line, ...]
     bought: tuple[tuple[str, str, Decimal], ...]  # dataset, source, amount
+    remarks: tuple[str, ...] = ()  # on which measurements shares rest, and which are missing
 
     @property
     def total(self) -> Decimal:
@@ -77,6 +80,7 @@ class Statement:
         notes = [
             f"Made by {self.made_by} from its own ledger and usage; the other parties can make the same."
         ]
+        notes += self.remarks
         if self.bought:
             notes.append(
                 f"Copies of the data would cost {self.currency} {bought:,.2f} for the period, where they could be "
@@ -151,20 +155,60 @@ def statement(office: NodeOffice, contract_id: str, first: date, last: date) -> 
                       remedy="agree on a version with [prices]", where=f"contract {contract_id}")  # fmt: skip
     jobs, read = uses(office, first, last, contract_id), reads(office, first, last, contract_id)
     months = _months(max(first, contract.starts), last, contract)
-    lines = [line for price in contract.prices.terms for line in _lines(price, jobs, read, months)]
+    key = _Key(office, contract, last)
+    lines = [
+        line for price in contract.prices.terms for line in _lines(price, jobs, read, months, key)
+    ]
     bought = tuple(
         (p.dataset, p.source, _cents(p.value * months)) for p in contract.prices.purchases
     )
     return Statement(contract.id, contract.version, contract.hash, first, last, contract.prices.currency,
-                     office.party, tuple(lines), bought)  # fmt: skip
+                     office.party, tuple(lines), bought, tuple(key.remarks))  # fmt: skip
 
 
-def _lines(price: Price, jobs: list[Use], read: list[Read], months: int) -> Iterator[Line]:
-    what = _UNITS[price.unit].format(dataset=price.dataset)
+class _Key:
+    """Shares of contributions as they were last measured before the period ends, and remarks on them."""
+
+    def __init__(self, office: NodeOffice, contract: Contract, last: date) -> None:
+        self._office, self._contract, self._last = office, contract, last
+        self._known: dict[str, Mapping[str, Decimal]] = {}
+        self.remarks: list[str] = []
+
+    def share(self, model: str, party: str) -> Decimal:
+        """A party's share; 0 where nothing was measured or told."""
+        if model not in self._known:
+            self._known[model] = self._look(model)
+        return self._known[model].get(party, Decimal(0))
+
+    def _look(self, model: str) -> Mapping[str, Decimal]:
+        found = measured(self._office, self._contract.id, model, self._last)
+        if found:
+            last = found[0]
+            self.remarks.append(
+                f"Shares of {model}: as measured on {last.at:%Y-%m-%d} (job {last.job[:12]}), in "
+                f"{last.result['metric']}."
+            )
+            return last.key
+        clause = self._contract.model(model)
+        told = clause is not None and self._office.party in clause.contributions
+        self.remarks.append(
+            f"What parties add to {model} was not measured until {self._last}: nothing is owed for it."
+            if told
+            else f"What parties add to {model} is not told to {self._office.party}: lines for it are left out here."
+        )
+        return {}
+
+
+def _lines(
+    price: Price, jobs: list[Use], read: list[Read], months: int, key: _Key
+) -> Iterator[Line]:
+    what = _UNITS[price.unit].format(dataset=price.dataset, model=price.model)
     if price.computation:
         what += f" of {price.computation}"
     if price.unit == "month":
         quantities = {price.payer: Decimal(months)}
+    elif price.unit == "contribution":
+        quantities = {price.payer: months * key.share(price.model or "", price.payee)}
     elif price.unit == "thousand-values":
         quantities = {price.payer: Decimal(sum(r.values for r in read)) / 1000}
     else:
@@ -190,7 +234,9 @@ def _quantity(price: Price, use: Use) -> Decimal:
     if price.unit == "epsilon":
         return Decimal(str(use.epsilon)) if price.payee in use.providers else Decimal(0)
     if price.unit == "training":
-        return Decimal(use.computation == TRAIN)
+        return Decimal(
+            use.computation == TRAIN
+        )  # measuring contributions has a computation of its own
     return Decimal(1)
 
 

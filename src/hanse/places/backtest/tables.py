@@ -43,6 +43,9 @@ KEYS = {
     "weather": {"path", "date", "values", "holiday", "lateness"},
     "map": {"path", "key", "date", "values", "lateness", "reported", "static", "holes", "signal", "where"},
 }  # fmt: skip
+NEEDED = {"places": {"path", "key"}, "areas": {"path", "key"}, "owner": {"path", "date"},
+          "weather": {"path", "date"}, "map": {"path", "key", "values"}}  # fmt: skip
+_LEAST_DAYS = 42  # of counts before the test: from fewer nothing can be learned
 _RECENT = 28  # days of a daily table that make a place's number
 
 
@@ -92,7 +95,8 @@ def load(path: Path, without: str = "") -> Tables:
         ) from error
     _known_keys(config, "", config)
     for name in ("places", "areas", "owner", "weather"):
-        _known_keys(config.get(name, {}), name, config)
+        if name in config:
+            _known_keys(config[name], name, config)
     for name in HOLDERS:
         for table in config.get(name, []):
             _known_keys(table, "map", config)
@@ -108,7 +112,8 @@ def load(path: Path, without: str = "") -> Tables:
     holders = [
         _Holder(kind, table, roots, places) for kind in kinds for table in config.get(kind, [])
     ]
-    test = range(days.at(config["test"][0]), days.at(config["test"][1]) + 1)
+    test = _test_days(config, days.days)
+    _require_history(truth, days.days, test)
     draw = config.get("draw_from") or [
         str(days.days[max(0, test.start - 61)]),
         str(days.days[test.start - 31]),
@@ -133,11 +138,45 @@ def load(path: Path, without: str = "") -> Tables:
     )  # fmt: skip
 
 
+def _test_days(config: dict[str, Any], days: NDArray[np.datetime64]) -> range:
+    """Numbers of the days of ``test``."""
+    try:
+        first, last = (np.datetime64(str(text), "D") for text in config["test"])
+    except ValueError as error:
+        raise fault("test", "it is not a first and a last day",
+                    'write test = ["2025-10-01", "2025-12-31"]') from error  # fmt: skip
+    if not days[0] <= first <= last:
+        raise fault("test", f"{first} to {last} is no span of days after {days[0]}, the first counted day",
+                    "choose days that were counted")  # fmt: skip
+    return range(int((first - days[0]).astype(int)), int((last - days[0]).astype(int)) + 1)
+
+
+def _require_history(truth: Feed, days: NDArray[np.datetime64], test: range) -> None:
+    """Counts of the test's days, and enough days before them."""
+    first, last = days[test.start], days[test.stop - 1]
+    if not ((truth.date >= first) & (truth.date <= last)).any():
+        raise fault("owner", f"no place was counted from {first} to {last}, the days of test",
+                    f"choose days up to {truth.last_day}")  # fmt: skip
+    before = int(np.unique(truth.date[truth.date < first]).size)
+    if before < _LEAST_DAYS:
+        raise fault("owner", f"{before} days were counted before {first}; it takes {_LEAST_DAYS}",
+                    "give a longer history, or begin the test later")  # fmt: skip
+
+
+def _column(found: dict[str, Any], name: str, where: str) -> Any:
+    """A column of a table; `Fault` with the columns that there are."""
+    if name not in found:
+        raise fault(where, f"there is no column {name!r}", f"its columns are {', '.join(found)}")
+    return found[name]
+
+
 def _known_keys(section: dict[str, Any], name: str, config: dict[str, Any]) -> None:
     if name == "" and not {"places", "owner", "test"} <= set(config):
         raise fault(
             "the top", "places, owner and test are needed", "see docs/guide/crowd.md for an example"
         )
+    for key in sorted(NEEDED.get(name, set()) - set(section)):
+        raise fault(name, f"{key!r} is missing", "see docs/guide/crowd.md for an example")
     for key in section:
         if key not in KEYS[name]:
             raise fault(
@@ -216,7 +255,7 @@ class _Places:
         found = _query(
             find(own["path"], roots), "SELECT * FROM {rows}{where}", where=own.get("where", "")
         )
-        keys = _key(found[own["key"]])
+        keys = _key(_column(found, own["key"], "places"))
         origin: list[float] = []
         position = _position(found, own, origin)
         first = {
@@ -226,15 +265,19 @@ class _Places:
         }
         rows = np.array(sorted(first.values()), np.int64)
         self.keys = tuple(keys[row] for row in rows)
-        labels = _text(found[own["labels"]]) if "labels" in own else []
+        labels = _text(_column(found, own["labels"], "places")) if "labels" in own else []
         table = (
             label_table([labels[row] for row in rows], own.get("separator", "|"))
             if labels
             else np.zeros((0, 0), bool)
         )
         self.ground = Ground(self.keys, position[rows], table)
-        self.area_names = _key(found[own["area"]][rows]) if "area" in own else [""] * len(rows)
-        self.organisation = _text(found[own["owner"]][rows]) if "owner" in own else []
+        self.area_names = (
+            _key(_column(found, own["area"], "places")[rows]) if "area" in own else [""] * len(rows)
+        )
+        self.organisation = (
+            _text(_column(found, own["owner"], "places")[rows]) if "owner" in own else []
+        )
         self.areas = self._areas(config, roots, origin)
 
     def _areas(
@@ -244,7 +287,8 @@ class _Places:
         if "areas" in config:
             own = config["areas"]
             found = _query(find(own["path"], roots), "SELECT * FROM {rows}")
-            names, centre = _key(found[own["key"]]), _position(found, own, origin)
+            names = _key(_column(found, own["key"], "areas"))
+            centre = _position(found, own, origin)
         else:
             names = sorted(set(self.area_names))
             index = np.array([names.index(a) for a in self.area_names])
@@ -271,13 +315,16 @@ class _Places:
 
 def _position(found: dict[str, Any], own: dict[str, Any], origin: list[float]) -> F64:
     """[rows, 2] in km: from metres x and y, or from degrees on a plane through ``origin`` (set by the first)."""
-    if "x" in own:
-        return np.stack([_numbers(found[own["x"]]), _numbers(found[own["y"]])], axis=1) / 1000.0
+    if "x" in own and "y" in own:
+        metres = [_numbers(_column(found, own[axis], "coordinates")) for axis in ("x", "y")]
+        return np.stack(metres, axis=1) / 1000.0
     if "latitude" not in own or "longitude" not in own:
         raise fault(
             "places", "coordinates are needed", "name latitude and longitude, or x and y in metres"
         )
-    north, east = _numbers(found[own["latitude"]]), _numbers(found[own["longitude"]])
+    north, east = (
+        _numbers(_column(found, own[name], "coordinates")) for name in ("latitude", "longitude")
+    )
     if not origin:
         origin[:] = [float(np.nanmean(north)), float(np.nanmean(east))]
     scale = np.cos(np.radians(origin[0]))
@@ -287,7 +334,13 @@ def _position(found: dict[str, Any], own: dict[str, Any], origin: list[float]) -
 def _truth(own: dict[str, Any], roots: list[Path], keys: tuple[str, ...]) -> Feed:
     path = find(own["path"], roots)
     lateness = own.get("lateness", 1)
-    if own.get("layout") == "wide":
+    if own.get("layout") != "wide":
+        for key in ("key", "value"):
+            if key not in own:
+                raise fault(
+                    "owner", f"{key!r} is missing", "see docs/guide/crowd.md for an example"
+                )
+    else:
         return _wide(own, path, lateness).over(keys)
     return read_feed(path, key=own["key"], date=own["date"], value=own["value"], lateness=lateness,
                      reported=own.get("reported", ""), places=keys, name="owner")  # fmt: skip
@@ -330,13 +383,15 @@ def _weather(
     if not own:
         return {}, holidays
     found = _query(find(own["path"], roots), "SELECT * FROM {rows}")
-    days = np.asarray(np.ma.getdata(found[own["date"]])).astype("datetime64[D]")
+    days = np.asarray(np.ma.getdata(_column(found, own["date"], "weather"))).astype("datetime64[D]")
     names = own.get("values", [])
     rows = (
-        np.stack([_numbers(found[n]) for n in names], axis=1) if names else np.zeros((days.size, 0))
+        np.stack([_numbers(_column(found, n, "weather")) for n in names], axis=1)
+        if names
+        else np.zeros((days.size, 0))
     )
     if "holiday" in own:
-        text = _text(found[own["holiday"]])
+        text = _text(_column(found, own["holiday"], "weather"))
         holidays |= {
             str(d): t
             for d, t in zip(days, text, strict=True)
@@ -374,7 +429,7 @@ class _Holder:
                 f"{kind} {path.name}", "no column matches values", f"use some of {', '.join(names)}"
             )
         found = _query(path, "SELECT * FROM {rows}{where}", where=own.get("where", ""))
-        keys = _key(found[own["key"]])
+        keys = _key(_column(found, own["key"], f"{kind} {path.name}"))
         self._by_place = len(set(keys) & set(places.keys)) > len(set(keys) & set(places.areas[0]))
         self._names = list(places.keys) if self._by_place else places.areas[0]
         self._fill = own.get("holes", np.nan)

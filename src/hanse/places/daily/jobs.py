@@ -22,6 +22,7 @@ from hanse.contracts.crowds import (
     CrowdClause,
     CrowdCounts,
     CrowdSignal,
+    CrowdTable,
     crowd_called,
 )
 from hanse.contracts.fields import Document, Name, Slug
@@ -30,12 +31,15 @@ from hanse.gate.record import Opening
 from hanse.gate.scores import ModelRelease, Told
 from hanse.gate.sums import SumPolicy
 from hanse.learn.jobs.terms import Table, read_question
+from hanse.places.crowd.trees import LEAST
+from hanse.places.daily.tables import MOST_EXPECTED, most_sums
 
 I64 = NDArray[np.int64]
 DRIFT_DAYS = 34  # before the day: of what is drift told
 JUDGED_DAYS = 71  # before the newest counts: of what a training learns how much a change says
 MOST_OUTPUTS = 10_000_000
-FIGURES, SUMS = "figures", "sums"
+ROWS = 6  # numbers of a figure: point, low, high, confidence, reason, regime
+FIGURES, SUMS, TABLES = "figures", "sums", "tables"
 
 
 class CrowdQuestion(Document):
@@ -48,23 +52,35 @@ class CrowdQuestion(Document):
 
 @dataclass(frozen=True)
 class Side:
-    """What one party brings."""
+    """What one party brings: counts, or a signal, a table or both. ``dataset`` is the first of them."""
 
     party: str
-    dataset: str
     counts: CrowdCounts | None = None
     signal: CrowdSignal | None = None
+    table: CrowdTable | None = None
 
     @property
-    def columns(self) -> tuple[tuple[str, str], ...]:
-        """(column, use)."""
-        found = self.counts or self.signal
-        return () if found is None else found.columns
+    def parts(self) -> tuple[CrowdCounts | CrowdSignal | CrowdTable, ...]:
+        return tuple(p for p in (self.counts, self.signal, self.table) if p is not None)
+
+    @property
+    def dataset(self) -> str:
+        return self.parts[0].dataset
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(part.dataset for part in self.parts))
+
+    @property
+    def columns(self) -> tuple[tuple[str, str, str], ...]:
+        """(dataset, column, use)."""
+        named = [(part.dataset, *one) for part in self.parts for one in part.columns]
+        return tuple(dict.fromkeys(named))
 
 
 @dataclass(frozen=True)
 class CrowdTerms:
-    """Who takes part: owners first, then holders, each sorted. ``lateness`` of the counts, in days."""
+    """Who takes part: owners first, then the others, each sorted. ``lateness`` of the counts, in days."""
 
     clause: CrowdClause
     sides: tuple[Side, ...]
@@ -80,7 +96,13 @@ class CrowdTerms:
 
     @property
     def holders(self) -> tuple[str, ...]:
+        """Of signals."""
         return tuple(side.party for side in self.sides if side.signal is not None)
+
+    @property
+    def keepers(self) -> tuple[str, ...]:
+        """Of tables, where the job uses them."""
+        return tuple(side.party for side in self.sides if side.table is not None)
 
     def side(self, party: str) -> Side:
         return next(side for side in self.sides if side.party == party)
@@ -114,9 +136,9 @@ class CrowdPlan:
     @property
     def uses(self) -> tuple[Use, ...]:
         return tuple(
-            Use(dataset=side.dataset, column=name, purpose=use)  # type: ignore[arg-type]
+            Use(dataset=dataset, column=name, purpose=use)  # type: ignore[arg-type]
             for side in self.terms.sides
-            for name, use in side.columns
+            for dataset, name, use in side.columns
         )
 
     @property
@@ -135,9 +157,18 @@ class CrowdPlan:
         if self.joint is not None:
             what = "sums over all owners of what their places teach the common rhythm, blend and calibration, exact"
             found.append(Opening(SUMS, what, self.terms.owners, 1))
+        if self.terms.keepers:
+            what = (
+                f"trees over tables of {', '.join(self.terms.keepers)}: to each owner sums of its own errors over "
+                f"at least {LEAST} places of unnamed columns, at most so many, and which places a split parts"
+            )
+            size = most_sums(len(self.terms.keepers))
+            found.append(Opening(TABLES, what, self.terms.owners, size))
+            told = "which places are in which node of a tree, and which of its own columns split it"
+            found.append(Opening(TABLES, told, self.terms.keepers, self.places))
         if not self.trains:
             what = "figures by place and day: number, interval, confidence, or why there is none"
-            size = self.places * len(self.told) * 5
+            size = self.places * len(self.told) * ROWS
             found.append(Opening(FIGURES, what, self.terms.clause.recipients, size))
         return tuple(found)
 
@@ -146,6 +177,11 @@ class CrowdPlan:
         """How the sums over owners are made, where there are several."""
         owners = self.terms.owners
         return SumPolicy(owners, least_contributors=len(owners)) if len(owners) > 1 else None
+
+    def table_roles(self, job: Table) -> list[int]:
+        """Roles of the job by number of the trees: owners as recipients, then those who keep tables."""
+        return [*(job.recipient_role(p) for p in self.terms.owners),
+                *(job.provider_role(p) for p in self.terms.keepers)]  # fmt: skip
 
     def joint_roles(self, job: Table) -> list[int]:
         """Roles of the job by number of those sums: seats, then the owners as recipients."""
@@ -165,9 +201,10 @@ def telling(parameters: Mapping[str, Any], contract: Contract) -> CrowdPlan:
 def _plan(computation: str, parameters: Mapping[str, Any], contract: Contract) -> CrowdPlan:
     question = read_question(CrowdQuestion, _readable(parameters))
     clause = crowd_called(contract, question.crowd)
-    terms = _terms(contract, clause, question)
     gazetteer = contract.gazetteer(clause.gazetteer)
     places = 0 if gazetteer is None else gazetteer.places
+    expects = computation == CROWD_TRAIN and places <= MOST_EXPECTED
+    terms = _terms(contract, clause, question, tables=expects)
     ends = clause.history_days
     targets: tuple[int, ...]
     told: tuple[int, ...] = ()
@@ -185,28 +222,29 @@ def _plan(computation: str, parameters: Mapping[str, Any], contract: Contract) -
                       where=f"crowds[{clause.name}]")  # fmt: skip
     what = "per place and day, the sum over at least two holders of how far the day is from usual, exact"
     release = ModelRelease(
-        (Told("changes", what, terms.owners, size),), contract.privacy.k, (FIGURES, SUMS)
+        (Told("changes", what, terms.owners, size),), contract.privacy.k, (FIGURES, SUMS, TABLES)
     )
     more = () if computation == CROWD_TRAIN else clause.recipients
     recipients = tuple(dict.fromkeys([*terms.owners, *sorted(more)]))
     return CrowdPlan(computation, terms, question, places, targets, told, release, recipients)
 
 
-def _terms(contract: Contract, clause: CrowdClause, question: CrowdQuestion) -> CrowdTerms:
-    holders = clause.signal_parties(contract)
-    strangers = sorted(set(question.without) - set(holders))
+def _terms(
+    contract: Contract, clause: CrowdClause, question: CrowdQuestion, *, tables: bool
+) -> CrowdTerms:
+    """``tables``: of trainings with few enough places, which are what tables are for."""
+    helpers = clause.helpers(contract)
+    strangers = sorted(set(question.without) - set(helpers))
     if strangers:
-        raise Refusal("crowd.without", f"{', '.join(strangers)} cannot be left out: only holders of signals can",
-                      remedy=f"leave out some of {', '.join(holders) or 'nobody'}",
+        raise Refusal("crowd.without", f"{', '.join(strangers)} cannot be left out: only helpers can",
+                      remedy=f"leave out some of {', '.join(helpers) or 'nobody'}",
                       where=f"crowds[{clause.name}].signals")  # fmt: skip
-    sides = []
-    for party in clause.owner_parties(contract):
-        counts = clause.counts_of(contract, party)
-        sides.append(Side(party, "" if counts is None else counts.dataset, counts=counts))
-    for party in holders:
-        signal = clause.signal_of(contract, party)
-        if party not in question.without and signal is not None:
-            sides.append(Side(party, signal.dataset, signal=signal))
+    sides = [Side(p, counts=clause.counts_of(contract, p)) for p in clause.owner_parties(contract)]
+    for party in helpers:
+        table = clause.table_of(contract, party) if tables else None
+        side = Side(party, signal=clause.signal_of(contract, party), table=table)
+        if party not in question.without and side.parts:
+            sides.append(side)
     truths = [contract.truth(owner.truth) for owner in clause.owners]
     lateness = max((t.lateness for t in truths if t is not None), default=0)
     return CrowdTerms(clause, tuple(sides), max(1, lateness))

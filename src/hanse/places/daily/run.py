@@ -22,17 +22,20 @@ from numpy.typing import NDArray
 from hanse.contracts.crowds import CrowdClause
 from hanse.contracts.truths import TruthClause
 from hanse.errors import Refusal
-from hanse.places.checks import Finding, checked
+from hanse.places.checks import Finding
 from hanse.places.crowd.federation import Federation
 from hanse.places.crowd.ground import Calendar, Ground
+from hanse.places.crowd.judgement import Judged
 from hanse.places.crowd.model import Crowd, CrowdSettings
-from hanse.places.crowd.newcomers import public_columns
+from hanse.places.crowd.newcomers import Posterior, public_columns
 from hanse.places.crowd.outlook import Kernels
 from hanse.places.crowd.regulars import drift
 from hanse.places.crowd.replay import log_counts, newest_day
-from hanse.places.crowd.trees import Open, binned
+from hanse.places.crowd.trees import Columns, Open, binned
 from hanse.places.daily.changes import CARRIED, FRESH, NONE, Received
+from hanse.places.daily.kept import clean
 from hanse.places.daily.state import crowd_of, state_of
+from hanse.places.daily.tables import BOOSTED, MOST_EXPECTED, TREES
 from hanse.places.feeds import Feed
 from hanse.places.standins import Rung, Standing, degraded
 from hanse.places.truth import WITHIN, agreed
@@ -44,7 +47,6 @@ Document = dict[str, Any]
 GUARDED = 28  # known days on which a new model must not be worse
 TOLERANCE = 0.005  # of P30: a difference that is none
 LEAST_DAYS = 120  # known days before a model can be trained
-MOST_EXPECTED = 3000  # places in the list up to which those without counts get an expectation
 ALARM = 0.5  # drift from which it is told
 REASONS = (
     "",
@@ -54,6 +56,8 @@ REASONS = (
     "there is no model",
 )
 PUBLISHED, UNSURE, FEW, ELSEWHERE, UNTRAINED = range(len(REASONS))
+REGIMES = ("history", "few days", "never measured", "")
+HISTORY, FEW_DAYS, NEVER, UNKNOWN = range(len(REGIMES))
 
 _AREA = {
     FRESH: Rung("fresh", "today's change, summed over holders", "the day at two holders",
@@ -91,17 +95,20 @@ class Scene:
         return found
 
 
-def known(scene: Scene, feed: Feed) -> Known:
-    """The owner's counts, agreed, checked and laid out; `Refusal` ``crowd.counts`` if nothing is left."""
-    first = scene.calendar.days[0]
-    late = agreed(feed, scene.truth)
-    clean, findings = checked(late, scene.as_of, since=first, usual_lateness=scene.truth.lateness)
-    logs = log_counts(clean.known(scene.as_of, scene.calendar.days))
+def known(scene: Scene, feed: Feed, found: Sequence[Finding] = ()) -> Known:
+    """The owner's counts, agreed, checked and laid out; `Refusal` ``crowd.counts`` if nothing is left.
+
+    ``found`` is what was found on the way (`hanse.places.daily.kept`).
+    """
+    fine, more = clean(agreed(feed, scene.truth), scene.as_of, scene.ground.keys, scene.calendar.days[0],
+                       scene.truth.lateness)  # fmt: skip
+    findings = tuple(dict.fromkeys([*found, *more]))
+    logs = log_counts(fine.known(scene.as_of, scene.calendar.days))
     own = np.flatnonzero(np.isfinite(logs).any(axis=1))
     if own.size == 0:
         raise Refusal("crowd.counts", "no count of the last days is left after the checks",
                       remedy="see what the checks say of the dataset, and mend it", where=feed.name)  # fmt: skip
-    return Known(logs, own, clean, findings)
+    return Known(logs, own, fine, findings)
 
 
 # --- training -----------------------------------------------------------------------------------------
@@ -109,12 +116,17 @@ def known(scene: Scene, feed: Feed) -> Known:
 
 @dataclass(frozen=True)
 class Guard:
-    """How the new model did against the one there was: P30 on the last known days, None where there was none."""
+    """How the new model did against the one there was: P30 on the last known days, None where there was none.
+
+    ``signals`` is P30 of the new model on these days with the sums of all holders and without any, where there are
+    holders: what they contribute together. What one of them does, only its own number would tell.
+    """
 
     new: float | None
     old: float | None
     days: int
     adopted: bool
+    signals: tuple[float, float] | None = None
 
     def __str__(self) -> str:
         if self.old is None or self.new is None:
@@ -127,9 +139,12 @@ class Guard:
 
 def train(
     federation: Federation, scene: Scene, now: Known, received: Received | None,
-    old: Mapping[str, Any] | None,
+    old: Mapping[str, Any] | None, tables: Columns | None = None,
 ) -> tuple[Document, Guard]:  # fmt: skip
-    """(the state to keep, how the guard decided). All owners decide alike: they compare sums over all of them."""
+    """(the state to keep, how the guard decided). All owners decide alike: they compare sums over all of them.
+
+    ``tables`` are other holders' columns (`hanse.places.daily.tables`), for places without counts.
+    """
     kernels = Kernels(scene.calendar)
     logs = now.logs[now.own]
     newest = newest_day(federation, logs, scene.ends)
@@ -138,8 +153,10 @@ def train(
     if federation.sum("days", np.array([days]))[0] < LEAST_DAYS * federation.owners:
         raise Refusal("crowd.days", f"there are counts of fewer than {LEAST_DAYS} days",
                       remedy="wait, or register more of the past", where=scene.clause.name)  # fmt: skip
-    crowd = Crowd(federation, scene.ground, scene.calendar, now.own,
-                  _columns(federation, scene), scene.settings, kernels)  # fmt: skip
+    columns, settings = _columns(federation, scene), scene.settings
+    if tables is not None:
+        columns, settings = tables, replace(settings, trees=TREES, boosted=BOOSTED)
+    crowd = Crowd(federation, scene.ground, scene.calendar, now.own, columns, settings, kernels)
     crowd.train(logs, _weather(scene), newest, lag, received)
     state = state_of(crowd, scene.calendar, scene.ground.keys)
     guard = _guarded(federation, scene, now, received, state, old, kernels, newest, lag)
@@ -147,7 +164,7 @@ def train(
 
 
 def _columns(federation: Federation, scene: Scene) -> Any:
-    """What is expected of places without counts rests on what is public: position, kind, spacing."""
+    """Without tables, what is expected of places without counts rests on position, kind and spacing."""
     if federation.owners > 1 or scene.ground.size > MOST_EXPECTED:
         return None
     made = binned([public_columns(scene.ground)])
@@ -160,15 +177,25 @@ def _guarded(
 ) -> Guard:  # fmt: skip
     """Both models have seen most of the days they are compared on: this finds what got worse, and is no measure of
     how good either is. The scoreboard is."""
-    having = federation.sum("guard.old", np.array([float(old is not None)]))[0]
-    if old is None or having < federation.owners:
-        return Guard(None, None, 0, adopted=True)
-    days = range(max(0, newest - GUARDED + 1), newest + 1)
-    scores = []
-    for state in (new, old):
+
+    def score(state: Mapping[str, Any], signal: Received | None, step: int = 1) -> float:
         crowd = crowd_of(state, federation, scene.ground, scene.calendar, scene.settings, kernels)
-        scores.append(_p30(federation, crowd, now.logs, days, lag, received))
-    return Guard(scores[0], scores[1], len(days), adopted=scores[0] >= scores[1] - TOLERANCE)
+        return _p30(federation, crowd, now.logs, range(first, newest + 1, step), lag, signal)
+
+    first = max(0, newest - GUARDED + 1)
+    having = federation.sum("guard.old", np.array([float(old is not None)]))[0]
+    fresh = None if old is None or having < federation.owners else score(new, received)
+    signals = None
+    if received is not None:
+        step = (
+            1 if scene.ground.size <= MOST_EXPECTED else 4
+        )  # of a large list a day in four is enough
+        whole = fresh if fresh is not None and step == 1 else score(new, received, step)
+        signals = whole, score(new, None, step)
+    if old is None or fresh is None:
+        return Guard(None, None, 0, adopted=True, signals=signals)
+    before = score(old, received)
+    return Guard(fresh, before, newest + 1 - first, fresh >= before - TOLERANCE, signals)
 
 
 def _p30(
@@ -177,7 +204,7 @@ def _p30(
     """P30 of known days told as they would have been, day by day, over all owners' places with a history."""
     hits = total = 0.0
     own = logs[crowd.own]
-    crowd._newest = days.start - lag - 1  # the days since are learned again, by either model alike
+    crowd.back_to(days.start - lag - 1)  # the days since are learned again, by either model alike
     for day in days:
         crowd.learn(own, day - lag)
         told = crowd.day(own, day, received)
@@ -198,34 +225,36 @@ def _weather(scene: Scene) -> F64:
 
 @dataclass(frozen=True, eq=False)
 class Figures:
-    """Numbers of all places of the list [places, days]; ``reason`` counts in `REASONS`, 0 is published."""
+    """Numbers of all places of the list [places, days]; ``reason`` counts in `REASONS`, 0 is published, ``regime``
+    in `REGIMES`: what the number rests on."""
 
     point: F64
     low: F64
     high: F64
     confidence: F64
     reason: NDArray[np.uint8]
+    regime: NDArray[np.uint8]
 
     @classmethod
     def none(cls, places: int, days: int, reason: int) -> Figures:
         """Nothing to tell."""
         blank = [np.full((places, days), np.nan) for _ in range(4)]
-        return cls(
-            blank[0], blank[1], blank[2], blank[3], np.full((places, days), reason, np.uint8)
-        )
+        codes = [np.full((places, days), code, np.uint8) for code in (reason, UNKNOWN)]
+        return cls(blank[0], blank[1], blank[2], blank[3], codes[0], codes[1])
 
     def stacked(self) -> F64:
-        """[5, places, days], to be told to recipients: nothing of a number that is withheld."""
+        """[6, places, days], to be told to recipients: nothing of a number that is withheld."""
         shown = self.reason == PUBLISHED
         numbers = [
             np.where(shown, v, np.nan) for v in (self.point, self.low, self.high, self.confidence)
         ]
-        return np.stack([*numbers, self.reason.astype(np.float64)])
+        return np.stack([*numbers, self.reason.astype(np.float64), self.regime.astype(np.float64)])
 
     @classmethod
     def of(cls, stacked: F64) -> Figures:
         """What a recipient was told."""
-        return cls(stacked[0], stacked[1], stacked[2], stacked[3], stacked[4].astype(np.uint8))
+        return cls(stacked[0], stacked[1], stacked[2], stacked[3], stacked[4].astype(np.uint8),
+                   stacked[5].astype(np.uint8))  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,47 +287,54 @@ def tell(
     own = logs[crowd.own]
     crowd.learn(own, newest_day(federation, own, scene.ends))
     figures = Figures.none(scene.ground.size, len(targets), ELSEWHERE)
-    figures.reason[crowd.own] = FEW
-    expected = _expected(crowd, logs)
+    figures.reason[crowd.own], figures.regime[crowd.own] = FEW, FEW_DAYS
+    expected = _expected(federation, crowd, logs)
     for column, target in enumerate(targets):
         told = crowd.day(own, target, received)
-        _put(figures, crowd.own, column, told.judged, told.published)
+        _put(figures, crowd.own, column, told.judged, told.published, HISTORY)
         if expected is not None:
             places, posteriors, counts = expected
             new = crowd.newcomers_on(target, posteriors, counts)
-            blank = ~np.isfinite(figures.point[places, column])
-            _put(figures, places[blank], column, _some(new.judged, blank), new.published[blank])
+            regime = np.where(np.array(counts) > 0, FEW_DAYS, NEVER)
+            _put(figures, places, column, new.judged, new.published, regime)
     return DayTold(
         figures, _standings(scene, now, received), () if now is None else now.findings,
-        _drift(scene, received), scene.calendar.days[max(0, min(crowd._newest, scene.ends))],
+        _drift(scene, received), scene.calendar.days[max(0, min(crowd.newest, scene.ends))],
     )  # fmt: skip
 
 
-def _put(figures: Figures, places: I64, column: int, judged: Any, published: Flags) -> None:
+def _put(
+    figures: Figures, places: I64, column: int, judged: Judged, published: Flags, regime: int | I64
+) -> None:
     told = np.isfinite(judged.point)
     rows = places[told]
     for name in ("point", "low", "high", "confidence"):
         getattr(figures, name)[rows, column] = getattr(judged, name)[told]
     figures.reason[rows, column] = np.where(published[told], PUBLISHED, UNSURE)
+    figures.regime[rows, column] = np.broadcast_to(regime, told.shape)[told]
 
 
-def _some(judged: Any, rows: Flags) -> Any:
-    return replace(judged, **{n: getattr(judged, n)[rows] for n in
-                              ("point", "low", "high", "confidence", "published")})  # fmt: skip
+def _expected(
+    federation: Federation, crowd: Crowd, logs: F64
+) -> tuple[I64, list[Posterior], list[int]] | None:
+    """The posterior of every place without a history, from its counted days, where the model has an expectation.
 
-
-def _expected(crowd: Crowd, logs: F64) -> tuple[I64, list[Any], list[int]] | None:
-    """Every place's posterior from its counted days, where the model has an expectation."""
+    A place that another owner counts is that one's to tell.
+    """
     if crowd.prior is None:
         return None
+    mine: Flags = np.asarray(np.isfinite(logs).any(axis=1))
+    told = federation.sum("counted", mine.astype(np.float64)) < 0.5
+    told[mine] = True
     regular = np.zeros(logs.shape[0], np.bool_)
-    regular[crowd.own] = crowd._regular(logs[crowd.own], crowd._newest)
-    places = np.flatnonzero(~regular)
+    regular[crowd.own] = crowd.regulars(logs[crowd.own])
+    places = np.flatnonzero(told & ~regular)
     if places.size == 0:
         return None
+    learned = crowd.learned()
     posteriors, counts = [], []
     for place in places.tolist():
-        days = np.flatnonzero(np.isfinite(logs[place]) & np.isfinite(crowd._days).all(axis=1))[-60:]
+        days = np.flatnonzero(np.isfinite(logs[place]) & learned)[-60:]
         posteriors.append(crowd.newcomer(place, days, logs[place, days]))
         counts.append(int(days.size))
     return places, posteriors, counts
