@@ -34,6 +34,7 @@ from hanse.places.crowd.regulars import (
     blend_weights,
     drift,
     rules,
+    taken_over,
     upheaval,
 )
 from hanse.places.crowd.rhythm import Rhythm, Traits, day_rows, fit_rhythm, own_weekdays
@@ -44,6 +45,8 @@ I64 = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 _DRAW = 8.0  # days of the average place's errors that each place's deviation starts from
 _FRESH = 28.0  # days, after which an error counts half for intervals
+_LATELY = 14  # known days that say whether a naive rule is better now
+_STEPS, _STEP = 8, 0.2  # turns to learn a day in, while its common part moves by more than this
 SIMULATED = (0, 1, 2, 3, 5, 7, 14, 28)  # counted days of newcomers that calibration plays through
 
 
@@ -244,9 +247,21 @@ class Crowd:
             return
         fresh = slice(self._newest + 1, newest + 1)
         before = np.array([self._outlook_of(day).row for day in range(fresh.start, fresh.stop)])
-        self._days[fresh] = day_rows(
-            self._federation, logs[:, fresh], self.traits, self.rhythm.gram, "day", before
-        )
+        for turn in range(_STEPS):
+            rows = day_rows(
+                self._federation,
+                logs[:, fresh],
+                self.traits,
+                self.rhythm.gram,
+                f"day.{turn}",
+                before,
+            )
+            # A shock is further from what was told than one step goes: a place's error is cut, not the city's.
+            moved = np.abs(rows[:, 0] - before[:, 0])
+            before = np.where(np.isfinite(rows), rows, before)
+            if not (moved > _STEP).any():
+                break
+        self._days[fresh] = rows
         self._newest = newest
 
     def review(self, logs: F64, day: int, lag: int, signal: Signal | None = None) -> None:
@@ -279,6 +294,8 @@ class Crowd:
         )
         said[~self._regular(logs, self._newest)] = np.nan
         log = said @ self.weights
+        rule, share = self._better_lately()
+        log = log + share * (said[:, rule] - log)
         log = log + upheaval(self._days[:, 0], self._newest) * (said[:, SAME_WEEK] - log)
         if signal is not None and change is not None:
             log = log + self._drift(signal, target, lag) * (said[:, NAIVE[2]] - log)
@@ -331,6 +348,7 @@ class Crowd:
         self.prior, self._newcomer_scores = kept.prior, dict(kept.newcomers)
         self._outlooks = Outlooks(self._kernels, self._days, weather)
         self._told = {}
+        self._errors, self._judged_days = np.full((len(self.own), 0, len(RULES)), np.nan), []
 
     @property
     def newest(self) -> int:
@@ -377,6 +395,21 @@ class Crowd:
 
     def _change(self, signal: Signal | None, target: int, lag: int) -> F64 | None:
         return None if signal is None else signal.change(self._kernels, target, lag)[self.own]
+
+    def _better_lately(self) -> tuple[int, float]:
+        """(a naive rule, how far it takes over): all of it where it was clearly nearer on the last known weeks.
+
+        Means over weeks lag behind a city in motion, and their weights rest on calmer days.
+        """
+        recent = [n for n, day in enumerate(self._judged_days) if day > self._newest - _LATELY]
+        if len(recent) < _LATELY // 2:
+            return SAME_WEEK, 0.0
+        errors = self._errors[:, recent].reshape(-1, len(RULES))
+        fine = np.isfinite(errors).all(axis=1)
+        tried = np.stack([self.weights, *(np.eye(len(RULES))[rule] for rule in NAIVE[:2])])
+        near = (np.abs(np.expm1(-errors[fine] @ tried.T)) <= 0.3).sum(axis=0)
+        total = self._federation.sum("lately", np.r_[near, fine.sum()].astype(np.float64))
+        return taken_over(total[:-1], float(total[-1]))
 
     def _drift(self, signal: Signal, target: int, lag: int) -> float:
         past = range(max(0, target - 120), target + 1)

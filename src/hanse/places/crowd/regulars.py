@@ -34,6 +34,7 @@ SAFE = 5  # the rule that stands in where another cannot tell
 _CUT = 0.6  # a log error teaches no more than this
 _EVEN = 1.0  # weight of "all corrected rules alike", in mean squared errors
 _CLEARLY = 0.002  # of P30, and two standard errors, by which a naive rule must beat the blend
+_LEAD = 0.04  # of P30 beyond doubt, at which a naive rule takes over
 _TOGETHER = 5.0  # places whose errors of one day count as one
 _LEVEL = 5.0  # days of half-life
 DRIFT = (2.5, 5.0)  # of a signal, in ordinary deviations: from which and at which it takes over
@@ -41,6 +42,9 @@ UPHEAVAL = (
     5.0,
     10.0,
 )  # of the truth itself: from which and at which the last known week takes over
+_UNUSUAL = (
+    0.8  # a log change that is out of the ordinary in any city, however much is going on there
+)
 _HELD = 28  # days that an upheaval is held to last
 _MEMORY = 365  # days that say what is ordinary
 
@@ -63,6 +67,18 @@ class Signal:
             before = means(self.logs[:, span], weights)
             return np.asarray(self.logs[:, day] - before)
         return np.full(self.logs.shape[0], np.nan)
+
+
+def taken_over(hits: F64, count: float) -> tuple[int, float]:
+    """(a naive rule, its share): 0 unless it was ``hits`` more often near than the blend, beyond what chance does.
+
+    ``hits`` are those of the blend, then of `NAIVE`'s first two, of ``count`` place-days.
+    """
+    best = 1 + int(hits[1:].argmax())
+    share = hits / max(count, 1.0)
+    doubt = 2 * float(np.sqrt(_TOGETHER * share[best] * (1 - share[best]) / max(count, 1.0)))
+    lead = float(share[best] - share[0]) - doubt
+    return NAIVE[best - 1], float(np.clip(lead / _LEAD, 0.0, 1.0))
 
 
 def upheaval(common: F64, newest: int) -> float:
@@ -92,6 +108,7 @@ def drift(changes: F64, target: int, limits: tuple[float, float] = DRIFT) -> flo
         return 0.0
     usual = max(1.4826 * float(np.median(np.abs(past - np.median(past)))), 0.02)
     start, full = limits
+    usual = min(usual, _UNUSUAL / full)
     return float(np.clip((abs(now) / usual - start) / (full - start), 0.0, 1.0))
 
 
