@@ -56,7 +56,6 @@ class Words:
         """The word for a value of ours (a state, a role); the value itself if there is none."""
         return self._found.get(f"{group}.{name}", str(name))
 
-
     def said(self, text: str) -> str:
         """A text of the rooms below in this language, where it is one of those that are known."""
         return said(text, self.language)

@@ -42,7 +42,9 @@ def _party(text: str) -> str:
 
 def _database(text: str) -> str:
     if re.match(r"postgresql(\+[a-z0-9]+)?://.", text) is None:
-        raise ValueError("must be the address of a PostgreSQL database, such as postgresql+psycopg://user@host/database")
+        raise ValueError(
+            "must be the address of a PostgreSQL database, such as postgresql+psycopg://user@host/database"
+        )
     return text
 
 
@@ -87,9 +89,7 @@ def web_address(text: str) -> str:
 
 
 WebAddress = Annotated[str, AfterValidator(web_address)]
-Role = Literal[
-    "analyst", "data-owner", "legal", "risk", "operator", "manager", "auditor", "admin"
-]
+Role = Literal["analyst", "data-owner", "legal", "risk", "operator", "manager", "auditor", "admin"]
 
 
 class Oidc(_Section):
@@ -98,7 +98,9 @@ class Oidc(_Section):
     issuer: WebAddress
     client_id: str = Field(min_length=1, max_length=256)
     address: WebAddress  # the console's own; the provider must know ADDRESS/sign-in/oidc/back
-    client_secret_file: Path | None = None  # mode 0600; without it HANSE_OIDC_CLIENT_SECRET, or no secret
+    client_secret_file: Path | None = (
+        None  # mode 0600; without it HANSE_OIDC_CLIENT_SECRET, or no secret
+    )
     title: str = Field(default="OpenID", min_length=1, max_length=64)
     scopes: tuple[str, ...] = ("openid", "profile")
     roles_claim: str = Field(default="groups", min_length=1)

@@ -84,7 +84,10 @@ def contributions_svg(parties: Sequence[Contribution]) -> str:
              f'<text class="quiet" x="4" y="40">P30 with everybody: {everybody:.1%}. A bar is what is lost without '
              "the party.</text>"]  # fmt: skip
     ends = [0.0, *(c.points for c in parties)]
-    low, high = min(ends), max([*ends, _LEAST_POINTS])  # or a tenth of a point would fill the picture
+    low, high = (
+        min(ends),
+        max([*ends, _LEAST_POINTS]),
+    )  # or a tenth of a point would fill the picture
     scale = _WIDTH / (high - low)
     zero = _LEFT - low * scale
     y = 58.0

@@ -46,9 +46,7 @@ def judge_classes(s: Session, rows: JudgedClasses) -> Ring:
     ranks = []
     for c in range(classes):
         own = s.fork(f"class{c}")
-        counts = histogram(
-            own, rows.eta[c] - whole, rows.here_bit, None, (rows.label[c],)
-        )
+        counts = histogram(own, rows.eta[c] - whole, rows.here_bit, None, (rows.label[c],))
         ranks.append(ranking_of(own, counts))
     return join_elements([rows.here.sum().reshape(1), loss, right, *ranks])
 

@@ -233,7 +233,9 @@ def read(plan: ContributionPlan, home: LinearHome | None, opened: Numbers) -> Co
     for number in range(len(plan.coalitions)):
         told = linear.measured(plan, home, {"metrics": opened[f"metrics.{number}"]})
         if "auc" in told and len(plan.part(number)[1]) == 1:
-            told["auc"] = 0.5  # without columns all rows score alike; what rounding makes of that is chance
+            told["auc"] = (
+                0.5  # without columns all rows score alike; what rounding makes of that is chance
+            )
         iterations, settled = (int(v) for v in opened["facts"][2 * number : 2 * number + 2])
         found.append(Coalition(plan.names(number), told, iterations, bool(settled)))
     wanted = VALUED_BY[plan.terms.clause.kind]

@@ -74,7 +74,9 @@ class LinearQuestion(Document):
     iterations: Annotated[int, Field(ge=3, le=100)] = 20
     holdout: Holdout = 0.3
     power: Annotated[float, Field(gt=1, lt=2)] = 1.5  # Tweedie's
-    batch_rows: Annotated[int, Field(ge=LEAST_BATCH, le=MOST_BATCH)] | None = None  # None: all at once
+    batch_rows: Annotated[int, Field(ge=LEAST_BATCH, le=MOST_BATCH)] | None = (
+        None  # None: all at once
+    )
 
 
 @dataclass(frozen=True)
