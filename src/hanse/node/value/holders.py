@@ -15,7 +15,8 @@ from typing import Any
 from hanse.errors import Fault, Refusal
 from hanse.node.disk import writing_to
 from hanse.places import backtest
-from hanse.places.backtest.tables import HOLDERS, load
+from hanse.places.backtest.description import HOLDERS
+from hanse.places.backtest.tables import load
 
 FOLDER = "backtests"
 _MOST_KEPT = 50

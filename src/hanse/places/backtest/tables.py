@@ -7,19 +7,30 @@ the TOML file. docs/guide/crowd.md describes every key with an example.
 from __future__ import annotations
 
 import csv
-import importlib.util
-import os
 import tomllib
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from hanse.errors import Fault
+from hanse.places.backtest.description import (
+    HOLDERS,
+    column_of,
+    fault,
+    find,
+    key_texts,
+    names_of,
+    numbers,
+    query,
+    require_keys,
+    roots_of,
+    test_days,
+    test_span,
+    texts,
+)
 from hanse.places.crowd.columns import Areas, columns_of, distances
 from hanse.places.crowd.ground import Ground, calendar, label_table, weather_features
 from hanse.places.crowd.newcomers import public_columns
@@ -32,26 +43,8 @@ from hanse.places.feeds import Feed, feed
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
-HOLDERS = ("map", "operator", "payments")
-KEYS = {
-    "": {"name", "test", "draw_from", "package", "holidays", "weekend", "places", "areas", "owner", "weather",
-         "folds", "seeds", "retrain", *HOLDERS},
-    "places": {"path", "key", "where", "latitude", "longitude", "x", "y", "area", "labels", "separator", "owner"},
-    "areas": {"path", "key", "latitude", "longitude", "x", "y"},
-    "owner": {"path", "key", "date", "value", "lateness", "reported", "organisations", "layout", "ignore",
-              "complete"},
-    "weather": {"path", "date", "values", "holiday", "lateness"},
-    "map": {"path", "key", "date", "values", "lateness", "reported", "static", "holes", "signal", "where"},
-}  # fmt: skip
-NEEDED = {"places": {"path", "key"}, "areas": {"path", "key"}, "owner": {"path", "date"},
-          "weather": {"path", "date"}, "map": {"path", "key", "values"}}  # fmt: skip
 _LEAST_DAYS = 42  # of counts before the test: from fewer nothing can be learned
 _RECENT = 28  # days of a daily table that make a place's number
-
-
-def fault(where: str, message: str, remedy: str) -> Fault:
-    """What is wrong in a TOML file."""
-    return Fault("bench.config", message, where=where, remedy=remedy)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,18 +86,19 @@ def load(path: Path, without: str = "") -> Tables:
         raise fault(
             str(path.name), f"the file cannot be read: {error}", "check its path and its TOML"
         ) from error
-    _known_keys(config, "", config)
+    require_keys(config, "", config)
     for name in ("places", "areas", "owner", "weather"):
         if name in config:
-            _known_keys(config[name], name, config)
+            require_keys(config[name], name, config)
     for name in HOLDERS:
         for table in config.get(name, []):
-            _known_keys(table, "map", config)
-    roots = _roots(config, path)
+            require_keys(table, "map", config)
+    span = test_span(config)
+    roots = roots_of(config, path)
     places = _Places(config, roots)
     truth = _truth(config["owner"], roots, places.keys)
     lateness = int(np.median((truth.reported - truth.date).astype(np.int64))) if len(truth) else 0
-    last = max(np.datetime64(str(config["test"][1]), "D"), truth.last_day)
+    last = max(span[1], truth.last_day)
     weather, holidays = _weather(config, roots, path)
     days = calendar(truth.date.min(), last, holidays, tuple(config.get("weekend", (5, 6))))
     measured = weather_features(_spread(weather, days.days), days.off)
@@ -112,7 +106,7 @@ def load(path: Path, without: str = "") -> Tables:
     holders = [
         _Holder(kind, table, roots, places) for kind in kinds for table in config.get(kind, [])
     ]
-    test = _test_days(config, days.days)
+    test = test_days(span, days.days)
     _require_history(truth, days.days, test)
     draw = config.get("draw_from") or [
         str(days.days[max(0, test.start - 61)]),
@@ -138,19 +132,6 @@ def load(path: Path, without: str = "") -> Tables:
     )  # fmt: skip
 
 
-def _test_days(config: dict[str, Any], days: NDArray[np.datetime64]) -> range:
-    """Numbers of the days of ``test``."""
-    try:
-        first, last = (np.datetime64(str(text), "D") for text in config["test"])
-    except ValueError as error:
-        raise fault("test", "it is not a first and a last day",
-                    'write test = ["2025-10-01", "2025-12-31"]') from error  # fmt: skip
-    if not days[0] <= first <= last:
-        raise fault("test", f"{first} to {last} is no span of days after {days[0]}, the first counted day",
-                    "choose days that were counted")  # fmt: skip
-    return range(int((first - days[0]).astype(int)), int((last - days[0]).astype(int)) + 1)
-
-
 def _require_history(truth: Feed, days: NDArray[np.datetime64], test: range) -> None:
     """Counts of the test's days, and enough days before them."""
     first, last = days[test.start], days[test.stop - 1]
@@ -163,99 +144,15 @@ def _require_history(truth: Feed, days: NDArray[np.datetime64], test: range) -> 
                     "give a longer history, or begin the test later")  # fmt: skip
 
 
-def _column(found: dict[str, Any], name: str, where: str) -> Any:
-    """A column of a table; `Fault` with the columns that there are."""
-    if name not in found:
-        raise fault(where, f"there is no column {name!r}", f"its columns are {', '.join(found)}")
-    return found[name]
-
-
-def _known_keys(section: dict[str, Any], name: str, config: dict[str, Any]) -> None:
-    if name == "" and not {"places", "owner", "test"} <= set(config):
-        raise fault(
-            "the top", "places, owner and test are needed", "see docs/guide/crowd.md for an example"
-        )
-    for key in sorted(NEEDED.get(name, set()) - set(section)):
-        raise fault(name, f"{key!r} is missing", "see docs/guide/crowd.md for an example")
-    for key in section:
-        if key not in KEYS[name]:
-            raise fault(
-                name or "the top",
-                f"{key!r} is no key here",
-                f"use one of {', '.join(sorted(KEYS[name]))}",
-            )
-
-
-def _roots(config: dict[str, Any], path: Path) -> list[Path]:
-    roots = []
-    if "package" in config:
-        found = importlib.util.find_spec(config["package"])
-        if found is None or not found.submodule_search_locations:
-            raise fault("package", f"the package {config['package']} is not installed",
-                        f"pip install {config['package'].replace('_', '-')}")  # fmt: skip
-        roots += [Path(p) for p in found.submodule_search_locations]
-    if os.environ.get("HANSE_DATA"):
-        roots.append(Path(os.environ["HANSE_DATA"]))
-    return [*roots, path.resolve().parent]
-
-
-def find(name: str, roots: list[Path]) -> Path:
-    """The first root that has the file."""
-    for root in roots:
-        if (root / name).is_file():
-            return root / name
-    raise fault(
-        name,
-        "the file is not there",
-        "set HANSE_DATA to the folder of the data, or correct the path",
-    )
-
-
-def _rows(path: Path) -> str:
-    literal = str(path).replace("'", "''")
-    reader = "read_parquet" if path.suffix == ".parquet" else "read_csv"
-    return f"{reader}('{literal}')"
-
-
-def _query(path: Path, sql: str, parts: str = "*", where: str = "") -> dict[str, Any]:
-    condition = f" WHERE {where}" if where else ""
-    try:
-        return (
-            duckdb.connect()
-            .execute(sql.format(parts=parts, rows=_rows(path), where=condition))
-            .fetchnumpy()
-        )
-    except duckdb.Error as error:
-        raise fault(path.name, f"the table cannot be read: {str(error).splitlines()[0]}",
-                    "check the column names and the condition") from error  # fmt: skip
-
-
-def _names(path: Path) -> list[str]:
-    return [str(n) for n in _query(path, "DESCRIBE SELECT * FROM {rows}")["column_name"]]
-
-
-def _text(column: Any) -> list[str]:
-    return ["" if v is None or v is np.ma.masked else str(v).strip() for v in column]
-
-
-def _numbers(column: Any) -> F64:
-    return np.ma.filled(np.ma.asarray(column).astype(np.float64), np.nan)
-
-
-def _key(column: Any) -> list[str]:
-    """Keys as text; whole numbers without a point, as different files write them."""
-    return [t[:-2] if t.endswith(".0") else t for t in _text(column)]
-
-
 class _Places:
     """The public list: keys, positions in km, labels, areas."""
 
     def __init__(self, config: dict[str, Any], roots: list[Path]) -> None:
         own = config["places"]
-        found = _query(
+        found = query(
             find(own["path"], roots), "SELECT * FROM {rows}{where}", where=own.get("where", "")
         )
-        keys = _key(_column(found, own["key"], "places"))
+        keys = key_texts(column_of(found, own["key"], "places"))
         origin: list[float] = []
         position = _position(found, own, origin)
         first = {
@@ -265,7 +162,7 @@ class _Places:
         }
         rows = np.array(sorted(first.values()), np.int64)
         self.keys = tuple(keys[row] for row in rows)
-        labels = _text(_column(found, own["labels"], "places")) if "labels" in own else []
+        labels = texts(column_of(found, own["labels"], "places")) if "labels" in own else []
         table = (
             label_table([labels[row] for row in rows], own.get("separator", "|"))
             if labels
@@ -273,10 +170,12 @@ class _Places:
         )
         self.ground = Ground(self.keys, position[rows], table)
         self.area_names = (
-            _key(_column(found, own["area"], "places")[rows]) if "area" in own else [""] * len(rows)
+            key_texts(column_of(found, own["area"], "places")[rows])
+            if "area" in own
+            else [""] * len(rows)
         )
         self.organisation = (
-            _text(_column(found, own["owner"], "places")[rows]) if "owner" in own else []
+            texts(column_of(found, own["owner"], "places")[rows]) if "owner" in own else []
         )
         self.areas = self._areas(config, roots, origin)
 
@@ -286,8 +185,8 @@ class _Places:
         """Names of areas and where they are: as given, else in the middle of their places."""
         if "areas" in config:
             own = config["areas"]
-            found = _query(find(own["path"], roots), "SELECT * FROM {rows}")
-            names = _key(_column(found, own["key"], "areas"))
+            found = query(find(own["path"], roots), "SELECT * FROM {rows}")
+            names = key_texts(column_of(found, own["key"], "areas"))
             centre = _position(found, own, origin)
         else:
             names = sorted(set(self.area_names))
@@ -316,14 +215,14 @@ class _Places:
 def _position(found: dict[str, Any], own: dict[str, Any], origin: list[float]) -> F64:
     """[rows, 2] in km: from metres x and y, or from degrees on a plane through ``origin`` (set by the first)."""
     if "x" in own and "y" in own:
-        metres = [_numbers(_column(found, own[axis], "coordinates")) for axis in ("x", "y")]
+        metres = [numbers(column_of(found, own[axis], "coordinates")) for axis in ("x", "y")]
         return np.stack(metres, axis=1) / 1000.0
     if "latitude" not in own or "longitude" not in own:
         raise fault(
             "places", "coordinates are needed", "name latitude and longitude, or x and y in metres"
         )
     north, east = (
-        _numbers(_column(found, own[name], "coordinates")) for name in ("latitude", "longitude")
+        numbers(column_of(found, own[name], "coordinates")) for name in ("latitude", "longitude")
     )
     if not origin:
         origin[:] = [float(np.nanmean(north)), float(np.nanmean(east))]
@@ -349,20 +248,20 @@ def _truth(own: dict[str, Any], roots: list[Path], keys: tuple[str, ...]) -> Fee
 def _wide(own: dict[str, Any], path: Path, lateness: int) -> Feed:
     """A table with one column a place: sums by day, of days with ``complete`` rows."""
     date, ignored = own["date"], {own["date"], *own.get("ignore", [])}
-    places = [name for name in _names(path) if name not in ignored]
+    places = [name for name in names_of(path) if name not in ignored]
     least = int(own.get("complete", 1))
     quoted = ['"' + name.replace('"', '""') + '"' for name in places]
     parts = ", ".join(
         f"CASE WHEN count(TRY_CAST({q} AS DOUBLE)) >= {least} THEN sum(TRY_CAST({q} AS DOUBLE)) END AS c{i}"
         for i, q in enumerate(quoted)
     )
-    found = _query(
+    found = query(
         path,
         f'SELECT CAST("{date}" AS DATE) AS day, {{parts}} FROM {{rows}} GROUP BY 1 ORDER BY 1',
         parts,
     )
     days = np.asarray(np.ma.getdata(found["day"])).astype("datetime64[D]")
-    values = np.stack([_numbers(found[f"c{i}"]) for i in range(len(places))])
+    values = np.stack([numbers(found[f"c{i}"]) for i in range(len(places))])
     place, at = np.nonzero(np.isfinite(values))
     return feed(
         [places[p] for p in place], days[at], values[place, at], lateness=lateness, name="owner"
@@ -382,16 +281,18 @@ def _weather(
     own = config.get("weather")
     if not own:
         return {}, holidays
-    found = _query(find(own["path"], roots), "SELECT * FROM {rows}")
-    days = np.asarray(np.ma.getdata(_column(found, own["date"], "weather"))).astype("datetime64[D]")
+    found = query(find(own["path"], roots), "SELECT * FROM {rows}")
+    days = np.asarray(np.ma.getdata(column_of(found, own["date"], "weather"))).astype(
+        "datetime64[D]"
+    )
     names = own.get("values", [])
     rows = (
-        np.stack([_numbers(_column(found, n, "weather")) for n in names], axis=1)
+        np.stack([numbers(column_of(found, n, "weather")) for n in names], axis=1)
         if names
         else np.zeros((days.size, 0))
     )
     if "holiday" in own:
-        text = _text(_column(found, own["holiday"], "weather"))
+        text = texts(column_of(found, own["holiday"], "weather"))
         holidays |= {
             str(d): t
             for d, t in zip(days, text, strict=True)
@@ -418,7 +319,7 @@ class _Holder:
         self.kind = kind
         path = find(own["path"], roots)
         wanted = own["values"] if isinstance(own["values"], list) else [own["values"]]
-        names = _names(path)
+        names = names_of(path)
         measures = [
             n
             for n in names
@@ -428,8 +329,8 @@ class _Holder:
             raise fault(
                 f"{kind} {path.name}", "no column matches values", f"use some of {', '.join(names)}"
             )
-        found = _query(path, "SELECT * FROM {rows}{where}", where=own.get("where", ""))
-        keys = _key(_column(found, own["key"], f"{kind} {path.name}"))
+        found = query(path, "SELECT * FROM {rows}{where}", where=own.get("where", ""))
+        keys = key_texts(column_of(found, own["key"], f"{kind} {path.name}"))
         self._by_place = len(set(keys) & set(places.keys)) > len(set(keys) & set(places.areas[0]))
         self._names = list(places.keys) if self._by_place else places.areas[0]
         self._fill = own.get("holes", np.nan)
@@ -438,7 +339,7 @@ class _Holder:
         self.signal: Feed | None = None
         if own.get("static") or "date" not in own:
             self._static = _last_of(
-                keys, np.stack([_numbers(found[m]) for m in measures], axis=1), self._names
+                keys, np.stack([numbers(found[m]) for m in measures], axis=1), self._names
             )
             return
         late = own.get("lateness", 1)
