@@ -30,7 +30,7 @@ def _plan(*, noise: bool = True, **words: Any) -> PortraitPlan:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ({"labels": []}, "at least 1"),
+        ({"labels": []}, "must not be empty"),
         ({"labels": [_AGE, {**_KINDS, "name": "age"}]}, "the same name"),
         ({"labels": [{**_AGE, "merge": {"x": []}}]}, "joins nothing"),
         ({"base": _VISITS}, "the same"),
@@ -38,9 +38,9 @@ def _plan(*, noise: bool = True, **words: Any) -> PortraitPlan:
         ({"cross": [["kinds", "age"]]}, "only the second"),
         ({"cross": [["age", "kinds"], ["age", "kinds"]]}, "crossed twice"),
         ({"weights": {"sex": 1}}, "neither a label nor a cross table"),
-        ({"weights": {"age": 0}}, "greater than 0"),
+        ({"weights": {"age": 0}}, "more than 0"),
         ({"ends": "2025-01-01"}, "later than starts"),
-        ({"colour": 1}, "not permitted"),
+        ({"colour": 1}, "not a known key"),
     ],
 )
 def test_questions_that_make_no_sense_are_refused(words: dict[str, Any], said: str) -> None:

@@ -11,7 +11,7 @@ from hanse.entropy import SeededEntropy
 from hanse.errors import Foul, HanseError
 from hanse.gate.record import Record
 from hanse.places.crowd.federation import Federation, gather
-from hanse.places.crowd.hidden import Hidden, Holder
+from hanse.places.crowd.hidden import Bounds, Hidden, Holder
 from hanse.places.crowd.trees import LEAST, Open, TreeSettings, binned, boost, group_ends
 from hanse.wire import Frame, Hall
 
@@ -45,7 +45,8 @@ def hidden_run(tap=None, label=None, break_owner=False):
     def serve(number: int) -> None:
         try:
             entropy = SeededEntropy(f"holder {number}")
-            Holder(hall.channel(OWNERS + number), range(OWNERS), held[number], JOB, entropy).serve()
+            Holder(hall.channel(OWNERS + number), range(OWNERS), held[number], JOB, entropy,
+                   Bounds(SETTINGS.trees, SETTINGS.depth)).serve()  # fmt: skip
         except HanseError as error:
             errors.append(error)
             hall.fail(error)

@@ -13,12 +13,15 @@
 Reveals: to the holder nothing of residuals (RLWE; docs/decisions/0012) and which places are in which node; to the
 owner counts per bin of unnamed columns, sums of its own residuals over groups of at least `LEAST` places (of which
 some may be others'), and which places a split sends right. Other owners see none of this owner's messages.
+A holder says nothing of nodes of fewer places, parts by offered splits only, and grows no more trees than agreed
+(`Bounds`): an owner that asks otherwise would read its table place by place.
 Source: SecureBoost (Cheng et al. 2021) for the division of labour.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +38,15 @@ from hanse.wire import Channel
 _U1, _U4, _I8 = np.dtype("u1"), np.dtype("<u4"), np.dtype("<i8")
 _BEGIN, _COUNT, _SUMS, _RIGHT, _END = range(5)
 _ALL = BINS + 1
+MOST_COLUMNS = 64  # of one holder
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How many trees all owners grow over a holder's columns in a job, and how many levels each has."""
+
+    trees: int
+    depth: int
 
 
 class Hidden:
@@ -57,7 +69,11 @@ class Hidden:
         widths = [public.shape[1]]
         for role, name in holders:
             require_open(False, False, False, LEAST, name)
-            widths.append(int(channel.receive(role, "columns", _I8, (1,))[0]))
+            width = int(channel.receive(role, "columns", _I8, (1,))[0])
+            if not 1 <= width <= MOST_COLUMNS:
+                raise Foul("crowd.columns", f"{name} says that its table makes {width} columns", where=name,
+                           remedy=f"{name} must check its node: it brings 1 to {MOST_COLUMNS}")  # fmt: skip
+            widths.append(width)
         self._first = np.concatenate([[0], np.cumsum(widths)]).astype(np.int64)
         self.width = int(self._first[-1])
 
@@ -77,7 +93,8 @@ class Hidden:
         out = np.zeros((count, columns.size, _ALL), np.int64)
         mine = self._of(columns, 0)
         out[:, mine] = self._open.counts(nodes, count, columns[mine])
-        for number, (role, _) in enumerate(self._holders, 1):
+        whole = np.bincount(nodes[nodes >= 0], minlength=count)[:, None]
+        for number, (role, name) in enumerate(self._holders, 1):
             part = self._of(columns, number)
             if not part.any():
                 continue
@@ -86,7 +103,13 @@ class Hidden:
             self._channel.send(role, f"{step}.shape", np.array([count, part.sum()], np.int64))
             self._channel.send(role, f"{step}.columns", columns[part] - self._first[number])
             shape = (count, int(part.sum()), _ALL)
-            out[:, part] = self._channel.receive(role, f"{step}.counts", _I8, shape)
+            told = self._channel.receive(role, f"{step}.counts", _I8, shape)
+            if (
+                (told < 0) | (told > len(nodes))
+            ).any() or (told.sum(axis=2) != np.where(whole < LEAST, 0, whole)).any():
+                raise Foul("crowd.counts", f"{name} counts other places than there are in the nodes", where=name,
+                           remedy=f"{name} must check its node")  # fmt: skip
+            out[:, part] = told
         return out
 
     def sums(self, nodes: I64, ends: Flags, columns: I64) -> F64:
@@ -147,11 +170,14 @@ class Hidden:
 
 
 class Holder:
-    """A holder of columns ``codes`` uint8 [places, columns] that serves the ``owners`` (roles) until all end."""
+    """A holder of columns ``codes`` uint8 [places, columns] that serves the ``owners`` (roles) until all end.
+
+    `Foul` ``crowd.asked`` for more than ``bounds``, ``crowd.nodes`` or ``crowd.split`` for what is not there.
+    """
 
     def __init__(
-        self, channel: Channel, owners: Sequence[int], codes: U8, job: bytes, entropy: Entropy
-    ) -> None:
+        self, channel: Channel, owners: Sequence[int], codes: U8, job: bytes, entropy: Entropy, bounds: Bounds
+    ) -> None:  # fmt: skip
         self._channel = channel
         self._owners = list(owners)
         self._codes = codes
@@ -159,6 +185,9 @@ class Holder:
         self._public = Public(job, codes.shape[0])
         self._zeros = Randomisers(self._public, entropy)
         self._asked = 0
+        self._bounds = bounds
+        self._begun: dict[int, int] = {}  # trees, by owner
+        self._seen: dict[int, list[int]] = {}  # of the owner's tree: how often each kind was asked
         self._encrypted: dict[int, Encrypted] = {}
         self._nodes: dict[int, tuple[I64, Flags, I64]] = {}
 
@@ -181,6 +210,7 @@ class Holder:
 
     def _answer(self, role: int, what: int, step: str) -> bytes:
         """Serve one ask; what must be equal at all owners."""
+        self._require_few(role, what)
         if what == _BEGIN:
             places = self._codes.shape[0]
             body = self._channel.receive(role, f"{step}.body", _U4, (1, places))
@@ -192,27 +222,53 @@ class Holder:
             self._sums(role, step)
         elif what == _RIGHT:
             split = self._channel.receive(role, f"{step}.split", _I8, (2,))
-            column, last = self._split(split)
+            column, last = self._split(role, split)
             self._channel.send(role, f"{step}.right", np.packbits(self._codes[:, column] > last))
             return split.tobytes()
         return b""
 
-    def _split(self, split: I64) -> tuple[int, int]:
+    def _require_few(self, role: int, what: int) -> None:
+        """As many trees, levels and splits as were agreed on, in their order."""
+        if what == _BEGIN:
+            self._begun[role] = self._begun.get(role, 0) + 1
+            self._seen[role] = [0] * (_END + 1)
+            self._nodes.pop(role, None)
+            if self._begun[role] > self._bounds.trees:
+                raise _too_much()
+            return
+        if what == _END:
+            return
+        seen = self._seen.get(role)
+        if seen is None or not _BEGIN <= what < _END:
+            raise _too_much()
+        seen[what] += 1
+        nodes = (1 << self._bounds.depth) - 1
+        most = {_COUNT: self._bounds.depth, _SUMS: seen[_COUNT], _RIGHT: nodes}
+        if seen[what] > most[what] or (what != _COUNT and role not in self._nodes):
+            raise _too_much()
+
+    def _split(self, role: int, split: I64) -> tuple[int, int]:
+        """A column and a bin that end a group of places in some node of the last count."""
         column, last = int(split[0]), int(split[1])
-        if not (0 <= column < self._codes.shape[1] and 0 <= last < _ALL):
+        _, ends, columns = self._nodes[role]
+        if not 0 <= last < _ALL or not ends[:, columns == column, last].any():
             raise Foul("crowd.split", "an owner asks for a split that was not offered")
         return column, last
 
     def _count(self, role: int, step: str) -> bytes:
         nodes = self._channel.receive(role, f"{step}.nodes", _I8, (self._codes.shape[0],))
         count, width = (int(v) for v in self._channel.receive(role, f"{step}.shape", _I8, (2,)))
+        offered = self._codes.shape[1]
+        fine = 1 <= width <= offered and 1 <= count <= 1 << (self._bounds.depth - 1)
+        if not fine or nodes.max(initial=-1) >= count or nodes.min(initial=-1) < -1:
+            raise _no_nodes()
         columns = self._channel.receive(role, f"{step}.columns", _I8, (width,))
-        fine = nodes.max(initial=-1) < count <= len(nodes) and (columns >= 0).all()
-        if not fine or (columns >= self._codes.shape[1]).any():
-            raise Foul("crowd.nodes", "an owner asks for nodes or columns that are not there")
+        if columns[0] < 0 or columns[-1] >= offered or (np.diff(columns) <= 0).any():
+            raise _no_nodes()
         counts = np.rint(add_up(self._codes, nodes, np.ones(len(nodes)), columns, count)).astype(
             np.int64
         )
+        counts[counts.sum(axis=2).min(axis=1) < LEAST] = 0
         self._nodes[role] = (nodes, group_ends(counts), columns)
         self._channel.send(role, f"{step}.counts", counts)
         return nodes.tobytes() + columns.tobytes()
@@ -236,6 +292,15 @@ class Holder:
         self._zeros.apply(sums, body, encrypted.key)
         self._channel.send(role, f"{step}.sums", sums)
         self._channel.send(role, f"{step}.body", body)
+
+
+def _no_nodes() -> Foul:
+    return Foul("crowd.nodes", "an owner asks for nodes or columns that are not there")
+
+
+def _too_much() -> Foul:
+    return Foul("crowd.asked", "an owner asks for more of a table than the trees of a training need",
+                remedy="let all owners run the same job with the same version; nothing more was told")  # fmt: skip
 
 
 def _groups(ends: Flags) -> tuple[I64, Flags]:

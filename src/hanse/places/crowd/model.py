@@ -184,7 +184,7 @@ class Crowd:
         """Weights of the rules, deviations of the places, calibration of both."""
         usable = np.array([rule != "area" or signal is not None for rule in RULES])
         self.weights = blend_weights(
-            self._federation, self._errors.reshape(-1, len(RULES)), "blend", usable
+            self._federation, self._errors.reshape(-1, len(RULES)), "blend", usable, self._lag
         )
         error = self._errors @ self.weights
         self._deviation, deviation = self._deviations(error)
@@ -409,7 +409,7 @@ class Crowd:
         tried = np.stack([self.weights, *(np.eye(len(RULES))[rule] for rule in NAIVE[:2])])
         near = (np.abs(np.expm1(-errors[fine] @ tried.T)) <= 0.3).sum(axis=0)
         total = self._federation.sum("lately", np.r_[near, fine.sum()].astype(np.float64))
-        return taken_over(total[:-1], float(total[-1]))
+        return taken_over(total[:-1], float(total[-1]), self._lag)
 
     def _drift(self, signal: Signal, target: int, lag: int) -> float:
         past = range(max(0, target - 120), target + 1)

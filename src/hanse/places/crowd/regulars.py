@@ -69,14 +69,15 @@ class Signal:
         return np.full(self.logs.shape[0], np.nan)
 
 
-def taken_over(hits: F64, count: float) -> tuple[int, float]:
+def taken_over(hits: F64, count: float, lag: int) -> tuple[int, float]:
     """(a naive rule, its share): 0 unless it was ``hits`` more often near than the blend, beyond what chance does.
 
-    ``hits`` are those of the blend, then of `NAIVE`'s first two, of ``count`` place-days.
+    ``hits`` are those of the blend, then of `NAIVE`'s first two, of ``count`` place-days told ``lag`` days before.
     """
     best = 1 + int(hits[1:].argmax())
     share = hits / max(count, 1.0)
-    doubt = 2 * float(np.sqrt(_TOGETHER * share[best] * (1 - share[best]) / max(count, 1.0)))
+    alike = _TOGETHER * (1 + lag / 10)
+    doubt = 2 * float(np.sqrt(alike * share[best] * (1 - share[best]) / max(count, 1.0)))
     lead = float(share[best] - share[0]) - doubt
     return NAIVE[best - 1], float(np.clip(lead / _LEAD, 0.0, 1.0))
 
@@ -151,8 +152,10 @@ def rules(
     return np.where(np.isfinite(out), out, stand_in[:, None])
 
 
-def blend_weights(federation: Federation, errors: F64, name: str, usable: NDArray[np.bool_]) -> F64:
-    """[rules] weights from ``errors`` [rows, rules] of this owner's places on days told beforehand.
+def blend_weights(
+    federation: Federation, errors: F64, name: str, usable: NDArray[np.bool_], lag: int = 0
+) -> F64:
+    """[rules] weights from ``errors`` [rows, rules] of this owner's places on days told ``lag`` days beforehand.
 
     ``usable`` [rules], the same at all owners, says which rules may take part. A naive rule that was within 30 %
     clearly more often than the blend is taken instead of it.
@@ -172,7 +175,8 @@ def blend_weights(federation: Federation, errors: F64, name: str, usable: NDArra
     hits = (np.abs(np.expm1(-errors[fine] @ tried.T)) <= 0.3).sum(axis=0).astype(np.float64)
     share = federation.sum(f"{name}.hits", hits) / total[0]
     best = int(share.argmax())
-    doubt = 2 * float(np.sqrt(_TOGETHER * share[best] * (1 - share[best]) / total[0]))
+    alike = _TOGETHER * (1 + lag / 3)  # days told from the same known days err alike
+    doubt = 2 * float(np.sqrt(alike * share[best] * (1 - share[best]) / total[0]))
     return np.asarray(tried[best] if share[best] > share[0] + _CLEARLY + doubt else drawn)
 
 

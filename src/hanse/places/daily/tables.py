@@ -24,7 +24,7 @@ from hanse.gate.record import Record
 from hanse.places.checks import Finding
 from hanse.places.crowd.columns import Areas, columns_of
 from hanse.places.crowd.ground import Calendar, Ground
-from hanse.places.crowd.hidden import Hidden, Holder
+from hanse.places.crowd.hidden import MOST_COLUMNS, Bounds, Hidden, Holder
 from hanse.places.crowd.newcomers import FOLDS, public_columns
 from hanse.places.crowd.trees import BINS, TreeSettings, bin_column, binned
 from hanse.places.daily.kept import clean
@@ -34,13 +34,14 @@ from hanse.wire import Channel
 F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
 MOST_EXPECTED = 3000  # places in a list up to which those without counts get an expectation
-MOST_COLUMNS = 64  # of one holder: what it makes beyond is left out
 RECENT_DAYS = 56  # before the day, of which a usual day is taken
 _LEAST = 3  # known days of a kind that make a usual one
 # Ciphertexts are large (4 kB a sum), so trees between nodes are few and shallow. Of stores of the sample city that
 # nobody counts 61 of 100 are within 30 % with these, as with the hundred deeper trees of the back-test.
 TREES = TreeSettings(trees=12, depth=2, rate=0.3, column_share=0.2, clip=1.0)
 BOOSTED = 0  # traits besides the level: the ridge on labels serves them
+_SPREAD = max(1, TREES.trees * 3 // 5)  # trees that tell how far off a level may be
+BOUNDS = Bounds(FOLDS * (TREES.trees * (1 + BOOSTED) + _SPREAD), TREES.depth)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +100,7 @@ def most_sums(holders: int) -> int:
     """At most so many sums of an owner's errors open to it, whatever the tables hold."""
     columns = max(1, round(holders * MOST_COLUMNS * TREES.column_share)) + 1
     nodes = (1 << TREES.depth) - 1
-    spread = max(1, TREES.trees * 3 // 5)  # trees that tell how far off a level may be
-    return FOLDS * (TREES.trees * (1 + BOOSTED) + spread) * nodes * columns * BINS
+    return BOUNDS.trees * nodes * columns * BINS
 
 
 def hidden(
@@ -116,4 +116,4 @@ def serve(
     channel: Channel, owners: Sequence[int], bins: Bins, job: bytes, entropy: Entropy
 ) -> None:
     """A holder's part of a training, until all owners have ended."""
-    Holder(channel, owners, bins.codes, job, entropy).serve()
+    Holder(channel, owners, bins.codes, job, entropy, BOUNDS).serve()
