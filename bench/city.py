@@ -2,7 +2,8 @@
 
     python bench/city.py --json                                   # stores of the sample city (synthetic)
     python bench/city.py --kinds "" --json                        # the whole sample city
-    python bench/city.py --config bench/seoul.toml --json         # real tables
+    python bench/city.py --beside bench/seoul.toml --json         # stores, and real tables beside them
+    python bench/city.py --config bench/seoul.toml --json         # real tables alone
 
 In the sample city a map company and a payments company see every store, each off by a factor of its own at every
 place, so that two are better than one. In the sample city as a whole nobody pays at half of the places, and in
@@ -38,6 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Draw or read, run every variant, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--config", type=Path, help="real tables, as bench/places.py takes them")
+    parser.add_argument("--beside", type=Path, help="real tables to print beside the sample city")
     parser.add_argument("--places", type=int, default=500)
     parser.add_argument("--days", type=int, default=420)
     parser.add_argument("--kinds", default="supermarket", help="of the sample city; empty: all")
@@ -50,7 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         try:
             config = args.config or drawn(args, Path(folder))
-            out = measure(config, args)
+            out = measure(config, args, LABEL if args.config is None else args.config.stem)
+            if args.beside is not None:
+                out["beside"] = measure(args.beside, args, args.beside.stem)
         except HanseError as error:
             print(error, file=sys.stderr)
             return 1
@@ -65,12 +69,12 @@ def drawn(args: argparse.Namespace, folder: Path) -> Path:
     return write(city(wish), folder)["places_toml"]
 
 
-def measure(config: Path, args: argparse.Namespace) -> dict[str, Any]:
+def measure(config: Path, args: argparse.Namespace, name: str) -> dict[str, Any]:
     """P30 by regime and variant."""
     text = config.read_text(encoding="utf-8")
     given = [name for name in HOLDERS if f"[[{name}]]" in text]
     wanted = [name for name in args.regimes.split(",") if name]
-    out: dict[str, Any] = {"name": LABEL if args.config is None else config.stem, "holders": given}
+    out: dict[str, Any] = {"name": name, "holders": given}
     for regime in wanted:
         out[regime] = {}
     for label, kept in {"owners": [], **{name: [name] for name in given}, "joint": given}.items():
@@ -97,7 +101,7 @@ def only(text: str, kept: list[str], folds: int) -> str:
 
 def table(out: dict[str, Any]) -> str:
     """The figures as text."""
-    regimes = [name for name in out if isinstance(out[name], dict)]
+    regimes = [name for name in out if isinstance(out[name], dict) and name != "beside"]
     lines = [str(out["name"]), ""]
     for regime in regimes:
         told = "   ".join(
@@ -106,6 +110,8 @@ def table(out: dict[str, Any]) -> str:
         lines.append(
             f"{regime:12}{told}   gain over the best single party {out[regime]['gain']:+.1f}"
         )
+    if "beside" in out:
+        lines += ["", table(out["beside"])]
     return "\n".join(lines)
 
 

@@ -62,6 +62,7 @@ def _value(row: dict[str, Any], column: str) -> float:
 
 
 def scores_of(models: ModelFederation, outcome: Outcome) -> dict[str, float | None]:
+    models.settle()  # whoever asks may be done before the receiver has written its file
     path = models["shop"].data / "scores" / f"{outcome.job}.parquet"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     return dict(zip(*pq.read_table(path).to_pydict().values(), strict=True))
