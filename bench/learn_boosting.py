@@ -186,7 +186,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     warm(args.columns, settings)
     out = boosting(args.rows, args.columns, settings, args.repeats)
     if args.peer == "none":
-        return out
+        out |= {"plaintext_auc": out["plain_auc"], "plaintext_s": out["plain_s"]}
+        return out | {"plaintext_ratio": out["wall_s"] / out["plain_s"]}
     x, y = made(args.rows, args.columns)
     out |= lightgbm(x, y, settings, args.repeats)
     out["plaintext_ratio"] = out["wall_s"] / out["plaintext_s"]

@@ -106,6 +106,11 @@ def test_each_way_to_be_wrong_is_said_in_words(
     assert SECRET not in told(found)
 
 
+def test_a_long_key_is_cut_where_it_is_told() -> None:
+    ((path, _),) = problems({"k" * 100_000: 1})
+    assert path == "k" * 64 + "…"
+
+
 def test_a_list_with_a_wrong_entry_is_not_called_empty() -> None:
     assert problems({"least": [{"name": 5}]}) == [("least[1].name", "must be text")]
     assert problems({"least": []}) == [("least", "must not be empty")]

@@ -9,13 +9,16 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from hanse.errors import Fault, Refusal
 
+_MOST_READ = 500  # of a document from elsewhere: looking for what a key may have meant takes time
 MAX_PROBLEMS_SHOWN = 40
+LONGEST_KEY = 64  # characters of a key that is shown: a partner's document may have any
 REMEDY = "correct the keys named above; a document with any problem is not used at all"
 Problem = tuple[str, str]  # the key's path, and a sentence that goes on from it
 
@@ -107,7 +110,7 @@ def sentences(
 
     Where a key may be of several kinds the validator tries each and tells of all; they become one sentence.
     """
-    items = list(items)
+    items = list(islice(items, _MOST_READ))
     within = {tuple(item["loc"])[:n] for item in items for n in range(len(item["loc"]))}
     found: dict[str, list[str]] = {}
     for item in items:
@@ -219,7 +222,8 @@ def _path(location: Sequence[int | str], raw: object, kind: str) -> str:
         if not known and not (kind == "missing" and place == len(location) - 1):
             continue
         here = here[part] if known else None
-        path += f".{part}" if path else part
+        shown = part if len(part) <= LONGEST_KEY else f"{part[:LONGEST_KEY]}…"
+        path += f".{shown}" if path else shown
     return path
 
 

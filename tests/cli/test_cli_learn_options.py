@@ -228,6 +228,21 @@ def test_a_few_words_among_numbers_are_told(tmp_path: Path, sides: tuple[Columns
     assert error.code == "learn.text"
     assert "of them are numbers" in error.message
     assert "turn the others into numbers" in error.remedy
+    error = refused(tmp_path, (guest, {**host, "e": [f"{v:.6f}" for v in host["e"]]}))
+    assert "store it as numbers" in error.remedy
+
+
+def test_a_test_of_one_class_says_why_it_has_no_auc(
+    tmp_path: Path, sides: tuple[Columns, Columns], capsys: pytest.CaptureFixture[str]
+) -> None:
+    guest, host = sides
+    _, lots = hashed(pa.chunked_array([pa.array(guest["id"])]), "guest")
+    rare = (lots >= 0.3) & (np.arange(ROWS) % 40 == 0)
+    assert learned(tmp_path, ({**guest, "y": rare.astype(np.int64)}, host)) == 0
+    body = json.loads(capsys.readouterr().out)
+    assert body["auc"] is None
+    assert any("of one class" in note for note in body["notes"])
+    assert body["rows_noised"] is True
 
 
 def test_copies_at_two_parties_are_said(

@@ -233,6 +233,16 @@ def test_a_file_that_is_too_long_is_not_read(
         "/publications", {"product": "long"}, files={"file": ("f.parquet", buffer.getvalue())}
     )
     assert "product.figure" in answer.text
+    # Nor lists, which can be as long as they like.
+    lists = pa.table(
+        {"place": pa.array([["x"] * 300_000]), "date": ["2026-01-01"], "value": [[1.0]]}
+    )
+    buffer = io.BytesIO()
+    pq.write_table(lists, buffer)
+    answer = browser.post(
+        "/publications", {"product": "long"}, files={"file": ("f.parquet", buffer.getvalue())}
+    )
+    assert "[publish.columns]" in answer.text
     assert len(answer.text) < 50_000
 
 

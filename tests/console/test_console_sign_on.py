@@ -198,6 +198,8 @@ _WRONG: dict[str, Any] = {
     "no nonce": {"nonce": None},
     "no subject": {"sub": None},
     "an empty subject": {"sub": ""},
+    "a subject that nobody can write": {"sub": "one\ud800"},
+    "a nonce that nobody can write": {"nonce": "\ud800"},
     "times that are none": {"exp": "tomorrow"},
 }
 
@@ -351,6 +353,36 @@ def test_a_provider_that_describes_itself_wrongly_is_not_gone_to(
     stage, provider = at_home
     provider.discovery = wrong
     refused(stage.anybody().get("/sign-in/oidc"), 502, "oidc.provider")
+
+
+def test_a_provider_elsewhere_sends_the_node_to_no_service_of_this_machine(folder: Path) -> None:
+    """Its discovery document could name http://localhost/..., where other services listen without a key."""
+    asked: list[str] = []
+    with house(folder) as (stage, provider):
+        found = stage.console.desk.sign_on._provider  # type: ignore[union-attr]
+        found.issuer = "https://login.house.example"
+        document = {
+            "issuer": found.issuer, "authorization_endpoint": "https://login.house.example/go",
+            "token_endpoint": f"{provider.issuer}/token", "jwks_uri": f"{provider.issuer}/keys",
+        }  # fmt: skip
+
+        def read(method: str, place: str, *_rest: Any) -> dict[str, Any]:
+            asked.append(place)
+            return document
+
+        found._read = read  # type: ignore[method-assign]
+        browser = stage.anybody()
+        away = browser.get("/sign-in/oidc").headers["location"]
+        state = parse_qs(urlsplit(away).query)["state"][0]
+        refused(browser.get(f"/sign-in/oidc/back?state={state}&code=c"), 502, "oidc.provider")
+    assert asked == ["https://login.house.example/.well-known/openid-configuration"]
+
+
+def test_what_is_not_seen_in_a_name_is_left_out(at_home: tuple[Bench, Provider]) -> None:
+    stage, provider = at_home
+    provider.person["name"] = "Ada \u202egnoL\u200b\ud800"
+    assert sign_on(stage.anybody()).status_code == 303
+    assert stage.users.user("ada.long").shown == "Ada gnoL"
 
 
 def test_nothing_secret_is_in_logs_pages_or_the_ledger(

@@ -12,7 +12,7 @@ from hanse.errors import Foul
 from hanse.learn.jobs.keys import keys_in_common
 from hanse.learn.jobs.sealed import KeysSealed, keys_hash
 from hanse.learn.jobs.terms import Side
-from hanse.learn.linear.whole import Places, show_keys
+from hanse.learn.linear.whole import Places, places_of_all, show_keys
 from hanse.wire import Array
 
 SIDES = (Side("shop", "customers", (), 100), Side("media", "audience", (), 4))
@@ -98,3 +98,38 @@ def test_places_bind_size_and_rows() -> None:
     assert some.digest() == Places(4, np.array([1, 3], np.uint64)).digest()
     for other in (Places(5, some.places), Places(4, some.places[:1]), Places(4, some.places + 1)):
         assert other.digest() != some.digest()
+
+
+class Seat:
+    """A seat's end of the keys' part, without other seats."""
+
+    def __init__(self, *answers: Array) -> None:
+        self.channel = Scripted(0, *answers)
+
+    def check_equal(self, *_what: Any) -> None:
+        """Other seats hold the same."""
+
+
+def told(places: list[Places], number: int, **other: Places) -> list[Array]:
+    """What party ``number`` of these tells a seat; ``other``: what it says of party N as ``pN``."""
+    said = [other.get(f"p{n}", one).digest() for n, one in enumerate(places)]
+    return [
+        count(places[number].size), places[number].places, np.frombuffer(b"".join(said), np.uint8),
+    ]  # fmt: skip
+
+
+def test_seats_blame_nobody_on_the_word_of_one_other_party() -> None:
+    """Either of the two may be the liar: shop that slanders, or media that shows one thing and tells another."""
+    places = [Places(3, np.array([0, 2], np.uint64)), Places(4, np.array([1, 3], np.uint64))]
+    wrong = Places(4, np.array([0, 3], np.uint64))
+    seat: Any = Seat(*told(places, 0), *told(places, 1))
+    found = places_of_all(seat, ["shop", "media"], "training", 2, [9, 9])
+    assert [one.digest() for one in found] == [one.digest() for one in places]
+    seat = Seat(*told(places, 0, p1=wrong), *told(places, 1))
+    with pytest.raises(Foul) as foul:
+        places_of_all(seat, ["shop", "media"], "training", 2, [9, 9])
+    assert foul.value.where == "providers media and shop"
+    seat = Seat(*told(places, 0), *told(places, 1, p1=wrong))
+    with pytest.raises(Foul, match="media tells the seats places of its own rows") as foul:
+        places_of_all(seat, ["shop", "media"], "training", 2, [9, 9])
+    assert foul.value.where == "provider media"

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hanse.clock import ManualClock
 from hanse.errors import Fault, Refusal
 from hanse.ledger import Entry, Ledger, MemoryStore, Refusals
-from hanse.ledger.refusals import ONE_BY_ONE
+from hanse.ledger.refusals import MOST_CHARACTERS, ONE_BY_ONE
 from hanse.wire.codec import digest
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -114,3 +114,10 @@ def test_a_full_disk_loses_no_count(world: World) -> None:
     world.refusals.settle()
     world.refusals.settle()
     assert world.told() == ONE_BY_ONE + 3
+
+
+def test_what_a_partner_sends_cannot_make_entries_large(world: World) -> None:
+    for _ in range(ONE_BY_ONE + 2):
+        world.refusals.note("elm", "", Refusal("job.odd", "x" * 10**6, where="y" * 10**6))
+    world.refusals.settle(everything=True)
+    assert all(len(entry.line()) < 3 * MOST_CHARACTERS for entry in world.ledger.entries("refusal"))

@@ -13,8 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from crowd_federation import LATENESS, CrowdFederation, feeds, table
 
+from hanse.errors import Foul
 from hanse.node.crowd_days.home import FEEDS, FOLDER
 from hanse.node.crowd_days.result import product_of
+from hanse.node.crowd_days.roles import _words
 from hanse.node.jobs.runner import Outcome
 from hanse.places.checks import KINDS, TAKEN_OUT
 from hanse.places.city import Wish
@@ -229,3 +231,10 @@ def unharmed(nodes: CrowdFederation, sound: dict[str, float], told: dict[str, fl
     apart = {p: abs(np.log(told[p] / v)) for p, v in sound.items() if p in told}
     assert np.median(list(apart.values())) < 0.08
     assert max(apart.values()) < 0.7, max(apart, key=lambda p: apart[p])
+
+
+@pytest.mark.parametrize("text", [b"[" * 60_000, b"{", b"\xff"])
+def test_words_of_another_owner_that_cannot_be_read_are_its_fault(text: bytes) -> None:
+    with pytest.raises(Foul, match="shop says about its figures") as foul:
+        _words(text, "shop")
+    assert (foul.value.code, foul.value.where) == ("crowd.figures", "shop")

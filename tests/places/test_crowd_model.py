@@ -19,6 +19,7 @@ from hanse.places.crowd.model import Crowd, CrowdSettings
 from hanse.places.crowd.newcomers import public_columns
 from hanse.places.crowd.regulars import RULES, Signal, blend_weights, drift, simplex_minimum
 from hanse.places.crowd.replay import COLUMNS, City, draw_days, replay_known, replay_new
+from hanse.places.crowd.rhythm import Traits, day_rows
 from hanse.places.crowd.trees import Open, TreeSettings, binned
 
 SMALL = CrowdSettings(
@@ -98,6 +99,36 @@ def test_what_opens_are_sums_that_outnumber_no_places_counts():
     turns = 6
     assert meter.numbers["rhythm"] < turns * 201 * (2 + SMALL.factors) + turns * 20
     assert meter.numbers["rhythm"] < counts
+
+
+class Listening(Alone):
+    """One owner; what it adds to sums is kept by name."""
+
+    def __init__(self):
+        self.added = {}
+
+    def sum(self, name, vector):
+        self.added[name] = vector.copy()
+        return super().sum(name, vector)
+
+
+def test_an_owner_tells_nothing_of_days_that_hardly_any_of_its_places_know():
+    """Of a sum over one place, others would read its residual, and its traits next to it."""
+    chance = np.random.default_rng(3)
+    logs = chance.normal(size=(5, 4))
+    logs[1:, 1] = np.nan  # one place knows this day
+    logs[2:, 2] = np.nan  # two know this one
+    traits = Traits(np.zeros(5), chance.normal(size=(5, 2)), np.ones(5, np.bool_))
+    end = Listening()
+    rows = day_rows(end, logs, traits, 5 * np.eye(3), "day.0", np.zeros((4, 3)), first=True)
+    (told,) = end.added.values()
+    assert not told[[1, 2]].any()
+    assert told[[0, 3]].all()
+    assert np.isfinite(rows).all(axis=1).tolist() == [True, False, False, True]
+    judgement.together(end, logs, np.ones(4), 1, "regular")
+    told = end.added["regular.days"]
+    assert not told[:, [1, 2]].any()
+    assert told[:, [0, 3]].all()
 
 
 def test_owners_that_run_different_jobs_are_told_so():

@@ -7,12 +7,13 @@ import threading
 import numpy as np
 import pytest
 
+from hanse.engine.lattice import Public, encrypt
 from hanse.entropy import SeededEntropy
 from hanse.errors import Foul, HanseError
 from hanse.gate.record import Record
 from hanse.places.crowd.federation import Federation, gather
 from hanse.places.crowd.hidden import Bounds, Hidden, Holder
-from hanse.places.crowd.trees import LEAST, Open, TreeSettings, binned, boost, group_ends
+from hanse.places.crowd.trees import BINS, LEAST, Open, TreeSettings, binned, boost, group_ends
 from hanse.wire import Frame, Hall
 
 PLACES, OWNERS = 150, 3
@@ -31,6 +32,18 @@ def city(seed: int = 4):
     whose = chance.integers(0, OWNERS, PLACES)
     rows = [(whose == number) & (np.arange(PLACES) < 130) for number in range(OWNERS)]
     return [binned([t]).codes for t in (map_, operator)], binned([public]).codes, label, rows
+
+
+class Crooked(Hidden):
+    """An owner that names another bin of the same column than all agreed on; the holder had offered it, too."""
+
+    def counts(self, nodes, count, columns):
+        found = super().counts(nodes, count, columns)
+        self.ends = {int(c): np.flatnonzero(group_ends(found)[0, n]) for n, c in enumerate(columns)}
+        return found
+
+    def right(self, column, last):
+        return super().right(column, next((int(e) for e in self.ends[column] if e != last), last))
 
 
 def hidden_run(tap=None, label=None, break_owner=False):
@@ -53,13 +66,10 @@ def hidden_run(tap=None, label=None, break_owner=False):
 
     def part(number: int):
         def work(end: Federation):
-            columns = Hidden(hall.channel(number), [(3, "map"), (4, "operator")], names[number], public, JOB,
-                             SeededEntropy(f"owner {number}"), records[number])  # fmt: skip
+            kind = Crooked if break_owner and number == 1 else Hidden
+            columns = kind(hall.channel(number), [(3, "map"), (4, "operator")], names[number], public, JOB,
+                           SeededEntropy(f"owner {number}"), records[number])  # fmt: skip
             told = boost(end, columns, truth, rows[number], SETTINGS, "level", 5).told
-            if break_owner and number == 1:
-                columns.right(2, 3)
-            elif break_owner:
-                columns.right(2, 4)
             columns.end()
             return told
 
@@ -161,3 +171,110 @@ def test_groups_of_bins_hold_enough_places_on_both_sides():
     up_to = counts.cumsum(axis=2)[ends]
     assert (np.diff(np.r_[0, up_to]) >= LEAST).all()
     assert counts.sum() - up_to[-1] >= LEAST
+
+
+def crooked(*asks):
+    """The error with which a holder of two columns answers the ``asks`` of one owner, or what it told."""
+    codes = np.ascontiguousarray(city()[0][0][:, :2])
+    hall, found = Hall(2, names=("owner", "map"), patience=5.0), []
+
+    def serve() -> None:
+        try:
+            bounds = Bounds(trees=2, depth=2)
+            Holder(hall.channel(1), [0], codes, JOB, SeededEntropy("holder"), bounds).serve()
+        except BaseException as error:
+            found.append(error)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    channel = hall.channel(0)
+    thread.start()
+    counter = iter(range(10_000))
+    _, begin = encrypt(Public(JOB, PLACES), np.zeros((1, PLACES), np.int64), SeededEntropy("owner"))
+    for kind, *rest in [*asks, ("end",)]:
+        step = f"ask.{next(counter)}"
+        number = ("begin", "count", "sums", "right", "end").index(kind)
+        channel.send(1, step, np.array([number], np.int64))
+        if kind == "begin":
+            channel.send(1, f"{step}.body", begin.body)
+            channel.send(1, f"{step}.key", begin.key)
+        elif kind == "count":
+            nodes, count, columns = rest
+            channel.send(1, f"{step}.nodes", np.asarray(nodes, np.int64))
+            channel.send(1, f"{step}.shape", np.array([count, len(columns)], np.int64))
+            channel.send(1, f"{step}.columns", np.asarray(columns, np.int64))
+        elif kind == "right":
+            channel.send(1, f"{step}.split", np.array(rest, np.int64))
+    thread.join(10)
+    assert len(found) < 2
+    if found:
+        return found[0]
+    assert channel.receive(1, "columns", np.dtype("<i8"), (1,))[0] == 2
+    return channel
+
+
+ALL = np.zeros(PLACES, np.int64)
+ONE = np.where(np.arange(PLACES) == 7, 0, -1)  # a node of one place
+
+
+def split_offered():
+    counts = Open(city()[0][0]).counts(ALL, 1, np.array([0]))
+    return int(np.flatnonzero(group_ends(counts)[0, 0])[0])
+
+
+@pytest.mark.parametrize(
+    ("asks", "code"),
+    [
+        ([("right", 0, 4)], "crowd.asked"),  # before any tree
+        ([("begin",), ("sums",)], "crowd.asked"),
+        ([("begin",), ("count", ALL, 1, [0]), ("right", 0, 0)], "crowd.split"),  # a bin of few
+        ([("begin",), ("count", ALL, 1, [0]), ("right", 1, split_offered())], "crowd.split"),
+        ([("begin",)] * 3, "crowd.asked"),
+        ([("begin",), *[("count", ALL, 1, [0])] * 3], "crowd.asked"),
+        ([("begin",), ("count", ALL, 1, [0]), *[("right", 0, split_offered())] * 4], "crowd.asked"),
+        ([("begin",), ("count", ALL, 1, [0]), ("sums",), ("sums",)], "crowd.asked"),
+        ([("begin",), ("count", ALL, 1, [0] * 100_000)], "crowd.nodes"),
+        ([("begin",), ("count", ALL, 1, [0, 0])], "crowd.nodes"),
+        ([("begin",), ("count", np.arange(PLACES), PLACES, [0, 1])], "crowd.nodes"),
+        ([("begin",), ("count", ALL - 2, 1, [0])], "crowd.nodes"),
+    ],
+)  # fmt: skip
+def test_an_owner_that_asks_for_more_than_trees_need_is_refused(asks, code):
+    found = crooked(*asks)
+    assert isinstance(found, Foul), found
+    assert found.code == code
+
+
+def test_nothing_is_told_of_a_node_of_few_places():
+    channel = crooked(("begin",), ("count", ONE, 1, [0, 1]))
+    counts = channel.receive(1, "ask.1.counts", np.dtype("<i8"), (1, 2, BINS + 1))
+    assert not counts.any()
+    channel = crooked(("begin",), ("count", ALL, 1, [0, 1]))
+    counts = channel.receive(1, "ask.1.counts", np.dtype("<i8"), (1, 2, BINS + 1))
+    assert (counts.sum(axis=2) == PLACES).all()
+
+
+@pytest.mark.parametrize("width", [-1, 0, 65, 10**12])
+def test_a_holder_that_announces_columns_without_end_is_named(width):
+    hall = Hall(2, names=("owner", "map"), patience=5.0)
+    hall.channel(1).send(0, "columns", np.array([width], np.int64))
+    with pytest.raises(Foul, match="map says") as found:
+        Hidden(
+            hall.channel(0), [(1, "map")], "owner", city()[1], JOB, SeededEntropy("owner"), Record()
+        )
+    assert found.value.code == "crowd.columns"
+
+
+@pytest.mark.parametrize("wrong", [-5, 10**15])
+def test_a_holder_that_counts_what_is_not_there_is_named(wrong):
+    hall, public = Hall(2, names=("owner", "map"), patience=5.0), city()[1]
+    holder = hall.channel(1)
+    holder.send(0, "columns", np.array([1], np.int64))
+    columns = Hidden(
+        hall.channel(0), [(1, "map")], "owner", public, JOB, SeededEntropy("owner"), Record()
+    )
+    counts = np.zeros((1, 1, BINS + 1), np.int64)
+    counts[0, 0, :2] = wrong, PLACES - wrong
+    holder.send(0, "ask.0.counts", counts)
+    with pytest.raises(Foul, match="map counts") as found:
+        columns.counts(ALL, 1, np.array([public.shape[1]]))
+    assert found.value.code == "crowd.bins"

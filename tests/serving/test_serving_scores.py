@@ -21,6 +21,7 @@ from serving_stage import Served
 from hanse.client import ApiError, Client
 from hanse.clock import ManualClock
 from hanse.errors import Fault, Refusal
+from hanse.node.products.scores import ScoreFile, ScoreFiles
 from hanse.node.storage.database import open_sqlite
 from hanse.node.storage.store import Store
 from hanse.serving.app import create_app
@@ -229,6 +230,39 @@ def test_quota_holds_for_pages_files_and_single_rows(api: Stage) -> None:
     assert api.code("/v1/models/churn/score", key, **post) == (429, "api.quota")
     assert len(api.node.asked) == 1
     assert api.code(f"/v1/scores/{api.job}?limit=1", key) == (429, "api.quota")
+
+
+def test_a_page_holds_no_more_rows_than_are_left_of_the_quota(api: Stage) -> None:
+    key = api.consumer("small", scopes=("scores",), quota=100)
+    answer = api.client.get(f"/v1/scores/{api.job}?limit=10000", headers=api.headers(key))
+    page = answer.json()
+    assert (len(page["rows"]), page["next"], answer.headers["x-quota-left"]) == (100, 100, "0")
+    assert api.code(f"/v1/scores/{api.job}?after=100", key) == (429, "api.quota")
+    assert api.used("small") == {"scores:churn": (1, 100)}
+
+
+@pytest.mark.parametrize("form", ["json", "parquet"])
+def test_requests_at_once_share_one_quota(
+    api: Stage, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    key = api.consumer("twice", scopes=("scores",), quota=ROWS)
+    desk = api.client.app.state.desk  # type: ignore[attr-defined]
+    real = ScoreFiles.open
+
+    def open_(files: ScoreFiles, file: ScoreFile) -> Any:
+        """While this request reads the file, another one of the same consumer is answered."""
+        desk.count(api.store.consumers.get("twice"), "scores:churn", ROWS - 10)
+        return real(files, file)
+
+    monkeypatch.setattr(ScoreFiles, "open", open_)
+    answer = api.client.get(
+        f"/v1/scores/{api.job}?form={form}&limit={ROWS}", headers=api.headers(key)
+    )
+    if form == "parquet":
+        assert (answer.status_code, answer.json()["code"]) == (429, "api.quota")
+    else:
+        assert (len(answer.json()["rows"]), answer.json()["next"]) == (10, 10)
+    assert api.used("twice")["scores:churn"][1] <= ROWS
 
 
 def test_scores_end_with_their_time_with_the_contract_and_when_they_are_collected(

@@ -2,7 +2,7 @@
 
 The first `ONE_BY_ONE` refusals of a party and reason (the error's code) within an hour stand one by one, each with
 its job. Those that follow are counted, and stand as one entry with their count when the hour is over or the node
-stops; a node that is killed loses the counts of that hour, never an entry.
+stops; a node that is killed loses the counts of that hour, never an entry. Texts are cut at `MOST_CHARACTERS`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from hanse.ledger.chain import Ledger
 
 ONE_BY_ONE = 20
 WINDOW = timedelta(hours=1)
+MOST_CHARACTERS = 4000  # of an error's text: what a partner sent may be repeated in it
 
 
 @dataclass
@@ -46,7 +47,7 @@ class Refusals:
             self._settle(now - WINDOW)
             hour = self._hours.setdefault((analyst, error.code), _Hour(now))
             if hour.noted < ONE_BY_ONE:
-                self._ledger.append("refusal", {"job": job, "analyst": analyst, **error.public()})
+                self._ledger.append("refusal", {"job": job, "analyst": analyst, **_told(error)})
                 hour.noted += 1
                 return
             hour.counted += 1
@@ -65,7 +66,11 @@ class Refusals:
             if hour.said is not None and hour.first is not None and hour.last is not None:
                 self._ledger.append(
                     "refusal",
-                    {"job": "", "analyst": analyst, **hour.said.public(), "count": hour.counted,
+                    {"job": "", "analyst": analyst, **_told(hour.said), "count": hour.counted,
                      "first": hour.first.isoformat(), "last": hour.last.isoformat()},
                 )  # fmt: skip
             del self._hours[analyst, code]
+
+
+def _told(error: HanseError) -> dict[str, str]:
+    return {name: text[:MOST_CHARACTERS] for name, text in error.public().items()}

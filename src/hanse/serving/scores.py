@@ -67,15 +67,17 @@ def routes(desk: Desk, files: ScoreFiles, score_one: ScoreOne | None) -> APIRout
                           remedy="see GET /v1/scores; collected scores, and old ones, are gone")  # fmt: skip
         if form == "parquet":
             return await _whole(desk, request, consumer, files, found)
+        limit = min(limit, desk.left(consumer))  # no page is larger than what is left of the quota
         rows = await run_in_threadpool(files.page, found, after, limit)
+        rows = rows[: desk.left(consumer)]  # what others with this key read meanwhile
         ends = after + len(rows)
         body = {
             "job": job,
             "model": found.model,
             "rows": rows,
-            "next": ends if rows and ends < found.rows else None,
+            "next": ends if after < found.rows and ends < found.rows else None,
         }
-        tag = f'"{_version(found)}-{after}-{limit}"'
+        tag = f'"{_version(found)}-{after}-{len(rows)}"'
         answer = Answer(text_of(body), tag, len(rows))
         return respond(desk, request, consumer, _product(found.model), answer)
 
@@ -112,10 +114,11 @@ async def _whole(
     if has_it(request, tag):
         desk.count(consumer, product, 0)
         return Response(status_code=304, headers=headers)
-    if found.rows > desk.left(consumer):
+    data = await run_in_threadpool(files.open, found)
+    if found.rows > desk.left(consumer):  # from here to where it is counted nobody else gets a turn
+        data.close()
         raise Refusal("api.quota", f"the file has {found.rows:,} rows, more than are left of today's quota",
                       remedy="read it in pages over several days, or ask for a larger quota")  # fmt: skip
-    data = await run_in_threadpool(files.open, found)
     desk.count(consumer, product, found.rows)
     headers |= {"Content-Disposition": f'attachment; filename="{found.job[:12]}-scores.parquet"',
                 "X-Quota-Left": str(desk.left(consumer))}  # fmt: skip

@@ -87,6 +87,11 @@ class Matched:
             return positive, float(y.size) - positive
         return float(y.size), 0.0
 
+    @property
+    def one_sided(self) -> bool:
+        """Whether the label has two classes and these rows have one of them only."""
+        return np.unique(self.y).size == 2 and 0.0 in self.tested
+
 
 def matched_rows(tables: Sequence[Table], holdout: float) -> Matched:
     """Rows of all tables, by rising id; the first has the label."""

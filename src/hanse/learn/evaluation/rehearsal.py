@@ -82,6 +82,10 @@ def train(parties: Sequence[Prepared], asked: Asked, *, horizontal: bool = False
                           remedy="bring a column beside the id, or leave this file out")  # fmt: skip
     matched = matched_rows([p.table for p in parties], asked.holdout)
     check_matched(matched, asked)
+    if matched.one_sided:
+        notes.append(
+            "the rows kept for the test are of one class: they have no AUC; bring more rows of the other"
+        )
     if asked.model == "boosting":
         from hanse.learn.evaluation.boosting_report import boosting  # noqa: PLC0415 - heavy
 

@@ -169,6 +169,8 @@ class Report:
             "rows_matched": self.rows_matched, "wall_s": round(self.wall_s, 4), "cpu_s": round(self.cpu_s, 4),
             "plaintext_s": round(self.plaintext_s, 4), "bytes": self.bytes,
         }  # fmt: skip
+        if self.rows_matched is not None:
+            found["rows_noised"] = self.rows_noised
         if self.peak_rss_mib is not None:
             found["peak_rss_mib"] = round(self.peak_rss_mib, 1)
         found |= {name: _number(value) for name, value in self.joint.items()}

@@ -361,9 +361,10 @@ def _ranked(name: str, column: Any, where: str, how: Preparing) -> tuple[Any, li
     if len(values) > MOST_VALUES and 2 * len(values) > len(column):
         numbers = sum(_is_number(value) for value in values)
         mostly = f"; {numbers} of them are numbers" if 2 * numbers > len(values) else ""
-        remedy = (
-            "turn the others into numbers or leave them empty" if mostly else "group its values"
-        )
+        remedy = "group its values"
+        if mostly:
+            others = "turn the others into numbers or leave them empty"
+            remedy = "store it as numbers" if numbers == len(values) else others
         raise Refusal(
             "learn.text", f"the text column {name!r} has {len(values)} values in {len(column)} rows{mostly}",
             where=where, remedy=f"{remedy}, or leave it out with --without {name}",

@@ -328,7 +328,7 @@ def _notes(plan: Plan, parties: list[Party], seen: Seen, fit: Fit, gap: float) -
     if not plan.holdout:
         notes.append("no rows were kept for the test: the metrics are of the rows learned from")
     if not fit.settled:
-        notes.append("the plain model did not settle either")
+        notes.append(f"the plain model did not settle{'' if seen.settled else ' either'}")
     elif seen.settled and gap > FAR:
         notes.append(
             f"a coefficient is {gap:.2g} from the plain model's: a rare value tells the label alone, or columns of "

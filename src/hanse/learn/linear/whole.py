@@ -87,15 +87,16 @@ def places_of_all(
             raise _differs(name, "places that no rows have")
         found.append(Places(size, places))
         said.append(raw.tobytes())
-    for name, told in zip(names, said, strict=True):
-        own = b"".join(one.digest() for one in found)
-        if told != own:
-            at = next(
-                n
-                for n in range(len(names))
-                if told[n * _HASH :][:_HASH] != own[n * _HASH :][:_HASH]
-            )
-            raise _differs(names[at], f"other places than {name} finds in the keys it was shown")
+    own = [one.digest() for one in found]
+    for number, (name, told) in enumerate(zip(names, said, strict=True)):
+        theirs = [told[n * _HASH :][:_HASH] for n in range(len(names))]
+        if theirs[number] != own[number]:
+            raise _differs(name, "places of its own rows, and the hash of others")
+        at = next((n for n in range(len(names)) if theirs[n] != own[n]), None)
+        if at is not None:  # one of them says what is not so: seats cannot tell which
+            raise Foul("learn.keys", f"{names[at]} tells the seats other places than {name} finds in the keys that "
+                       "it says it was shown", where=f"providers {names[at]} and {name}",
+                       remedy=f"{names[at]} and {name} must check their nodes; nothing was opened")  # fmt: skip
     s.check_equal(f"keys.{part}.places.equal", said[0], "places of rows in common")
     return found
 

@@ -211,7 +211,7 @@ def _checked(values: NDArray[np.float64], owner: str) -> Figures:
 def _words(text: bytes, owner: str) -> list[str]:
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Foul(
             "crowd.figures", f"what {owner} says about its figures cannot be read", where=owner
         ) from error

@@ -93,7 +93,7 @@ class Provider:
             raise _untrue("its signature is wrong") from error
         except jwt.MissingRequiredClaimError as error:
             raise _untrue(f"it lacks {error.claim!r}") from error
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, UnicodeError) as error:
             raise _untrue("it cannot be read") from error
         self._check_claims(claims, nonce)
         return claims
@@ -108,19 +108,24 @@ class Provider:
         if max(claims["iat"], claims.get("nbf", 0)) > now + leeway:
             raise _untrue("it is not valid yet; compare the clocks")
         given = claims["nonce"]
-        if not isinstance(given, str) or not hmac.compare_digest(given.encode(), nonce.encode()):
+        if (
+            not isinstance(given, str)
+            or not given.isascii()
+            or not hmac.compare_digest(given.encode(), nonce.encode())
+        ):
             raise _untrue("it answers another sign-in")
         several = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
         party = claims.get("azp", None if several else self._settings.client_id)
         if party != self._settings.client_id:
             raise _untrue("it was made for another client")
-        if not isinstance(claims["sub"], str) or not 0 < len(claims["sub"]) <= 255:
+        subject = claims["sub"]
+        if not (isinstance(subject, str) and 0 < len(subject) <= 255 and subject.isprintable()):
             raise _untrue("it does not say who signed in")
 
     def _key(self, header: Mapping[str, Any]) -> Any:
         """The provider's key that a token names; its kind must be the one of the token's algorithm."""
         algorithm = header.get("alg")
-        if algorithm not in ALGORITHMS:
+        if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
             raise _untrue("it is signed in a way that is not taken (RS256 and ES256 are)")
         for fresh in (False, True):
             found = self._find(self._keys(fresh), header.get("kid"), ALGORITHMS[algorithm])
@@ -143,9 +148,13 @@ class Provider:
         """An address of the discovery document."""
         place = self._discovery().get(name)
         try:
-            return _address(place)
+            found = _address(place)
         except ValueError as error:
             raise _wrong(f"its {name} is no https address") from error
+        if self.issuer.startswith("https:") and not found.startswith("https:"):
+            # http is for a provider on this machine: one elsewhere sends nobody to this machine's other services
+            raise _wrong(f"its {name} is no https address")
+        return found
 
     def _discovery(self) -> Document:
         def ask() -> Document:

@@ -36,7 +36,6 @@ _BY = "sign-on provider"
 # What fails before the provider has said of anybody that it knows who that is.
 _OUTSIDE = ("oidc.denied", "oidc.unreachable", "oidc.provider")
 _NOT_IN_NAMES = re.compile("[^a-z0-9.-]+")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 Document = Mapping[str, Any]
 
 
@@ -227,7 +226,10 @@ def _claim(claims: Document, name: str) -> object:
 
 
 def _told(value: object) -> str:
-    return _CONTROL.sub("", value).strip()[:64] if isinstance(value, str) else ""
+    """A claim that people read, without what is not seen, such as marks that turn the direction of writing."""
+    if not isinstance(value, str):
+        return ""
+    return "".join(letter for letter in value if letter.isprintable()).strip()[:64]
 
 
 def _hash(text: str) -> str:

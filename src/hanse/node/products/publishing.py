@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,10 @@ from hanse.node.products.publications import Figure
 _NUMBERS = ("value", "low", "high", "confidence")
 _COLUMNS = ("place", "date", *_NUMBERS, "reason")
 _MOST_TEXT = 300
+_PLAIN = re.compile(
+    r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\([0-9,]+\)|BOOLEAN|"
+    r'DATE|TIME(STAMP)?[A-Z_ ]*|UUID|VARCHAR|"NULL"'
+)
 MOST_ROWS = 5_000_000
 
 
@@ -36,6 +41,11 @@ def read_figures(path: Path, most: int = MOST_ROWS) -> list[Figure]:
             described = connection.execute(f"DESCRIBE SELECT * FROM {reader}(?)", [str(path)])
             kinds = {row[0]: row[1] for row in described.fetchall()}
             names = [name for name in _COLUMNS if name in kinds]
+            for name in names:
+                # In a small file lists can be as long as they like.
+                if _PLAIN.fullmatch(kinds[name]) is None:
+                    raise Refusal("publish.columns", f"column {name} holds neither numbers, days nor texts",
+                                  remedy="write plain values", where=str(path))  # fmt: skip
             # A small file can hold long texts many times: none is read whole.
             asked = ", ".join(
                 f'left("{name}", {_MOST_TEXT})' if kinds[name] == "VARCHAR" else f'"{name}"'

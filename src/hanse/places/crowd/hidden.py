@@ -104,10 +104,10 @@ class Hidden:
             self._channel.send(role, f"{step}.columns", columns[part] - self._first[number])
             shape = (count, int(part.sum()), _ALL)
             told = self._channel.receive(role, f"{step}.counts", _I8, shape)
-            if (
-                (told < 0) | (told > len(nodes))
-            ).any() or (told.sum(axis=2) != np.where(whole < LEAST, 0, whole)).any():
-                raise Foul("crowd.counts", f"{name} counts other places than there are in the nodes", where=name,
+            if ((told < 0) | (told > len(nodes))).any() or (
+                told.sum(axis=2) != np.where(whole < LEAST, 0, whole)
+            ).any():
+                raise Foul("crowd.bins", f"{name} counts other places than there are in the nodes", where=name,
                            remedy=f"{name} must check its node")  # fmt: skip
             out[:, part] = told
         return out

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.places.crowd.federation import Federation
+from hanse.places.crowd.rhythm import shared
 
 F64 = NDArray[np.float64]
 NEAR = (float(np.log(0.7)), float(np.log(1.3)))  # predicted over true, within 30 %
@@ -98,9 +99,10 @@ def together(federation: Federation, score: F64, fresh: F64, lag: int, name: str
     ``score`` [own places, days] are errors over deviations on days told ``lag`` days beforehand, which count by
     ``fresh`` [days]. Thousands of scores are as few as the stretches of days they come from: a stretch as long as
     the lateness errs as one. Of what places err by together only so much is known, and what is to come of it is as
-    a t distribution says; the rest is each place's own. Crosses: per day sum, squares and number of scores.
+    a t distribution says; the rest is each place's own. Crosses: per day sum, squares and
+    number of scores of each owner's places, where there are at least three.
     """
-    known = np.isfinite(score)
+    known = shared(np.isfinite(score))
     cut = np.where(known, np.clip(score, EDGES[0], EDGES[-1]), 0.0)
     total = federation.sum(
         f"{name}.days", np.stack([cut.sum(axis=0), (cut**2).sum(axis=0), known.sum(axis=0)])

@@ -13,7 +13,8 @@ how much, which is what a handful of counted days can teach of a new place.
 Crosses between owners: per turn and day the number of places that know the day and the sums over them of t r
 (t = 1 and the traits, r = what the turn before left unexplained); per turn the sums of traits and of their
 products, by which the traits are kept at mean 0 and variance 1 and days are solved for. Which place misses a day
-leaves no mark of its own in them: a day's sums are scaled by how many places know it.
+leaves no mark of its own in them: a day's sums are scaled by how many places know it. Of a day that fewer than
+three of its places know an owner tells nothing (`shared`): others who know their own parts would read a place's.
 Source: alternating least squares for a factor model with holes (Gabriel and Zamir 1979; Koren 2009).
 """
 
@@ -29,6 +30,7 @@ from hanse.places.crowd.federation import Federation
 F64 = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 PLACES_A_FACTOR = 30  # a factor needs so many places: fewer only learn each other's noise
+LEAST_SHARED = 3  # places of an owner to a sum of a day: of fewer it tells nothing
 LEAST_DAYS = 42  # a place teaches the rhythm from so many known days on
 _WINSOR = 0.5  # a log residual beyond this teaches no more than this
 _RIDGE_DAY = 0.1  # places' worth of prior that a day's loadings are 0
@@ -134,12 +136,12 @@ def at_home(logs: F64, days: F64, noise: float, teach: Flags | None = None) -> T
 def day_rows(
     federation: Federation, logs: F64, traits: Traits, gram: F64, name: str, before: F64, *, first: bool = False
 ) -> F64:  # fmt: skip
-    """[days, 1 + factors] from sums over the owners' places that teach; nan on days that fewer than three know.
+    """[days, 1 + factors] from sums over the owners' places that teach; nan on days that no owner tells of.
 
     ``gram`` [1 + factors, 1 + factors] is the sum of products over all places that teach; ``before`` [days, ..]
     rows from the turn before: a residual from them is cut at a size that no crowd errs by twice, unless ``first``.
     """
-    known = np.isfinite(logs) & traits.teach[:, None]
+    known = shared(np.isfinite(logs) & traits.teach[:, None])
     rows = np.nan_to_num(before)
     rest = logs - traits.level[:, None] - traits.ones @ rows.T
     if not first:
@@ -152,6 +154,11 @@ def day_rows(
     out = rows + np.linalg.solve(gram + prior, whole.T).T
     out[count < 2.5] = np.nan
     return np.asarray(out)
+
+
+def shared(known: Flags) -> Flags:
+    """``known`` [own places, days] without days of so few places that a sum over them tells of single ones."""
+    return np.asarray(known & (known.sum(axis=0) >= LEAST_SHARED))
 
 
 def _standardised(federation: Federation, traits: Traits, name: str) -> tuple[Traits, F64]:
