@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from hanse.cli.main import _status
+from hanse.places.backtest.runs import Run, figures
 from hanse.places.backtest.tables import Several
 from hanse.places.city import Wish, city, write
 from hanse.places.crowd.ground import calendar
 from hanse.places.crowd.outlook import Kernels
 from hanse.places.crowd.regulars import Signal
+from hanse.places.crowd.replay import COLUMNS
 
 
 def test_a_holder_that_misses_a_day_does_not_look_like_a_change() -> None:
@@ -27,6 +29,16 @@ def test_a_holder_that_misses_a_day_does_not_look_like_a_change() -> None:
     assert np.isnan(
         Several(large, (Signal(large), Signal(small))).change(Kernels(days), days.size - 1, 2)[1]
     )
+
+
+@pytest.mark.parametrize("rows", [0, 3])
+def test_figures_of_nothing_told_are_json(rows: int) -> None:
+    told = np.full((rows, len(COLUMNS)), np.nan)
+    told[:, COLUMNS.index("truth")], told[:, COLUMNS.index("published")] = 5.0, 0.0
+    run = Run("town", 1, rows, 1, {("known_lag1", "federated"): told})
+    found = json.loads(json.dumps(figures(run, "known_lag1"), allow_nan=False))
+    assert found["mdape"] is None
+    assert found["published_share"] == 0.0
 
 
 @pytest.mark.slow

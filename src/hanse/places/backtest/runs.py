@@ -222,12 +222,14 @@ def figures(run: Run, name: str) -> dict[str, Any]:
     truth = rows[:, _NAME["truth"]]
     inside = (rows[:, _NAME["low"]] <= truth) & (truth <= rows[:, _NAME["high"]])
     error = np.abs(rows[:, _NAME["point"]] / truth - 1)
+    error = error[np.isfinite(error)]
     out: dict[str, Any] = {
         "p30": percent(good), "p30_published": percent(good[published]),
-        "published_share": round(float(published.mean()), 4), "naive": _naive(name, rows),
+        "published_share": round(float(published.mean()), 4) if published.size else 0.0,
+        "naive": _naive(name, rows),
         "best_single": None, "central": None,
         "interval_coverage_90": percent(inside[np.isfinite(rows[:, _NAME["low"]])]),
-        "mdape": round(100 * float(np.nanmedian(error)), 2),
+        "mdape": round(100 * float(np.median(error)), 2) if error.size else None,
     }  # fmt: skip
     for variant, key in (("single", "best_single"), ("central", "central")):
         if (name, variant) in run.rows:

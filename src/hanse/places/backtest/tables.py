@@ -53,9 +53,9 @@ class Several(Signal):
 
     parts: tuple[Signal, ...]
 
-    def change(self, kernels: Kernels, target: int, lag: int) -> F64:
+    def change(self, kernels: Kernels, target: int, lag: int, today: int = -1) -> F64:
         """[places]: the mean over the holders that have the place."""
-        told = np.stack([part.change(kernels, target, lag) for part in self.parts])
+        told = np.stack([part.change(kernels, target, lag, today) for part in self.parts])
         known = np.isfinite(told)
         count = known.sum(axis=0)
         total = np.where(known, told, 0.0).sum(axis=0)

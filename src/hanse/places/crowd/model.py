@@ -30,6 +30,7 @@ from hanse.places.crowd.regulars import (
     NAIVE,
     RULES,
     SAME_WEEK,
+    SIGNALLED,
     Signal,
     blend_weights,
     drift,
@@ -172,7 +173,7 @@ class Crowd:
             self._newcomer_scores = self._simulate(logs, newest)
 
     def _note(self, logs: F64, day: int, told: Outlook, lag: int, signal: Signal | None) -> None:
-        change = self._change(signal, day, lag)
+        change = self._change(signal, day, lag, today=self._newest + lag)
         said = rules(self._kernels, logs, self._days, self.traits, told, day, day - lag, change)
         said[~self._regular(logs, day - lag)] = np.nan
         self._errors = np.concatenate([self._errors, (logs[:, day, None] - said)[:, None]], axis=1)
@@ -182,10 +183,12 @@ class Crowd:
 
     def _weigh(self, signal: Signal | None) -> None:
         """Weights of the rules, deviations of the places, calibration of both."""
-        usable = np.array([rule != "area" or signal is not None for rule in RULES])
+        usable = np.ones(len(RULES), np.bool_)
+        usable[list(SIGNALLED)] = signal is not None
         self.weights = blend_weights(
             self._federation, self._errors.reshape(-1, len(RULES)), "blend", usable, self._lag
         )
+        self._signalled = self._nearer() if signal is not None else SIGNALLED[0]
         error = self._errors @ self.weights
         self._deviation, deviation = self._deviations(error)
         age = np.array([self._judged_days[-1] - day for day in self._judged_days])
@@ -298,7 +301,7 @@ class Crowd:
         log = log + share * (said[:, rule] - log)
         log = log + upheaval(self._days[:, 0], self._newest) * (said[:, SAME_WEEK] - log)
         if signal is not None and change is not None:
-            log = log + self._drift(signal, target, lag) * (said[:, NAIVE[2]] - log)
+            log = log + self._drift(signal, target, lag) * (said[:, self._signalled] - log)
         off = int(self._calendar.off[target])
         judged = self._regular_scores.judge(log, self._deviation[:, off])
         return Told(log, self._deviation[:, off], judged, judged.published, said[:, NAIVE[:2]])
@@ -344,6 +347,10 @@ class Crowd:
         """Be the model that ``kept`` says, on this one's calendar; ``weather`` [days, measures]."""
         self.own, self._days, self._newest, self._lag = kept.own, kept.days, kept.newest, kept.lag
         self.rhythm, self.traits, self.weights = kept.rhythm, kept.traits, kept.weights
+        gone = len(RULES) - self.weights.size  # rules that a model from before them does not know
+        self.weights = np.r_[self.weights, np.zeros(gone)]
+        area, city = self.weights[list(SIGNALLED)]
+        self._signalled = SIGNALLED[int(city >= area)]
         self._deviation, self._regular_scores = kept.deviation, kept.regular
         self.prior, self._newcomer_scores = kept.prior, dict(kept.newcomers)
         self._outlooks = Outlooks(self._kernels, self._days, weather)
@@ -381,8 +388,11 @@ class Crowd:
         return after(np.r_[mean, np.zeros(7)], covariance, rows, logs, self._day_noise)
 
     def _with_weekdays(self, rows: F64, days: Sequence[int] | I64) -> F64:
-        """[days, 1 + factors + 7]: ``rows`` of the rhythm, and which weekday each of ``days`` is like."""
-        return np.asarray(np.c_[rows, np.eye(7)[self._calendar.like[np.asarray(days, np.int64)]]])
+        """[days, 1 + factors + 7]: ``rows`` of the rhythm (a day that is not known is like any other), and which
+        weekday each of ``days`` is like."""
+        return np.asarray(
+            np.c_[np.nan_to_num(rows), np.eye(7)[self._calendar.like[np.asarray(days, np.int64)]]]
+        )
 
     @property
     def _day_noise(self) -> float:
@@ -393,8 +403,21 @@ class Crowd:
         recent = logs[:, max(0, newest + 1 - self.settings.history) : newest + 1]
         return np.asarray(np.isfinite(recent).sum(axis=1) >= self.settings.least)
 
-    def _change(self, signal: Signal | None, target: int, lag: int) -> F64 | None:
-        return None if signal is None else signal.change(self._kernels, target, lag)[self.own]
+    def _change(self, signal: Signal | None, target: int, lag: int, today: int = -1) -> F64 | None:
+        """[own places, 2]: the signal's change at the place, and the median place's."""
+        if signal is None:
+            return None
+        found = signal.change(self._kernels, target, lag, today)
+        known = found[np.isfinite(found)]
+        common = float(np.median(known)) if known.size else np.nan
+        return np.stack([found[self.own], np.full(self.own.size, common)], axis=1)
+
+    def _nearer(self) -> int:
+        """Which of the rules of a signal was nearer on the days told beforehand."""
+        errors = self._errors.reshape(-1, len(RULES))[:, SIGNALLED]
+        cut = np.clip(errors[np.isfinite(errors).all(axis=1)], -1.0, 1.0)
+        total = self._federation.sum("signalled", (cut**2).sum(axis=0))
+        return SIGNALLED[int(total.argmin())]
 
     def _better_lately(self) -> tuple[int, float]:
         """(a naive rule, how far it takes over): all of it where it was clearly nearer on the last known weeks.

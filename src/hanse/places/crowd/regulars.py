@@ -7,7 +7,8 @@ Each rule tells the log crowd of the target day from the place's own known days,
     weekdays       the mean of recent days of the same weekday, as they were
     level          the mean of the last days' levels, plus the outlook
     near, mid, far means of the same weekday with half-lives of 7, 21 and 60 days, plus the outlook
-    area           the same weekday's mean, times the change of a fresh area signal since then
+    area           the same weekday's mean, times the change of a fresh signal at the place since then
+    city           the same, times the median place's change: what a thin panel still tells
 
 Crosses between owners: the sum over places and recent days of products of the rules' errors (rules x rules), from
 which the blend's weights follow (no weight below 0, their sum 1), and how often each rule and the blend were within
@@ -26,8 +27,9 @@ from hanse.places.crowd.outlook import HALF_LIVES, Kernels, Outlook
 from hanse.places.crowd.rhythm import Traits
 
 F64 = NDArray[np.float64]
-RULES = ("same week", "carry", "weekdays", "level", "near", "mid", "far", "area")
-NAIVE = (0, 1, 7)
+RULES = ("same week", "carry", "weekdays", "level", "near", "mid", "far", "area", "city")
+SIGNALLED = (7, 8)  # the rules that need a fresh signal
+NAIVE = (0, 1, *SIGNALLED)
 SAME_WEEK = 0
 TRUSTED = (4, 5)  # the rules that a blend without evidence starts from
 SAFE = 5  # the rule that stands in where another cannot tell
@@ -55,12 +57,17 @@ class Signal:
 
     logs: F64
 
-    def change(self, kernels: Kernels, target: int, lag: int) -> F64:
+    def change(self, kernels: Kernels, target: int, lag: int, today: int = -1) -> F64:
         """[places]: log change of the target day over the same weekday's mean at the truth's lateness.
 
-        Where the target day is not there yet, the newest day of the last week is compared with its own weekday.
+        Where the target day is not there yet, the newest day of the last week is compared with its own weekday. Of
+        a past day only what was known as long before it as is known before ``today``, else errors on it flatter.
         """
-        for day in range(target, max(target - 7, 0) - 1, -1):
+        late = 0
+        if today >= 0:
+            known = np.isfinite(self.logs[:, max(today - 6, 0) : today + 1]).sum(axis=0) > 0
+            late = int(np.argmax(known[::-1])) if known.any() else 7
+        for day in range(target - late, max(target - 7, 0) - 1, -1):
             if day - lag < 0 or not np.isfinite(self.logs[:, day]).any():
                 continue
             span, weights = kernels.same(day, lag, 14.0)
@@ -131,7 +138,10 @@ def rules(
     kernels: Kernels, logs: F64, days: F64, traits: Traits, told: Outlook, target: int, newest: int,
     change: F64 | None = None,
 ) -> F64:  # fmt: skip
-    """[own places, rules]: what each rule says of the day ``target`` from ``logs`` known up to ``newest``."""
+    """[own places, rules]: what each rule says of the day ``target`` from ``logs`` known up to ``newest``.
+
+    ``change`` [own places, 2] of a signal, at the place and at the median place.
+    """
     lag = max(1, target - newest)
     ones = traits.ones
     ahead = ones @ told.row
@@ -147,8 +157,10 @@ def rules(
     for number, half_life in enumerate(HALF_LIVES):
         out[:, 4 + number] = ahead + means(rest, same[half_life])
     if change is not None:
-        out[:, 7] = out[:, 2] + change
+        out[:, SIGNALLED] = out[:, 2, None] + change
     stand_in = np.where(np.isfinite(out[:, SAFE]), out[:, SAFE], out[:, 3])
+    # Too few places for a shared rhythm still have weekdays of their own.
+    stand_in = np.where(np.isfinite(stand_in), stand_in, out[:, 2])
     return np.where(np.isfinite(out), out, stand_in[:, None])
 
 

@@ -178,7 +178,7 @@ def _plain(city: City, logs: F64, held: I64, counted: Mapping[int, I64], day: in
         days = counted[int(place)]
         same = days[calendar.kind[days] == calendar.like[day]]
         used = same if same.size else days
-        if used.size:
+        if np.isfinite(known[row, used]).any():
             out[row] = float(np.exp(np.nanmean(known[row, used])))
     if np.isnan(out).all():
         alike = np.nonzero((calendar.kind == calendar.like[day]) & np.isfinite(logs).any(axis=0))[0]

@@ -145,7 +145,7 @@ class Received(Signal):
     presence: Mapping[str, U8]
     targets: I64
 
-    def change(self, kernels: Kernels, target: int, lag: int) -> F64:  # noqa: ARG002 (as `Signal`)
+    def change(self, kernels: Kernels, target: int, lag: int, today: int = -1) -> F64:  # noqa: ARG002
         """[places] of the day; not a number where fewer than two holders had it."""
         found = self.by_day.get(target)
         return np.full(self.logs.shape[0], np.nan) if found is None else found
