@@ -218,6 +218,15 @@ class Nodes:
         with ThreadPoolExecutor(len(self.members)) as pool:
             list(pool.map(lambda member: member.stop(), self.members.values()))
 
+    @contextlib.contextmanager
+    def run(self) -> Iterator[Self]:
+        """All of them started, and stopped at the end, whatever happens."""
+        try:
+            self.start()
+            yield self
+        finally:
+            self.stop()
+
     def linked(self, seconds: float = LINKED) -> None:
         """Wait until all the nodes that run here have found each other."""
         running = {m.name: m.running.exchange for m in self.each() if m.node is not None}

@@ -36,11 +36,8 @@ def node_log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def federation(tmp_path_factory: pytest.TempPathFactory, node_log: Path) -> Iterator[Federation]:
     """Five running nodes. What they kept and logged of a module's faults must not name a person."""
     made = Federation.found(tmp_path_factory.mktemp("faults"))
-    try:
-        made.start()
+    with made.run():
         yield made
-    finally:
-        made.stop()
     assert traces_of_people(made.root, node_log) == []
 
 

@@ -12,8 +12,5 @@ from model_federation import ModelFederation
 def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelFederation]:
     """Three running nodes."""
     made = ModelFederation.found(tmp_path_factory.mktemp("models"))
-    try:
-        made.start()
+    with made.run():
         yield made
-    finally:
-        made.stop()

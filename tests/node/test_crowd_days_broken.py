@@ -31,11 +31,8 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CrowdFederation]
     made = CrowdFederation.found(
         tmp_path_factory.mktemp("broken"), Wish(places=60, people=0, days=300, seed=3)
     )
-    try:
-        made.start()
+    with made.run():
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture(scope="module")

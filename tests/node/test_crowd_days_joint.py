@@ -26,11 +26,8 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CrowdFederation]
         tmp_path_factory.mktemp("owners"), Wish(places=60, people=0, days=300, seed=3)
     )
     made.share_out()
-    try:
-        made.start()
+    with made.run():
         yield made
-    finally:
-        made.stop()
 
 
 def in_one_place(
@@ -139,11 +136,8 @@ def five(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CrowdFederation]:
         (*OWNERS, "maps", "operator"), {"app": "maps", "mobiles": "operator"},
     )  # fmt: skip
     made.share_out(OWNERS)
-    try:
-        made.start()
+    with made.run():
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture(scope="module")

@@ -71,11 +71,8 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CrowdFederation]
             **made.described("mobiles"), "name": "sites", "source": {"path": str(made.source("sites"))},
             "columns": [{"name": c["name"], "column": c["name"], "kind": c["kind"]} for c in SITE_COLUMNS],
         })  # fmt: skip
-    try:
-        made.start()
+    with made.run():
         yield made
-    finally:
-        made.stop()
 
 
 def agreed(nodes: CrowdFederation, **changes: Any) -> str:

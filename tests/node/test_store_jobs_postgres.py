@@ -23,11 +23,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelFederation
         move_store(shop.folder, url)
         path = shop.folder / "hanse.toml"
         path.write_text(path.read_text() + f'\n[store]\nurl = "{url}"\n')
-        try:
-            made.start()
+        with made.run():
             yield made
-        finally:
-            made.stop()
 
 
 @pytest.mark.slow

@@ -112,6 +112,17 @@ class Story:
             line = line.replace(str(self.folder) + "/", "")
             self.screen.print(f"  $ {line}", style="bright_black", soft_wrap=True)
 
+    def look_around(self, password: str, address: str, nodes: str) -> None:
+        """At a terminal: where the console is and how to sign in; the ``nodes`` run until Ctrl-C."""
+        from hanse.cli.demo import pages
+
+        if not self.animated or not self.screen.is_terminal:
+            return
+        self.screen.print(f"  Look around: {address}", soft_wrap=True)
+        self.screen.print(f"  Name: {pages.USER}   Password, to be changed at once: {password}")
+        self.screen.print(f"  The {nodes} nodes run until you press Ctrl-C here.", style="bold")
+        pages.wait_for_ctrl_c()
+
     @contextlib.contextmanager
     def timed(self, what: str) -> Iterator[None]:
         begun = time.monotonic()
@@ -289,14 +300,7 @@ class Story:
                 f"The console of {ASKING.organisation} shows question 1, with the {figure} people it began with."
             )
             self.command(f"hanse console --node {node}")
-            if not self.animated or not self.screen.is_terminal:
-                return
-            self.screen.print(f"  Look around: {address}", soft_wrap=True)
-            self.screen.print(
-                f"  Name: {pages.USER}   Password, to be changed at once: {shown.password}"
-            )
-            self.screen.print("  The four nodes run until you press Ctrl-C here.", style="bold")
-            pages.wait_for_ctrl_c()
+            self.look_around(shown.password, address, "four")
 
     def conclude(self, kept: bool) -> None:
         from hanse.cli.demo.documents import ASKING, CONTRACT

@@ -233,14 +233,7 @@ class DailyStory(Story):
                 f"The console of {ASKING.organisation} shows its scoreboard, with a P30 of {figure} %."
             )
             self.command(f"hanse console --node {node}")
-            if not self.animated or not self.screen.is_terminal:
-                return
-            self.screen.print(f"  Look around: {address}", soft_wrap=True)
-            self.screen.print(
-                f"  Name: {pages.USER}   Password, to be changed at once: {shown.password}"
-            )
-            self.screen.print("  The three nodes run until you press Ctrl-C here.", style="bold")
-            pages.wait_for_ctrl_c()
+            self.look_around(shown.password, address, "three")
 
     def end_with(self, kept: bool) -> None:
         from hanse.cli.demo.daily_documents import ASKING, CROWD

@@ -7,12 +7,9 @@ holds what was said first against a truth that somebody brings.
 from __future__ import annotations
 
 import math
-import os
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +18,7 @@ from sqlalchemy import and_, select
 from hanse.catalog.gazetteers import Gazetteer
 from hanse.clock import Clock
 from hanse.errors import HanseError, Refusal
+from hanse.node.faces.uploads import uploaded
 from hanse.node.office import NodeOffice, bundle_of
 from hanse.node.products.publications import Change, Figure, Product
 from hanse.node.products.publishing import read_figures
@@ -228,20 +226,8 @@ def _type(places: Gazetteer, place: str) -> str:
 
 def _read(file_name: str, data: bytes, most: int) -> list[Figure]:
     """The figures of an uploaded file, of which nothing is kept here."""
-    ending = ".parquet" if file_name.lower().endswith(".parquet") else ".csv"
-    handle, path = tempfile.mkstemp(suffix=ending)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        return read_figures(Path(path), most)
-    except HanseError as error:
-        error.where = error.where.replace(
-            path, file_name[:80]
-        )  # the copy's name says nothing to anybody
-        raise
-    finally:
-        with suppress(OSError):
-            Path(path).unlink()
+    with uploaded(file_name, data) as path:
+        return read_figures(path, most)
 
 
 def _first_words(

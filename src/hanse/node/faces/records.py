@@ -5,10 +5,7 @@ What the console and its API show and change; the command line prints the same t
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ from hanse.clock import Clock
 from hanse.errors import Fault, HanseError, Refusal
 from hanse.node.crowds import Made
 from hanse.node.faces import facade
+from hanse.node.faces.uploads import uploaded
 from hanse.node.identity.cards import read_card, validity_problem
 from hanse.node.identity.invitations import HOLDINGS, as_link, invite, read_invitation
 from hanse.node.identity.partners import Partner
@@ -271,20 +269,8 @@ def places(office: NodeOffice) -> list[Document]:
 
 def add_places(office: NodeOffice, name: str, data: bytes) -> Document:
     """Check a list of places (CSV or Parquet, by its file name) and keep it."""
-    ending = ".parquet" if name.lower().endswith(".parquet") else ".csv"
-    handle, path = tempfile.mkstemp(suffix=ending)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        held = office.shelf.add(Path(path))
-    except HanseError as error:
-        error.where = error.where.replace(
-            path, name[:80]
-        )  # the copy's name says nothing to anybody
-        raise
-    finally:
-        with suppress(OSError):
-            Path(path).unlink()
+    with uploaded(name, data) as path:
+        held = office.shelf.add(path)
     return {"digest": held.digest, "places": held.places}
 
 
