@@ -25,7 +25,7 @@ from coverage_ground import (
 from hanse.catalog.gazetteers import from_table
 from hanse.contracts import Library
 from hanse.menu import entry
-from hanse.places import example as concentration_example
+from hanse.places.concentration import example as concentration_example
 
 # --- reach and frequency ----------------------------------------------------------------------------
 
@@ -282,7 +282,9 @@ def _lifts(
         for name, truth in truths.items():
             low = getattr(row, f"{name}_low")
             if low is not None:
-                yield Figure(f"{name} {told}", low, getattr(row, f"{name}_high"), float(truth))
+                high = getattr(row, f"{name}_high")
+                # A ratio to a control that may be nothing has no upper end.
+                yield Figure(f"{name} {told}", low, np.inf if high is None else high, float(truth))
 
 
 # --- portrait ---------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 import federation as fed
 from hanse.contracts import Contract
 from hanse.places.city import City, Wish, city
-from hanse.places.feeds import Feed, from_matrix
+from hanse.places.feeds.feed import Feed, from_matrix
 
 NAMES = ("counters", "maps", "operator")
 FEEDS = {"counted": "counters", "app": "maps", "mobiles": "operator"}

@@ -18,11 +18,19 @@ import pyarrow.parquet as pq
 
 from hanse.catalog.gazetteers import Gazetteer, read_gazetteer
 from hanse.errors import HanseError
-from hanse.places.scoreboard import Division, Told, by_name, by_size, by_weekday, lines, scoreboard
-from hanse.places.scoreboard_pictures import scoreboard_svg
-from hanse.places.scoreboard_pictures_map import map_svg
-from hanse.places.scoreboard_pictures_series import series_svg
-from hanse.places.scoreboard_rows import regimes, told_of_rows
+from hanse.places.scoreboard.pictures import scoreboard_svg
+from hanse.places.scoreboard.pictures_map import map_svg
+from hanse.places.scoreboard.pictures_series import series_svg
+from hanse.places.scoreboard.rows import regimes, told_of_rows
+from hanse.places.scoreboard.scoreboard import (
+    Division,
+    Told,
+    by_name,
+    by_size,
+    by_weekday,
+    lines,
+    scoreboard,
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

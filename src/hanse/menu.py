@@ -18,47 +18,45 @@ from hanse.contracts import Contract, Library
 from hanse.engine import Ring, Session
 from hanse.errors import Fault, Refusal
 from hanse.learn.jobs import entry as models
-from hanse.measure import (
-    attribution,
-    attribution_cost,
-    attribution_example,
-    attribution_result,
-    attribution_rows,
-    attribution_twin,
-    funnel,
-    funnel_cost,
-    funnel_example,
-    funnel_result,
-    funnel_rows,
-    funnel_twin,
-    journey,
-    journey_result,
-    journey_twin,
-    lift,
-    lift_cost,
-    lift_reading,
-    lift_twin,
-    overlap,
-    overlap_result,
-    overlap_twin,
-    portrait,
-    portrait_cost,
-    portrait_reading,
-    portrait_twin,
-    reach,
-    reach_result,
-    reach_twin,
-)
+from hanse.measure.attribution import cost as attribution_cost
+from hanse.measure.attribution import example as attribution_example
+from hanse.measure.attribution import protocol as attribution
+from hanse.measure.attribution import result as attribution_result
+from hanse.measure.attribution import rows as attribution_rows
+from hanse.measure.attribution import twin as attribution_twin
 from hanse.measure.examples import Example
+from hanse.measure.funnel import cost as funnel_cost
+from hanse.measure.funnel import example as funnel_example
+from hanse.measure.funnel import protocol as funnel
+from hanse.measure.funnel import result as funnel_result
+from hanse.measure.funnel import rows as funnel_rows
+from hanse.measure.funnel import twin as funnel_twin
+from hanse.measure.journey import protocol as journey
+from hanse.measure.journey import result as journey_result
+from hanse.measure.journey import twin as journey_twin
+from hanse.measure.lift import cost as lift_cost
+from hanse.measure.lift import protocol as lift
+from hanse.measure.lift import reading as lift_reading
+from hanse.measure.lift import twin as lift_twin
+from hanse.measure.overlap import protocol as overlap
+from hanse.measure.overlap import result as overlap_result
+from hanse.measure.overlap import twin as overlap_twin
+from hanse.measure.portrait import cost as portrait_cost
+from hanse.measure.portrait import protocol as portrait
+from hanse.measure.portrait import reading as portrait_reading
+from hanse.measure.portrait import twin as portrait_twin
 from hanse.measure.questions import FunnelQuestion, Question
-from hanse.places import concentration
-from hanse.places import cost as places_cost
-from hanse.places import example as places_example
-from hanse.places import result as places_result
-from hanse.places import rows as places_rows
-from hanse.places import twin as places_twin
+from hanse.measure.reach import protocol as reach
+from hanse.measure.reach import result as reach_result
+from hanse.measure.reach import twin as reach_twin
+from hanse.places.concentration import cost as places_cost
+from hanse.places.concentration import example as places_example
+from hanse.places.concentration import protocol as concentration
+from hanse.places.concentration import result as places_result
+from hanse.places.concentration import rows as places_rows
+from hanse.places.concentration import twin as places_twin
+from hanse.places.concentration.questions import ConcentrationQuestion
 from hanse.places.daily import jobs as crowd_days
-from hanse.places.questions import ConcentrationQuestion
 
 
 @dataclass(frozen=True)

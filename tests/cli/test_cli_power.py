@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from cli_stage import Hanse, refused
 
-from hanse.measure.power import Design, sizes_for_share_lift, smallest_share_lift
+from hanse.measure.lift.power import Design, sizes_for_share_lift, smallest_share_lift
 
 ARMS = ("power", "--treated", "20000", "--control", "10000")
 

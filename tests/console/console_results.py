@@ -13,7 +13,7 @@ from hanse.contracts import Bundle
 from hanse.gate.release import Opened
 from hanse.menu import MENU
 from hanse.node.faces import facade
-from hanse.places.sample import sample_people, sample_places
+from hanse.places.concentration.sample import sample_people, sample_places
 from hanse.rehearsal import Answer, Column, Federation
 
 NOW = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)

@@ -12,10 +12,10 @@ from hanse.contracts import Contract, Library
 from hanse.engine.session import Session
 from hanse.engine.shares import Bits, Ring
 from hanse.engine.stage import on_stage
-from hanse.measure import attribution
-from hanse.measure.attribution_plan import AttributionPlan
-from hanse.measure.attribution_question import AttributionQuestion
-from hanse.measure.attribution_twin import Converted, Touched, credited
+from hanse.measure.attribution import protocol as attribution
+from hanse.measure.attribution.plan import AttributionPlan
+from hanse.measure.attribution.question import AttributionQuestion
+from hanse.measure.attribution.twin import Converted, Touched, credited
 from secret_stage import SEATS, Dealer, opened
 
 MODELS = ("last", "first", "linear", "time_decay", "position")

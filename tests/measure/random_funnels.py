@@ -28,7 +28,8 @@ from hanse.engine.shares import Words
 from hanse.engine.stage import on_stage
 from hanse.entropy import SeededEntropy
 from hanse.gate.record import Record
-from hanse.measure import funnel, funnel_rows
+from hanse.measure.funnel import protocol as funnel
+from hanse.measure.funnel import rows as funnel_rows
 
 PERSONS = 40
 STARTS = date(2026, 1, 1)

@@ -15,8 +15,8 @@ from attributions import MODELS, contract
 
 from hanse.contracts import Library
 from hanse.errors import Refusal
-from hanse.measure import attribution
-from hanse.measure.attribution_question import AttributionQuestion
+from hanse.measure.attribution import protocol as attribution
+from hanse.measure.attribution.question import AttributionQuestion
 from hanse.rehearsal import Column, Federation
 
 PERSONS, ALIKE = 25, 20  # every person twenty times: with k = 20, whatever is not zero is published

@@ -18,10 +18,10 @@ from attributions import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hanse.measure import attribution
-from hanse.measure.attribution_cost import most_bytes
-from hanse.measure.attribution_plan import WHOLE, AttributionPlan
-from hanse.measure.attribution_twin import shared
+from hanse.measure.attribution import protocol as attribution
+from hanse.measure.attribution.cost import most_bytes
+from hanse.measure.attribution.plan import WHOLE, AttributionPlan
+from hanse.measure.attribution.twin import shared
 
 ADS = st.builds(
     lambda slots, merge: {"dataset": "ads", "credit": "kind", "slots": slots, "merge": merge},

@@ -16,7 +16,7 @@ from hanse.gate import Block, ReleasePlan, Sums
 from hanse.gate.laws import noise_law
 from hanse.measure.consistency import consistent, descending, nonnegative
 from hanse.measure.intervals import noise_half_width
-from hanse.measure.portrait_release import KNOWN
+from hanse.measure.portrait.release import KNOWN
 from hanse.menu import entry
 
 ALPHA = 1e-6

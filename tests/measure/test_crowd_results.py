@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_funnels import contract_of
 
-from hanse.measure.overlap import OverlapPlan
-from hanse.measure.overlap_result import OverlapResult
-from hanse.measure.reach import ReachPlan, first_share
-from hanse.measure.reach_result import ReachResult
+from hanse.measure.overlap.protocol import OverlapPlan
+from hanse.measure.overlap.result import OverlapResult
+from hanse.measure.reach.protocol import ReachPlan, first_share
+from hanse.measure.reach.result import ReachResult
 from hanse.menu import entry
 
 PERIOD = {"starts": "2026-01-01", "ends": "2026-02-01"}

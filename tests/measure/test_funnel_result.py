@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from random_funnels import contract_of
 
-from hanse.measure import FunnelPlan, FunnelQuestion, FunnelResult, funnel
-from hanse.measure.funnel_result import result
+from hanse.measure import FunnelPlan, FunnelQuestion, FunnelResult
+from hanse.measure.funnel import protocol as funnel
+from hanse.measure.funnel.result import result
 
 
 def _plan(noise: bool = True) -> FunnelPlan:

@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from random_funnels import contract_of, questions, secret_counts, tables_of
 
-from hanse.measure import FunnelQuestion, funnel
-from hanse.measure.funnel_twin import twin
+from hanse.measure import FunnelQuestion
+from hanse.measure.funnel import protocol as funnel
+from hanse.measure.funnel.twin import twin
 
 _RANDOM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from hanse.errors import Refusal
-from hanse.measure.journey import JourneyQuestion
-from hanse.measure.journey_result import JourneyResult
-from hanse.measure.journey_twin import example
+from hanse.measure.journey.protocol import JourneyQuestion
+from hanse.measure.journey.result import JourneyResult
+from hanse.measure.journey.twin import example
 from hanse.rehearsal import Answer, Federation
 
 

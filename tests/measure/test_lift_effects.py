@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lift_worlds import coverage, drawn, plan_of, shop, world
 from scipy import stats
 
-from hanse.measure.lift_effects import (
+from hanse.measure.lift.effects import (
     Estimate,
     Noised,
     Z,

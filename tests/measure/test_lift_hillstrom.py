@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from hanse.measure.lift_result import LiftResult
+from hanse.measure.lift.result import LiftResult
 from hanse.rehearsal import Answer, Column, Federation
 
 ARMS = {"none": "No E-Mail", "men's": "Mens E-Mail", "women's": "Womens E-Mail"}

@@ -14,8 +14,9 @@ from random_lifts import ENDS, STARTS, contract_of, federation_of, of_arm, quest
 from hanse.engine.session import Session
 from hanse.engine.shares import Bits
 from hanse.errors import Refusal
-from hanse.measure import lift, lift_cost
-from hanse.measure.lift import LiftPlan, LiftQuestion
+from hanse.measure.lift import cost as lift_cost
+from hanse.measure.lift import protocol as lift
+from hanse.measure.lift.protocol import LiftPlan, LiftQuestion
 from secret_stage import Dealer, keyed, opened
 
 _RANDOM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

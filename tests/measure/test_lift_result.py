@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from random_lifts import ENDS, STARTS, contract_of, of_arm
 
-from hanse.measure import lift, lift_reading
-from hanse.measure.lift import LiftPlan, LiftQuestion
-from hanse.measure.lift_result import LiftResult
+from hanse.measure.lift import protocol as lift
+from hanse.measure.lift import reading as lift_reading
+from hanse.measure.lift.protocol import LiftPlan, LiftQuestion
+from hanse.measure.lift.result import LiftResult
 from hanse.tables import Table
 
 BY = {"dataset": "letters", "column": "age"}

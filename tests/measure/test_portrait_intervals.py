@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from random_funnels import contract_of
 
-from hanse.measure import portrait, portrait_reading
-from hanse.measure.portrait import PortraitPlan, PortraitQuestion
-from hanse.measure.portrait_index import Part, index, pooled, share_interval
-from hanse.measure.portrait_release import parts_of
+from hanse.measure.portrait import protocol as portrait
+from hanse.measure.portrait import reading as portrait_reading
+from hanse.measure.portrait.index import Part, index, pooled, share_interval
+from hanse.measure.portrait.protocol import PortraitPlan, PortraitQuestion
+from hanse.measure.portrait.release import parts_of
 
 _QUESTION: dict[str, Any] = {
     "crowd": {"dataset": "visits"},

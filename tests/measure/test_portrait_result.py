@@ -10,11 +10,11 @@ import pytest
 from random_funnels import contract_of
 
 from hanse.errors import Refusal
-from hanse.measure import portrait
-from hanse.measure.portrait import PortraitPlan, PortraitQuestion
-from hanse.measure.portrait_reading import result
-from hanse.measure.portrait_release import KNOWN, UNKNOWN, Figure, Sizes, release_of
-from hanse.measure.portrait_result import PortraitResult
+from hanse.measure.portrait import protocol as portrait
+from hanse.measure.portrait.protocol import PortraitPlan, PortraitQuestion
+from hanse.measure.portrait.reading import result
+from hanse.measure.portrait.release import KNOWN, UNKNOWN, Figure, Sizes, release_of
+from hanse.measure.portrait.result import PortraitResult
 
 _AGE = {"name": "age", "dataset": "people", "column": "age"}
 _KINDS = {"name": "kinds", "dataset": "exposures", "column": "kind", "several": True}

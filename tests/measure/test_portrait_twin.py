@@ -24,9 +24,9 @@ from hanse.engine.shares import Words
 from hanse.engine.stage import on_stage
 from hanse.entropy import SeededEntropy
 from hanse.gate.record import Record
-from hanse.measure import portrait
-from hanse.measure.portrait import PortraitQuestion
-from hanse.measure.portrait_twin import twin
+from hanse.measure.portrait import protocol as portrait
+from hanse.measure.portrait.protocol import PortraitQuestion
+from hanse.measure.portrait.twin import twin
 
 _RANDOM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -10,8 +10,8 @@ import pytest
 from lift_worlds import plan_of
 
 from hanse.errors import Refusal
-from hanse.measure.lift_effects import Noised, mean_of, p_value, rate_of
-from hanse.measure.power import (
+from hanse.measure.lift.effects import Noised, mean_of, p_value, rate_of
+from hanse.measure.lift.power import (
     Design,
     Visible,
     sizes_for_share_lift,

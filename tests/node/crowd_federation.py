@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from hanse.node.faces import facade
 from hanse.node.jobs.runner import Outcome, Question
 from hanse.places.city import City, Wish, city
-from hanse.places.feeds import Feed, from_matrix
+from hanse.places.feeds.feed import Feed, from_matrix
 from node_stage import Document, Nodes
 
 NAMES = ("counters", "maps", "operator")

@@ -161,7 +161,7 @@ def test_what_opens_is_the_sum_and_the_figures(nodes: CrowdFederation, trained: 
 def _at_home(nodes: CrowdFederation, day: Any, targets: Any) -> dict[str, changes.Changes]:
     """What each holder should bring, by the sample city itself."""
     from hanse.contracts.crowds import CrowdClause
-    from hanse.places.checks import checked
+    from hanse.places.checks.checks import checked
     from hanse.places.daily.reading import calendar_of
 
     terms = CrowdClause.model_validate_json(__import__("json").dumps(clause()))

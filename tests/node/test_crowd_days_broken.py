@@ -18,9 +18,9 @@ from hanse.node.crowd_days.home import FEEDS, FOLDER
 from hanse.node.crowd_days.result import product_of
 from hanse.node.crowd_days.roles import _words
 from hanse.node.jobs.runner import Outcome
-from hanse.places.checks import KINDS, TAKEN_OUT
+from hanse.places.checks.checks import KINDS, TAKEN_OUT
 from hanse.places.city import Wish
-from hanse.places.feeds import Feed
+from hanse.places.feeds.feed import Feed
 
 BACK = 12  # the day that is told, before the city's last one
 ONE = np.timedelta64(1, "D")

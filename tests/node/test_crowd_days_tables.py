@@ -22,7 +22,7 @@ from hanse.places.crowd.newcomers import public_columns
 from hanse.places.crowd.trees import Open, binned
 from hanse.places.daily import run, state, tables
 from hanse.places.daily.reading import calendar_of, ground_of
-from hanse.places.feeds import days_between
+from hanse.places.feeds.feed import days_between
 from hanse.wire import Frame
 
 PLACES, BACK = 180, 12

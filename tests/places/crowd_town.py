@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hanse.places.crowd.ground import Calendar, Ground, calendar, label_table
-from hanse.places.feeds import Feed, from_matrix
+from hanse.places.feeds.feed import Feed, from_matrix
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hanse.places.checks import TAKEN_OUT, Accepted, Finding, checked
-from hanse.places.feed_files import read_feed
-from hanse.places.feeds import Floats, days_between, from_matrix
-from hanse.places.hours import daily
+from hanse.places.checks.checks import TAKEN_OUT, Accepted, Finding, checked
+from hanse.places.feeds.feed import Floats, days_between, from_matrix
+from hanse.places.feeds.files import read_feed
+from hanse.places.feeds.hours import daily
 
 AS_OF = np.datetime64("2019-12-31")
 DAYS = days_between("2019-06-15", "2019-12-31")

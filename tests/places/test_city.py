@@ -14,12 +14,12 @@ import pytest
 from hanse.catalog.gazetteers import from_table
 from hanse.cli.main import invoke
 from hanse.errors import Fault
-from hanse.places.checks import TAKEN_OUT, checked
+from hanse.places.checks.checks import TAKEN_OUT, checked
 from hanse.places.city import LABEL, City, Views, Wish, city, tables, write
 from hanse.places.city.days import means
 from hanse.places.city.people import EFFECT
 from hanse.places.city.town import KINDS
-from hanse.places.feed_files import read_feed
+from hanse.places.feeds.files import read_feed
 
 SMALL = Wish(places=300, people=8000, days=200, seed=7)
 

@@ -13,9 +13,9 @@ import pytest
 import town
 
 from hanse.cli.export import write_result
-from hanse.places import result as result_module
-from hanse.places.result import ConcentrationResult, result
-from hanse.places.rows import areas_of
+from hanse.places.concentration import result as result_module
+from hanse.places.concentration.result import ConcentrationResult, result
+from hanse.places.concentration.rows import areas_of
 from hanse.rehearsal import Answer, Federation
 from hanse.wire.codec import canonical
 

@@ -7,7 +7,7 @@ import pytest
 
 from hanse.gate.laws import noise_sd
 from hanse.measure.intervals import rate_interval
-from hanse.places.estimates import Estimate, Noise, difference, index, shares, total
+from hanse.places.concentration.estimates import Estimate, Noise, difference, index, shares, total
 
 RUNS = 4000
 

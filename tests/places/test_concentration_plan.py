@@ -10,10 +10,10 @@ import town
 
 from hanse.contracts import Library
 from hanse.errors import Refusal
-from hanse.places import concentration
-from hanse.places.areas import place_list
-from hanse.places.questions import ConcentrationQuestion
-from hanse.places.twin import twin
+from hanse.places.concentration import protocol as concentration
+from hanse.places.concentration.areas import place_list
+from hanse.places.concentration.questions import ConcentrationQuestion
+from hanse.places.concentration.twin import twin
 from hanse.rehearsal import Federation
 
 VISITED = {"name": "visited", "dataset": "visits", "column": "place", "slots": 3}

@@ -23,7 +23,7 @@ from hanse.places.crowd.regulars import RULES
 from hanse.places.daily import changes, run
 from hanse.places.daily.reading import calendar_of, ground_of
 from hanse.places.daily.state import crowd_of, state_of
-from hanse.places.feeds import Feed, from_matrix
+from hanse.places.feeds.feed import Feed, from_matrix
 from hanse.wire import Hall
 
 LATENESS = 3

@@ -15,8 +15,8 @@ from hanse.catalog import Dataset
 from hanse.errors import Fault
 from hanse.places.daily.kept import Source, clean, taken_in
 from hanse.places.daily.reading import Reported, read_reports
-from hanse.places.feed_store import FeedStore
-from hanse.places.feeds import Feed, days_between, feed, from_matrix
+from hanse.places.feeds.feed import Feed, days_between, feed, from_matrix
+from hanse.places.feeds.store import FeedStore
 
 DAYS = days_between("2026-01-01", "2026-03-10")
 PLACES = [f"place-{n:02}" for n in range(12)]

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanse.errors import Fault
-from hanse.places.feed_files import read_feed
-from hanse.places.feed_store import FeedStore
-from hanse.places.feeds import Feed, days_between, feed, from_matrix
+from hanse.places.feeds.feed import Feed, days_between, feed, from_matrix
+from hanse.places.feeds.files import read_feed
+from hanse.places.feeds.store import FeedStore
 
 DAYS = days_between("2026-03-01", "2026-03-10")
 

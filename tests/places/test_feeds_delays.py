@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from hanse.errors import Fault
-from hanse.places import delays
-from hanse.places.checks import checked
-from hanse.places.feeds import Feed, days_between, feed, from_matrix
-from hanse.places.standins import LADDER, SOURCES, degraded, ladder_text
+from hanse.places.checks.checks import checked
+from hanse.places.feeds import delays
+from hanse.places.feeds.feed import Feed, days_between, feed, from_matrix
+from hanse.places.feeds.standins import LADDER, SOURCES, degraded, ladder_text
 
 DAYS = days_between("2025-01-01", "2025-12-31")
 AS_OF = np.datetime64("2025-12-31")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hanse.contracts.truths import TruthClause
-from hanse.places.feeds import days_between, from_matrix
+from hanse.places.feeds.feed import days_between, from_matrix
 from hanse.places.truth import agreed, ceiling
 
 CLAUSE = TruthClause(

@@ -16,7 +16,7 @@ from hanse.contracts.truths import TruthClause
 from hanse.entropy import SeededEntropy
 from hanse.errors import Fault
 from hanse.places import home
-from hanse.places.feeds import days_between, from_matrix
+from hanse.places.feeds.feed import days_between, from_matrix
 from hanse.places.home.protect import discrete_laplace
 from hanse.places.home.visits import local_days, places_of
 

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from hanse.errors import Fault
-from hanse.places.feeds import days_between, feed
-from hanse.places.publications import Publications
-from hanse.places.scoreboard import Told, scoreboard
+from hanse.places.feeds.feed import days_between, feed
+from hanse.places.scoreboard.publications import Publications
+from hanse.places.scoreboard.scoreboard import Told, scoreboard
 
 DAYS = days_between("2026-03-01", "2026-03-03")
 

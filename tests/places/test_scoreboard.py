@@ -11,8 +11,12 @@ import pytest
 
 from hanse.catalog.gazetteers import from_table
 from hanse.errors import Fault
-from hanse.places.feeds import days_between
-from hanse.places.scoreboard import (
+from hanse.places.feeds.feed import days_between
+from hanse.places.scoreboard.pictures import contributions_svg, scoreboard_svg
+from hanse.places.scoreboard.pictures_map import map_svg
+from hanse.places.scoreboard.pictures_series import series_svg
+from hanse.places.scoreboard.rows import regimes, told_of_rows
+from hanse.places.scoreboard.scoreboard import (
     Scoreboard,
     Told,
     by_name,
@@ -21,10 +25,6 @@ from hanse.places.scoreboard import (
     contributions,
     scoreboard,
 )
-from hanse.places.scoreboard_pictures import contributions_svg, scoreboard_svg
-from hanse.places.scoreboard_pictures_map import map_svg
-from hanse.places.scoreboard_pictures_series import series_svg
-from hanse.places.scoreboard_rows import regimes, told_of_rows
 
 DAYS = days_between("2026-01-05", "2026-01-18")  # a Monday to a Sunday
 

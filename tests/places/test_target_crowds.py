@@ -7,8 +7,8 @@ import pytest
 
 from hanse.errors import Fault
 from hanse.measure.intervals import CONFIDENCE
-from hanse.places.estimates import Estimate, Noise, Z, shares
-from hanse.places.target_crowds import filled, over, target_crowds
+from hanse.places.concentration.estimates import Estimate, Noise, Z, shares
+from hanse.places.concentration.target_crowds import filled, over, target_crowds
 
 
 def crowd(truth: np.ndarray, error: float, seed: int) -> Estimate:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hanse.places.concentration import ConcentrationPlan
-from hanse.places.concentration import plan as planned
-from hanse.places.questions import ConcentrationQuestion
+from hanse.places.concentration.protocol import ConcentrationPlan
+from hanse.places.concentration.protocol import plan as planned
+from hanse.places.concentration.questions import ConcentrationQuestion
 from hanse.rehearsal import Column, Federation
 
 TYPES = ("mall", "office", "market", "clinic", "station")

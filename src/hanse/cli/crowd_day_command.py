@@ -166,7 +166,7 @@ def scores(
 ) -> None:  # fmt: skip
     """How good the figures of the last 90 days were, at an owner of counters."""
     from hanse.node.faces import crowd_day_pictures, crowd_days, facade
-    from hanse.places.scoreboard import lines
+    from hanse.places.scoreboard.scoreboard import lines
 
     with facade.office_of(node) as office:
         board, drawn = crowd_day_pictures.scoreboard_of(

@@ -11,7 +11,7 @@ from hanse.cli.options import AsJson
 from hanse.cli.screen import say, show, write_json
 
 if TYPE_CHECKING:
-    from hanse.measure.power import Design, Sizes, Visible
+    from hanse.measure.lift.power import Design, Sizes, Visible
 
 _EPSILONS = [0.5, 1.0, 2.0, 4.0]
 
@@ -54,7 +54,7 @@ def power(
     """
     if (share is None) == (mean is None) or (mean is None) != (sd is None):
         raise typer.BadParameter("give either --share, or --mean and --sd")
-    from hanse.measure.power import Design
+    from hanse.measure.lift.power import Design
 
     valued = mean is not None
     design = Design(
@@ -101,7 +101,7 @@ def power(
 def _line(
     design: Design, share: float | None, mean: float | None, sd: float | None, lift: float | None
 ) -> tuple[Visible, Sizes | None]:
-    from hanse.measure import power as reckoned
+    from hanse.measure.lift import power as reckoned
 
     if share is not None:
         found = reckoned.smallest_share_lift(design, share)

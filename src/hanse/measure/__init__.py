@@ -1,7 +1,7 @@
 """Questions about crowds of several organisations: counts, rates, group portraits, never an individual."""
 
-from hanse.measure.funnel import FunnelPlan
-from hanse.measure.funnel_result import FunnelResult, FunnelRow
+from hanse.measure.funnel.protocol import FunnelPlan
+from hanse.measure.funnel.result import FunnelResult, FunnelRow
 from hanse.measure.questions import Condition, FunnelQuestion, Segment, Source, Stage
 
 __all__ = [

@@ -25,7 +25,6 @@ from hanse.engine.shares import Bits
 from hanse.errors import Refusal
 from hanse.measure.algebra import Crowd, Expression, evaluate, expression
 from hanse.measure.fields import CountField, CrowdField, LabelField, PersonField, ValueField
-from hanse.measure.funnel_rows import Reader, home_condition
 from hanse.measure.questions import (
     Condition,
     Segment,
@@ -39,6 +38,7 @@ from hanse.measure.questions import (
     segments_of,
     spelled_out,
 )
+from hanse.measure.reading import Reader, home_condition
 
 MOST_VALUE_BITS = 31
 _F = TypeVar("_F", bound=PersonField)

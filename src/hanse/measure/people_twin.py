@@ -12,8 +12,8 @@ import duckdb
 
 from hanse.contracts import Contract
 from hanse.measure.algebra import Expression
+from hanse.measure.clauses import quoted, where_clause
 from hanse.measure.fields import CountField, CrowdField, LabelField, ValueField
-from hanse.measure.funnel_twin import quoted, where_clause
 from hanse.measure.questions import column_of
 
 Tables = Mapping[str, Any]

@@ -1,7 +1,12 @@
 """Questions about places: where target groups live, work and are seen, without anybody's place being opened."""
 
-from hanse.places.questions import ConcentrationQuestion, Population, Sites, Whereabouts
-from hanse.places.sample import SYNTHETIC, sample_people, sample_places
+from hanse.places.concentration.questions import (
+    ConcentrationQuestion,
+    Population,
+    Sites,
+    Whereabouts,
+)
+from hanse.places.concentration.sample import SYNTHETIC, sample_people, sample_places
 
 __all__ = [
     "SYNTHETIC",

@@ -12,7 +12,7 @@ from math import erf, log, sqrt
 import numpy as np
 
 from hanse.contracts.truths import TruthClause
-from hanse.places.feeds import Feed
+from hanse.places.feeds.feed import Feed
 
 WITHIN = 0.3  # P30: the share of predictions within 30 % of the truth
 

@@ -36,7 +36,7 @@ from hanse.node.crowd_days.result import (
 from hanse.node.jobs.roles import Job, Progress
 from hanse.node.models.parts import ModelShelf, StoredModel
 from hanse.node.products.publications import Publications
-from hanse.places.checks import Finding
+from hanse.places.checks.checks import Finding
 from hanse.places.crowd.federation import Federation
 from hanse.places.crowd.ground import Calendar, Ground
 from hanse.places.crowd.trees import Columns
@@ -44,8 +44,8 @@ from hanse.places.daily import changes, run, tables
 from hanse.places.daily.jobs import CrowdPlan, Side
 from hanse.places.daily.kept import Source, clean, taken_in
 from hanse.places.daily.reading import calendar_of, ground_of, read_reports
-from hanse.places.feed_store import FeedStore
-from hanse.places.feeds import Feed
+from hanse.places.feeds.feed import Feed
+from hanse.places.feeds.store import FeedStore
 from hanse.wire import Channel
 
 _WAITS_SECONDS = 600.0

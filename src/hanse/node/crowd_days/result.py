@@ -25,10 +25,10 @@ from hanse.node.jobs.roles import Job
 from hanse.node.products.publications import Figure
 from hanse.places.daily.jobs import CrowdPlan
 from hanse.places.daily.run import PUBLISHED, REASONS, REGIMES, UNKNOWN, Figures
-from hanse.places.feed_store import FeedStore
-from hanse.places.feeds import Feed, day, days_between, from_matrix
-from hanse.places.publications import Publications, Receipt
-from hanse.places.scoreboard import (
+from hanse.places.feeds.feed import Feed, day, days_between, from_matrix
+from hanse.places.feeds.store import FeedStore
+from hanse.places.scoreboard.publications import Publications, Receipt
+from hanse.places.scoreboard.scoreboard import (
     Division,
     Scoreboard,
     Told,

@@ -16,11 +16,11 @@ from hanse.node.crowd_days.result import product_of, regimes_kept
 from hanse.node.faces import crowd_days
 from hanse.node.office import NodeOffice
 from hanse.node.products.publications import Change
-from hanse.places.feeds import days_between
-from hanse.places.scoreboard import Contribution, contributions
-from hanse.places.scoreboard_pictures import contributions_svg, scoreboard_svg
-from hanse.places.scoreboard_pictures_map import map_svg
-from hanse.places.scoreboard_pictures_series import series_svg
+from hanse.places.feeds.feed import days_between
+from hanse.places.scoreboard.pictures import contributions_svg, scoreboard_svg
+from hanse.places.scoreboard.pictures_map import map_svg
+from hanse.places.scoreboard.pictures_series import series_svg
+from hanse.places.scoreboard.scoreboard import Contribution, contributions
 
 F64 = NDArray[np.float64]
 Document = dict[str, Any]

@@ -18,8 +18,8 @@ from hanse.node.faces import facade
 from hanse.node.office import ENDED, NodeOffice, bundle_of
 from hanse.places.daily.kept import clean
 from hanse.places.daily.reading import read_reports
-from hanse.places.feeds import Feed, days_between
-from hanse.places.scoreboard import Scoreboard, Told
+from hanse.places.feeds.feed import Feed, days_between
+from hanse.places.scoreboard.scoreboard import Scoreboard, Told
 from hanse.places.truth import agreed
 
 Document = dict[str, Any]

@@ -23,7 +23,7 @@ from hanse.node.office import NodeOffice, bundle_of
 from hanse.node.products.publications import Change, Figure, Product
 from hanse.node.products.publishing import read_figures
 from hanse.node.storage import tables
-from hanse.places import scoreboard as boards
+from hanse.places.scoreboard import scoreboard as boards
 
 Document = dict[str, Any]
 MOST_ON_MAP = 4000

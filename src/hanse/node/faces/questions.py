@@ -12,8 +12,8 @@ from hanse import menu
 from hanse.contracts import Contract
 from hanse.contracts.tomltext import write
 from hanse.errors import HanseError, Refusal
-from hanse.measure import power as reckoned
-from hanse.measure.power import Design
+from hanse.measure.lift import power as reckoned
+from hanse.measure.lift.power import Design
 from hanse.node.office import LIVE, NodeOffice, bundle_of
 from hanse.node.storage.store import StoredContract
 

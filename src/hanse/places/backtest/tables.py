@@ -38,8 +38,8 @@ from hanse.places.crowd.outlook import Kernels
 from hanse.places.crowd.regulars import Signal
 from hanse.places.crowd.replay import City, log_counts
 from hanse.places.crowd.trees import Binned, Open, binned
-from hanse.places.feed_files import read_feed
-from hanse.places.feeds import Feed, feed
+from hanse.places.feeds.feed import Feed, feed
+from hanse.places.feeds.files import read_feed
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hanse.places.city.town import CATEGORIES, Town
-from hanse.places.feeds import Days, Floats, days_between
+from hanse.places.feeds.feed import Days, Floats, days_between
 
 _YEAR = 365.25
 _SHOCK_DAYS = 24

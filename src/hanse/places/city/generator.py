@@ -24,7 +24,7 @@ from hanse.places.city.monthly import monthly, operator_monthly
 from hanse.places.city.panels import Panels, Views, panels
 from hanse.places.city.people import People, people
 from hanse.places.city.town import KINDS, OWNERS, Town, build
-from hanse.places.feeds import Feed, Floats, day
+from hanse.places.feeds.feed import Feed, Floats, day
 
 LABEL = "synthetic: the sample city; nobody and nothing in it exists"
 _METADATA = {b"hanse-synthetic": LABEL.encode()}

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from hanse.places.city.panels import Panels
 from hanse.places.city.town import Town
-from hanse.places.feeds import Days, Feed, Floats
+from hanse.places.feeds.feed import Days, Feed, Floats
 from hanse.places.home.cells import nearness
 
 _LEAST_DAYS = 20

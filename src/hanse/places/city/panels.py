@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hanse.places.city.days import Almanac
 from hanse.places.city.town import CATEGORIES, KINDS, OWNERS, Town
-from hanse.places.feeds import Days, Feed, Floats, from_matrix
+from hanse.places.feeds.feed import Days, Feed, Floats, from_matrix
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hanse.places.city.town import KINDS, Town
-from hanse.places.feeds import Days
+from hanse.places.feeds.feed import Days
 
 GROUPS = ("students", "young professionals", "families", "older couples", "retired")
 AGES = ("18-29", "30-44", "45-59", "60 and over")

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hanse.catalog.gazetteers import Gazetteer, from_table
-from hanse.places.feeds import Floats
+from hanse.places.feeds.feed import Floats
 
 Index = NDArray[np.int64]
 OWNERS = 3

@@ -21,7 +21,7 @@ from hanse.places.crowd.newcomers import Posterior
 from hanse.places.crowd.outlook import Kernels
 from hanse.places.crowd.regulars import Signal
 from hanse.places.crowd.trees import Binned, Columns, Open
-from hanse.places.feeds import Feed
+from hanse.places.feeds.feed import Feed
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]

@@ -30,7 +30,7 @@ from hanse.places.crowd.ground import Calendar
 from hanse.places.crowd.outlook import Kernels
 from hanse.places.crowd.regulars import Signal
 from hanse.places.crowd.replay import log_counts
-from hanse.places.feeds import Feed
+from hanse.places.feeds.feed import Feed
 from hanse.wire import Channel
 
 F64 = NDArray[np.float64]

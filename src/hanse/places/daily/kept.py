@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from hanse.places.checks import Finding, checked, rows_checked
-from hanse.places.feed_store import FeedStore
-from hanse.places.feeds import Feed, day
+from hanse.places.checks.checks import Finding, checked, rows_checked
+from hanse.places.feeds.feed import Feed, day
+from hanse.places.feeds.store import FeedStore
 
 _STRANGERS = (
     2  # places of other lists in a feed that are looked through for new names, by place of the list

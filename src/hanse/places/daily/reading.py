@@ -17,10 +17,10 @@ from hanse.catalog.gazetteers import Gazetteer
 from hanse.catalog.sources import open_source
 from hanse.contracts.crowds import CrowdClause, CrowdCounts, CrowdSignal, CrowdTable
 from hanse.errors import Fault
-from hanse.places.checks import Finding
+from hanse.places.checks.checks import Finding
 from hanse.places.crowd.ground import Calendar, Ground, calendar, label_table
-from hanse.places.feeds import Feed, day
-from hanse.places.hours import daily
+from hanse.places.feeds.feed import Feed, day
+from hanse.places.feeds.hours import daily
 
 _KM_PER_DEGREE = 111.195
 

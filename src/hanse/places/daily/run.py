@@ -4,7 +4,7 @@
     2. A training keeps a new model only if it tells the last 28 known days as well as the model there is, or within
        half a point of P30: day by day, each with what was known before it. If it does not, that one stays.
     3. A day gives every place of the list a number, an interval and a confidence, or the reason why there is none.
-    4. Sources that are late, missing or broken step down in the order of `hanse.places.standins`, and the result
+    4. Sources that are late, missing or broken step down in the order of `feeds.standins`, and the result
        says where each stands.
 
 Pure: tables come in as feeds, what other holders tell as `changes.Received`, time as days.
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from hanse.contracts.crowds import CrowdClause
 from hanse.contracts.truths import TruthClause
 from hanse.errors import Refusal
-from hanse.places.checks import Finding
+from hanse.places.checks.checks import Finding
 from hanse.places.crowd.federation import Federation
 from hanse.places.crowd.ground import Calendar, Ground
 from hanse.places.crowd.judgement import Judged
@@ -36,8 +36,8 @@ from hanse.places.daily.changes import CARRIED, FRESH, NONE, Received
 from hanse.places.daily.kept import clean
 from hanse.places.daily.state import crowd_of, state_of
 from hanse.places.daily.tables import BOOSTED, MOST_EXPECTED, TREES
-from hanse.places.feeds import Feed
-from hanse.places.standins import Rung, Standing, degraded
+from hanse.places.feeds.feed import Feed
+from hanse.places.feeds.standins import Rung, Standing, degraded
 from hanse.places.truth import WITHIN, agreed
 
 F64 = NDArray[np.float64]

@@ -21,7 +21,7 @@ from hanse.places.crowd.model import Crowd, CrowdSettings, Kept
 from hanse.places.crowd.newcomers import Prior
 from hanse.places.crowd.outlook import Kernels
 from hanse.places.crowd.rhythm import Rhythm, Traits
-from hanse.places.feeds import day
+from hanse.places.feeds.feed import day
 
 FORM = "crowd-1"
 Document = dict[str, Any]

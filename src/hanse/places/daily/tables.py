@@ -21,7 +21,7 @@ from hanse.catalog import Dataset
 from hanse.contracts.crowds import CrowdTable
 from hanse.entropy import Entropy
 from hanse.gate.record import Record
-from hanse.places.checks import Finding
+from hanse.places.checks.checks import Finding
 from hanse.places.crowd.columns import Areas, columns_of
 from hanse.places.crowd.ground import Calendar, Ground
 from hanse.places.crowd.hidden import MOST_COLUMNS, Bounds, Hidden, Holder

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.errors import Fault
-from hanse.places.feeds import Feed, Floats
+from hanse.places.feeds.feed import Feed, Floats
 from hanse.places.home import kernels
 from hanse.places.home.stays import metres
 

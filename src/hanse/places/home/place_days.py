@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hanse.entropy import Entropy
-from hanse.places.feeds import Days, Feed, Floats
+from hanse.places.feeds.feed import Days, Feed, Floats
 from hanse.places.home.protect import Protection, protected, scale
 from hanse.places.home.visits import Visits
 

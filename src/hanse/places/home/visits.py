@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hanse.catalog.gazetteers import Gazetteer
 from hanse.contracts.truths import TruthClause
-from hanse.places.feeds import Days
+from hanse.places.feeds.feed import Days
 from hanse.places.home import kernels
 from hanse.places.home.stays import Stays, metres
 

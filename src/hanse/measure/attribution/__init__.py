@@ -1,0 +1,1 @@
+"""Attribution: which contacts conversions are credited to, by five models (`protocol`)."""

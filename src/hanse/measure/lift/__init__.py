@@ -1,0 +1,1 @@
+"""Lift: what treated people did more than a control, with its interval, and power beforehand (`protocol`)."""

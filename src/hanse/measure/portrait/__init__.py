@@ -1,0 +1,1 @@
+"""Portrait: a crowd by the labels that other organisations know, against a base crowd (`protocol`)."""

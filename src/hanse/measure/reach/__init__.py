@@ -1,0 +1,1 @@
+"""Reach and frequency over several providers: unique people, k+ reach, what each provider adds (`protocol`)."""

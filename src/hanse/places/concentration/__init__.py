@@ -1,0 +1,1 @@
+"""Concentration of target groups: per place, cell, district and city, never who is where (`protocol`)."""
