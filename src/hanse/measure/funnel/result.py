@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from hanse.measure.consistency import consistent
 from hanse.measure.funnel.picture import picture
 from hanse.measure.funnel.protocol import FunnelPlan
-from hanse.measure.intervals import count_interval, published_rate
+from hanse.measure.intervals import count_interval, rate_interval
 
 
 @dataclass(frozen=True)
@@ -155,8 +156,10 @@ def _rate(
     """(rate, low, high) of output ``part`` in output ``whole``, or Nones if either is not shown."""
     if whole is None or not published[whole] or not published[part]:
         return None, None, None
+    # The part's cells are among the whole's, so the rest's noise is what is left of the whole's.
+    part_sd, whole_sd = plan.release.sd(part), plan.release.sd(whole)
+    rest_sd = math.sqrt(max(0.0, whole_sd**2 - part_sd**2))
     a, b = int(shown[part]), int(shown[whole])
     rate = min(1.0, max(0.0, a / b)) if b > 0 else 0.0
-    of, within = (part, float(values[part])), (whole, float(values[whole]))
-    around = published_rate(plan.release, of, within).holding(rate)
+    around = rate_interval(int(values[part]), int(values[whole]), part_sd, rest_sd).holding(rate)
     return rate, around.low, around.high

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hanse.measure.consistency import consistent
-from hanse.measure.intervals import count_interval, published_rate
+from hanse.measure.intervals import count_interval, rate_interval
 from hanse.measure.overlap.picture import upset
 from hanse.measure.overlap.protocol import OverlapPlan
 from hanse.measure.tables import SUPPRESSED, people, percent, told
@@ -227,8 +228,9 @@ def _rate(
     p: OverlapPlan, values: NDArray[np.int64], shown: NDArray[np.int64], part: int, whole: int
 ) -> Rate:
     """(rate, low, high) of one output in another that holds all its regions."""
+    part_sd, whole_sd = p.release.sd(part), p.release.sd(whole)
+    rest_sd = math.sqrt(max(0.0, whole_sd**2 - part_sd**2))
     a, b = int(shown[part]), int(shown[whole])
     rate = min(1.0, max(0.0, a / b)) if b > 0 else 0.0
-    of, within = (part, float(values[part])), (whole, float(values[whole]))
-    around = published_rate(p.release, of, within).holding(rate)
+    around = rate_interval(int(values[part]), int(values[whole]), part_sd, rest_sd).holding(rate)
     return rate, around.low, around.high

@@ -12,13 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hanse.measure.consistency import consistent
-from hanse.measure.intervals import (
-    CONFIDENCE,
-    Interval,
-    noise_half_width,
-    published_rate,
-    threshold_slack,
-)
+from hanse.measure.intervals import CONFIDENCE, Interval, noise_half_width, rate_interval
 from hanse.measure.reach.picture import reach_picture
 from hanse.measure.reach.protocol import ALL, Kind, Output, ReachPlan
 from hanse.measure.tables import SUPPRESSED, number, people, percent, told
@@ -282,8 +276,7 @@ def _row(
         return ReachRow(*head, None, None, None, *NOTHING, *NOTHING, p.release.why_suppressed(i))
     count, middle = int(shown[i]), int(opened[i])
     half = float(np.rint(noise_half_width(p.release, i) * surer[i]))
-    least = middle - half - float(threshold_slack(middle, p.release, i))
-    around = Interval(max(0.0, least), middle + half).holding(count)
+    around = Interval(max(0.0, middle - half), middle + half).holding(count)
     low, high = around.low, around.high
     share, part = NOTHING, NOTHING
     if isinstance(p.question.universe, int) and output.segment == ALL:
@@ -308,10 +301,11 @@ def _rate(
     """(rate, low, high) of one output in another that holds all its cells; Nones if either is suppressed."""
     if not published[whole]:
         return NOTHING
+    part_sd, whole_sd = p.release.sd(part), p.release.sd(whole)
+    rest_sd = math.sqrt(max(0.0, whole_sd**2 - part_sd**2))
     a, b = int(shown[part]), int(shown[whole])
     rate = min(1.0, max(0.0, a / b)) if b > 0 else 0.0
-    of, within = (part, float(opened[part])), (whole, float(opened[whole]))
-    around = published_rate(p.release, of, within).holding(rate)
+    around = rate_interval(int(opened[part]), int(opened[whole]), part_sd, rest_sd).holding(rate)
     return rate, around.low, around.high
 
 
